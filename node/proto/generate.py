@@ -16,6 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
+_PLUGINS = ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
 _IMPORT = re.compile(r"^(from|import) vafa\.", re.MULTILINE)
 _STUB_NAME = re.compile(r"(?<![\w.])vafa\.(?=\w+\.v1\.)")
 
@@ -28,6 +29,8 @@ def generate_into(target: Path) -> None:
     includes = [f"-I{ROOT}", f"-I{files('grpc_tools') / '_proto'}"]
     outputs = [f"--python_out={target}", f"--grpc_python_out={target}", f"--mypy_out=quiet:{target}"]
     outputs.append(f"--mypy_grpc_out=quiet:{target}")
+    # The plugins lie beside the interpreter; PATH need not name them.
+    outputs += [f"--plugin={name}={Path(sys.executable).parent / name}" for name in _PLUGINS]
     if protoc.main(["protoc", *includes, *outputs, *protos]) != 0:
         raise SystemExit("protoc refused the protos; its words are above")
     for path in sorted(target.glob("vafa/**/*_pb2*.py*")):
