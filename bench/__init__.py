@@ -1,0 +1,1 @@
+"""Measurements of a node on the machine at hand: against its limits, its peers and itself grown larger."""

@@ -71,8 +71,6 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The purse may not be moved to another account."""
     REASON_LIMIT_EXCEEDED: _Reason.ValueType  # 44
     """The amount would pass a limit of the programme or of the node."""
-    REASON_TOO_MANY_LOTS: _Reason.ValueType  # 45
-    """The purse holds as many different lots as it may."""
     REASON_TRANSACTION_NOT_FOUND: _Reason.ValueType  # 60
     """No transaction of this id or request is known."""
     REASON_WRONG_TRANSACTION_KIND: _Reason.ValueType  # 61
@@ -173,8 +171,6 @@ REASON_NOT_TRANSFERABLE: Reason.ValueType  # 43
 """The purse may not be moved to another account."""
 REASON_LIMIT_EXCEEDED: Reason.ValueType  # 44
 """The amount would pass a limit of the programme or of the node."""
-REASON_TOO_MANY_LOTS: Reason.ValueType  # 45
-"""The purse holds as many different lots as it may."""
 REASON_TRANSACTION_NOT_FOUND: Reason.ValueType  # 60
 """No transaction of this id or request is known."""
 REASON_WRONG_TRANSACTION_KIND: Reason.ValueType  # 61

@@ -1,0 +1,129 @@
+"""Other processes (Linux): start a server, wait until it says that it serves, read what a process used."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+START_TIMEOUT_SECONDS = 60.0
+STOP_TIMEOUT_SECONDS = 20.0
+_POLL_SECONDS = 0.02
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class DidNotStart(Exception):
+    """A server ended, or said nothing, before it served. Carries the end of what it wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A running server: where it listens, and its process."""
+
+    address: str
+    pid: int
+
+
+@contextlib.contextmanager
+def serve_module(
+    module: str, arguments: Sequence[str], environment: Mapping[str, str] | None = None
+) -> Iterator[Served]:
+    """Run `python -m module …arguments --ready-file FILE` for the time of the block.
+
+    The module writes {"address": …} to FILE when it serves, and ends by SIGTERM. Its output is shown only
+    when it does not start. `environment` is added to our own. It is a process of its own, never a fork: gRPC's
+    threads do not survive one.
+    """
+    with tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch:
+        ready, output = Path(scratch, "ready.json"), Path(scratch, "output.txt")
+        with output.open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments, "--ready-file", str(ready)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **(environment or {})},
+            )
+        try:
+            yield Served(_wait_until_ready(process, ready, output), process.pid)
+        finally:
+            stop(process)
+
+
+def say_ready(ready_file: Path, address: str) -> None:
+    """The server's side of `serve_module`: whole at once, so that nobody reads half a file."""
+    half = ready_file.with_suffix(".part")
+    half.write_text(json.dumps({"address": address, "pid": os.getpid()}), encoding="utf-8")
+    half.rename(ready_file)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process that we started: by SIGTERM, and by SIGKILL when that takes too long."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait_until_ready(process: subprocess.Popen[bytes], ready: Path, output: Path) -> str:
+    deadline = time.monotonic() + START_TIMEOUT_SECONDS
+    while not ready.exists():
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = output.read_text(encoding="utf-8", errors="replace")[-2000:]
+            raise DidNotStart(f"{process.args!r} did not start (exit code {process.poll()}).\n{tail}")
+        time.sleep(_POLL_SECONDS)
+    address: str = json.loads(ready.read_text(encoding="utf-8"))["address"]
+    return address
+
+
+def descendants(pid: int) -> list[int]:
+    """`pid` and every process below it, as /proc knows them now."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and (fields := _stat(int(entry.name))):
+            children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found = [pid]
+    for each in found:
+        found.extend(children.get(each, ()))
+    return found
+
+
+def command_line(pid: int) -> str:
+    """The command of a process with its arguments, or as it renamed itself; empty when it is gone."""
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return ""
+    return raw.replace(b"\0", b" ").decode(errors="replace").strip()
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that the process has used so far; 0 when it is gone."""
+    fields = _stat(pid)
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_SECOND if fields else 0.0
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that the process holds now, shared pages included; 0 when it is gone."""
+    fields = _stat(pid)
+    return int(fields[21]) * _PAGE_BYTES if fields else 0
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat from the state on (proc(5)); the name before it may hold brackets."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()

@@ -1,0 +1,157 @@
+"""An account's state: who may use it and what its purses hold. Frozen; `evolve` makes the next one.
+
+The structs are stored as they are (msgpack arrays), so fields are only ever appended, with defaults.
+Dictionaries inside are never changed in place: a new state gets a new dictionary.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+from node.ledger.lots import NEVER_MS, Lots
+
+
+class AccountKind(IntEnum):
+    """What an account is; the numbers are those of the protos."""
+
+    PERSONAL = 1
+    POOL = 2
+    BEARER = 3
+
+
+class Status(IntEnum):
+    """Whether an account can be used. A quarantined account is marked by the shard, not here: quarantine
+    is a fault of the machine's, not an act on the account."""
+
+    ACTIVE = 1
+    BLOCKED = 2
+    CLOSED = 3
+
+
+class Purse(Struct, frozen=True, array_like=True):
+    """One typed balance. The sums are kept beside the lots so that a balance costs nothing to read.
+
+    `spendable` is the sum of `lots` less `debt`; `debt` is above 0 only while the purse is below zero.
+    `held` is reserved by open authorizations, whose lots rest with the hold.
+    """
+
+    lots: Lots = ()
+    pending_lots: Lots = ()
+    debt: int = 0
+    spendable: int = 0
+    pending: int = 0
+    held: int = 0
+
+    @property
+    def owned(self) -> int:
+        """Everything the merchant owes on this purse: spendable, pending and held."""
+        return self.spendable + self.pending + self.held
+
+
+EMPTY_PURSE = Purse()
+
+
+class Taken(Struct, frozen=True, array_like=True):
+    """Units taken from one purse: the very lots, and what went below zero."""
+
+    purse: str
+    lots: Lots
+    debt: int = 0
+
+    @property
+    def units(self) -> int:
+        """The units taken in all."""
+        return sum(lot.units for lot in self.lots) + self.debt
+
+
+class Hold(Struct, frozen=True, array_like=True):
+    """Units reserved by an authorization; `hold_id` is the sequence of its journal entry."""
+
+    hold_id: int
+    expires_ms: int
+    taken: tuple[Taken, ...]
+
+
+class Link(Struct, frozen=True, array_like=True):
+    """An identifier of the account: keyed digest, kind, and from when until when (0: still)."""
+
+    digest: bytes
+    kind: int
+    since_ms: int
+    until_ms: int = 0
+    hint: str = ""
+
+    def covers(self, at_ms: int) -> bool:
+        """Whether the identifier stood for the account at that time."""
+        return self.since_ms <= at_ms and (self.until_ms == 0 or at_ms < self.until_ms)
+
+
+class Entitlement(Struct, frozen=True, array_like=True):
+    """A right that rules may read: a tier, a paid membership, an invitation. `until_ms` 0: no end."""
+
+    code: str
+    source: str
+    from_ms: int
+    until_ms: int = 0
+
+
+class Counter(Struct, frozen=True, array_like=True):
+    """Units counted under a name in one local day (days since 1970-01-01), for caps."""
+
+    name: str
+    day: int
+    units: int
+
+
+class Proposal(Struct, frozen=True, array_like=True):
+    """An adjustment that waits for a second person; `proposal_id` is its entry's sequence."""
+
+    proposal_id: int
+    purse: str
+    units: int
+    reason: str
+    author: str
+
+
+class Account(Struct, frozen=True, array_like=True):
+    """The whole state of one account.
+
+    `entries` counts the account's journal entries; `last_sequence` is the partition's number of the
+    newest, from which the statement walks back. `due_ms` is the earliest moment at which something
+    happens by itself (a lot matures or expires, a hold ends), NEVER_MS where nothing does.
+    """
+
+    account_id: bytes
+    kind: AccountKind = AccountKind.PERSONAL
+    status: Status = Status.ACTIVE
+    opened_ms: int = 0
+    entries: int = 0
+    last_sequence: int = 0
+    due_ms: int = NEVER_MS
+    purses: dict[str, Purse] = {}
+    holds: tuple[Hold, ...] = ()
+    links: tuple[Link, ...] = ()
+    holders: tuple[bytes, ...] = ()
+    counters: tuple[Counter, ...] = ()
+    entitlements: tuple[Entitlement, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
+    pool_id: bytes = b""
+    erased: bool = False
+
+    def purse(self, code: str) -> Purse:
+        """The purse of that code; an empty one where the account has none yet."""
+        return self.purses.get(code, EMPTY_PURSE)
+
+    def counted(self, name: str, day: int) -> int:
+        """The units counted under `name` in the local `day`."""
+        return sum(counter.units for counter in self.counters if counter.day == day and counter.name == name)
+
+    def linked(self, digest: bytes, at_ms: int) -> bool:
+        """Whether the identifier stands for this account at `at_ms`."""
+        return any(link.digest == digest and link.covers(at_ms) for link in self.links)
+
+    def hold(self, hold_id: int) -> Hold | None:
+        """The open hold of that id, or None."""
+        return next((hold for hold in self.holds if hold.hold_id == hold_id), None)

@@ -1,0 +1,247 @@
+"""From one state to the next: the only code that changes an account, used by the living node and by replay.
+
+An event that does not fit the state is a fault (an exception), never a refusal: `decide` refuses, the
+journal only holds what happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from node.ledger import events as ev
+from node.ledger.account import Account, Counter, Purse, Taken
+from node.ledger.awards import Award
+from node.ledger.lots import NEVER_MS, Lot, Lots, add, remove, take, total
+from node.ledger.transactions import Entry
+
+COUNTER_DAYS = 60
+"""How many local days of counters an account keeps: the lateness bound and room for a clock that is off."""
+
+
+def apply_entry(account: Account, entry: Entry) -> Account:
+    """The account after all events of `entry`, with its counters of entries and its due time set."""
+    for event in entry.events:
+        handler = _HANDLERS.get(type(event))
+        if handler is not None:
+            account = handler(account, event, entry.at_ms)
+    return replace(
+        account, entries=account.entries + 1, last_sequence=entry.sequence, due_ms=earliest_due_ms(account)
+    )
+
+
+def evolve(account: Account, event: ev.AnyEvent, at_ms: int) -> Account:
+    """The account after one event that was posted at `at_ms`."""
+    handler = _HANDLERS.get(type(event))
+    return account if handler is None else handler(account, event, at_ms)
+
+
+def earliest_due_ms(account: Account) -> int:
+    """When something next happens by itself: a lot matures or expires, a hold ends."""
+    due = NEVER_MS
+    for purse in account.purses.values():
+        if purse.lots and purse.lots[0].expires_ms < due:
+            due = purse.lots[0].expires_ms
+        for lot in purse.pending_lots:
+            due = min(due, lot.available_ms)
+    for hold in account.holds:
+        due = min(due, hold.expires_ms)
+    return due
+
+
+def credit(purse: Purse, lots: Lots, at_ms: int) -> Purse:
+    """A purse with `lots` added: those not yet available become pending, the rest first repays debt."""
+    spendable, pending, debt = purse.lots, purse.pending_lots, purse.debt
+    gained = waiting = 0
+    for lot in lots:
+        if lot.available_ms > at_ms:
+            pending = add(pending, lot)
+            waiting += lot.units
+        else:
+            spendable = add(spendable, lot)
+            gained += lot.units
+    if debt and spendable:
+        repaid, spendable = take(spendable, debt)
+        debt -= total(repaid)
+    return Purse(spendable, pending, debt, purse.spendable + gained, purse.pending + waiting, purse.held)
+
+
+def debit(purse: Purse, lots: Lots, debt: int) -> Purse:
+    """A purse without exactly `lots`, and `debt` further below zero."""
+    return replace(
+        purse,
+        lots=remove(purse.lots, lots),
+        debt=purse.debt + debt,
+        spendable=purse.spendable - total(lots) - debt,
+    )
+
+
+def restore(purse: Purse, taken: Taken, at_ms: int) -> Purse:
+    """A purse with what was taken put back: lots as they are given, and the debt forgiven again.
+
+    Debt that has been repaid in the meantime comes back as units that do not expire, since the lots that
+    repaid it are gone.
+    """
+    forgiven = min(purse.debt, taken.debt)
+    purse = replace(purse, debt=purse.debt - forgiven, spendable=purse.spendable + forgiven)
+    repaid = taken.debt - forgiven
+    lots = (*taken.lots, Lot(repaid)) if repaid else taken.lots
+    # What was spendable when it was taken is spendable when it comes back.
+    return credit(
+        purse, tuple(replace(lot, available_ms=min(lot.available_ms, at_ms)) for lot in lots), at_ms
+    )
+
+
+def _with_purse(account: Account, code: str, purse: Purse) -> Account:
+    return replace(account, purses={**account.purses, code: purse})
+
+
+def _awarded(account: Account, awards: tuple[Award, ...], at_ms: int) -> Account:
+    if not awards:
+        return account
+    purses = dict(account.purses)
+    counters = account.counters
+    for award in awards:
+        purses[award.purse] = credit(account.purse(award.purse) if award.purse not in purses
+                                     else purses[award.purse], (award.lot(),), at_ms)  # fmt: skip
+        if award.counter:
+            counters = _count(counters, award.counter, award.day, award.units)
+    return replace(account, purses=purses, counters=counters)
+
+
+def _count(counters: tuple[Counter, ...], name: str, day: int, units: int) -> tuple[Counter, ...]:
+    oldest = max([day, *(counter.day for counter in counters)]) - COUNTER_DAYS
+    kept: list[Counter] = []
+    found = False
+    for counter in counters:
+        if counter.name == name and counter.day == day:
+            kept.append(Counter(name, day, counter.units + units))
+            found = True
+        elif counter.day >= oldest:
+            kept.append(counter)
+    if not found:
+        kept.append(Counter(name, day, units))
+    return tuple(kept)
+
+
+def _opened(account: Account, event: ev.Opened, at_ms: int) -> Account:
+    return replace(account, kind=event.kind, holders=event.holders, opened_ms=at_ms)
+
+
+def _link_set(account: Account, event: ev.LinkSet, at_ms: int) -> Account:
+    link = event.link
+    same = [old for old in account.links if (old.digest, old.since_ms) == (link.digest, link.since_ms)]
+    if same:
+        return replace(account, links=tuple(link if old is same[0] else old for old in account.links))
+    return replace(account, links=(*account.links, link))
+
+
+def _earned(account: Account, event: ev.Earned | ev.ActivityEarned, at_ms: int) -> Account:
+    return _awarded(account, event.awards, at_ms)
+
+
+def _spent(account: Account, event: ev.Spent, at_ms: int) -> Account:
+    purses = dict(account.purses)
+    for part in event.taken:
+        purses[part.purse] = debit(purses.get(part.purse, Purse()), part.lots, part.debt)
+    return replace(account, purses=purses)
+
+
+def _hold_placed(account: Account, event: ev.HoldPlaced, at_ms: int) -> Account:
+    purses = dict(account.purses)
+    for part in event.hold.taken:
+        purse = debit(purses.get(part.purse, Purse()), part.lots, part.debt)
+        purses[part.purse] = replace(purse, held=purse.held + part.units)
+    return replace(account, purses=purses, holds=(*account.holds, event.hold))
+
+
+def _hold_closed(account: Account, event: ev.HoldClosed, at_ms: int) -> Account:
+    hold = account.hold(event.hold_id)
+    if hold is None:
+        raise AssertionError("an event closes a hold that is not open")
+    purses = dict(account.purses)
+    for part in hold.taken:
+        purse = purses[part.purse]
+        purses[part.purse] = replace(purse, held=purse.held - part.units)
+    for part in event.restored:
+        purses[part.purse] = restore(purses[part.purse], part, at_ms)
+    return replace(account, purses=purses, holds=tuple(other for other in account.holds if other is not hold))
+
+
+def _matured(account: Account, event: ev.Matured, at_ms: int) -> Account:
+    purse = account.purse(event.purse)
+    units = total(event.lots)
+    waiting = replace(
+        purse, pending_lots=remove(purse.pending_lots, event.lots), pending=purse.pending - units
+    )
+    return _with_purse(account, event.purse, credit(waiting, event.lots, at_ms))
+
+
+def _expired(account: Account, event: ev.Expired, at_ms: int) -> Account:
+    return _with_purse(account, event.purse, debit(account.purse(event.purse), event.lots, 0))
+
+
+def _credited(account: Account, event: ev.Credited, at_ms: int) -> Account:
+    return _with_purse(account, event.purse, credit(account.purse(event.purse), event.lots, at_ms))
+
+
+def _debited(account: Account, event: ev.Debited, at_ms: int) -> Account:
+    purse = debit(account.purse(event.purse), event.lots, event.debt)
+    if event.pending_lots:
+        purse = replace(
+            purse,
+            pending_lots=remove(purse.pending_lots, event.pending_lots),
+            pending=purse.pending - total(event.pending_lots),
+        )
+    return _with_purse(account, event.purse, purse)
+
+
+def _entitlement_set(account: Account, event: ev.EntitlementSet, at_ms: int) -> Account:
+    new = event.entitlement
+    others = tuple(old for old in account.entitlements if (old.code, old.source) != (new.code, new.source))
+    return replace(account, entitlements=(*others, new))
+
+
+def _holder_set(account: Account, event: ev.HolderSet, at_ms: int) -> Account:
+    others = tuple(holder for holder in account.holders if holder != event.holder)
+    return replace(account, holders=(*others, event.holder) if event.joined else others)
+
+
+def _person_noted(account: Account, event: ev.PersonNoted, at_ms: int) -> Account:
+    return replace(account, erased=True) if event.what == "erased" else account
+
+
+def _proposed(account: Account, event: ev.Proposed, at_ms: int) -> Account:
+    return replace(account, proposals=(*account.proposals, event.proposal))
+
+
+def _proposal_closed(account: Account, event: ev.ProposalClosed, at_ms: int) -> Account:
+    left = tuple(open_ for open_ in account.proposals if open_.proposal_id != event.proposal_id)
+    return replace(account, proposals=left)
+
+
+_HANDLERS: dict[type, Callable[[Account, Any, int], Account]] = {
+    ev.Opened: _opened,
+    ev.LinkSet: _link_set,
+    ev.StatusSet: lambda account, event, at_ms: replace(account, status=event.status),
+    ev.Earned: _earned,
+    ev.ActivityEarned: _earned,
+    ev.Spent: _spent,
+    ev.HoldPlaced: _hold_placed,
+    ev.HoldClosed: _hold_closed,
+    ev.Matured: _matured,
+    ev.Expired: _expired,
+    ev.Credited: _credited,
+    ev.Debited: _debited,
+    ev.EntitlementSet: _entitlement_set,
+    ev.Proposed: lambda account, event, at_ms: replace(
+        account, proposals=(*account.proposals, event.proposal)
+    ),
+    ev.ProposalClosed: _proposal_closed,
+    ev.PersonNoted: _person_noted,
+    ev.PoolSet: lambda account, event, at_ms: replace(account, pool_id=event.pool_id),
+    ev.HolderSet: _holder_set,
+}
+"""Events that change the account; the others change an amendment, or tell the feed alone."""

@@ -1,0 +1,200 @@
+"""Decisions about spending: authorize, capture, void, redeem in one step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from node.ledger.account import Account, Hold, Purse, Taken
+from node.ledger.decision import (
+    Accepted,
+    Context,
+    Decision,
+    checked_units,
+    closed,
+    purse_definition,
+    unusable_for_spending,
+)
+from node.ledger.events import HoldClosed, HoldPlaced, Spent
+from node.ledger.evolve import debit
+from node.ledger.lots import revived, take, total
+from node.ledger.purses import PurseDefinition
+from node.ledger.refusals import Reason, Refused, refuse
+from node.ledger.transactions import TransactionKind
+
+MAX_SPENDS = 32
+"""Purses that one request may spend from."""
+
+
+class SpendRequest(Struct, frozen=True):
+    """How much to spend from one purse: in units, or with `money_minor` in money at the redemption rate."""
+
+    purse: str
+    units: int = 0
+    money_minor: int = 0
+
+
+class Place(Struct, frozen=True):
+    """Where the spending happens."""
+
+    store_id: str
+    channel: str
+
+
+def redeem(
+    account: Account, spends: Sequence[SpendRequest], place: Place, receipt_number: str, context: Context
+) -> Decision:
+    """Spends in one step, all of the spends or none."""
+    taken = unusable_for_spending(account) or _take_all(account, spends, place, context)
+    if isinstance(taken, Refused):
+        return taken
+    return Accepted(TransactionKind.REDEMPTION, (Spent(taken, place.store_id, receipt_number),))
+
+
+def authorize(
+    account: Account, spends: Sequence[SpendRequest], place: Place, hold_seconds: int, context: Context
+) -> Decision:
+    """Reserves units for `hold_seconds`, all of the spends or none."""
+    taken = unusable_for_spending(account) or _take_all(account, spends, place, context)
+    if isinstance(taken, Refused):
+        return taken
+    hold = Hold(context.sequence, context.now_ms + hold_seconds * 1000, taken)
+    return Accepted(TransactionKind.AUTHORIZATION, (HoldPlaced(hold),))
+
+
+def capture(
+    account: Account, hold_id: int, spends: Sequence[SpendRequest], receipt_number: str, context: Context
+) -> Decision:
+    """Spends all of a hold, or with `spends` a part of it; the rest goes back to the member.
+
+    A blocked account still captures: the goods were promised when the hold was placed.
+    """
+    hold = closed(account) or account.hold(hold_id) or _not_open()
+    if isinstance(hold, Refused):
+        return hold
+    split = _split(hold, spends, context) if spends else (hold.taken, ())
+    if isinstance(split, Refused):
+        return split
+    spent, rest = split
+    return Accepted(
+        TransactionKind.CAPTURE,
+        (HoldClosed(hold_id, spent, _given_back(rest, context.now_ms), receipt_number),),
+    )
+
+
+def void(account: Account, hold_id: int, context: Context) -> Decision:
+    """Lets a hold go before it was captured."""
+    hold = account.hold(hold_id)
+    return _not_open() if hold is None else Accepted(TransactionKind.VOID, (release(hold, context.now_ms),))
+
+
+def release(hold: Hold, now_ms: int) -> HoldClosed:
+    """The event that gives a whole hold back."""
+    return HoldClosed(hold.hold_id, (), _given_back(hold.taken, now_ms))
+
+
+def spendable_units(purse: Purse, definition: PurseDefinition) -> int:
+    """The most that can be spent from a purse, credit included."""
+    return max(0, purse.spendable + definition.credit_limit)
+
+
+def _take_all(
+    account: Account, spends: Sequence[SpendRequest], place: Place, context: Context
+) -> tuple[Taken, ...] | Refused:
+    if not 0 < len(spends) <= MAX_SPENDS:
+        return refuse(Reason.INVALID_ARGUMENT, f"Name 1 to {MAX_SPENDS} spends.", field="spends")
+    purses: dict[str, Purse] = {}
+    taken: list[Taken] = []
+    for spend in spends:
+        purse = purses.get(spend.purse) or account.purse(spend.purse)
+        part = _take_one(purse, spend, place, context)
+        if isinstance(part, Refused):
+            return part
+        taken.append(part)
+        purses[spend.purse] = debit(purse, part.lots, part.debt)
+    return tuple(taken)
+
+
+def _take_one(purse: Purse, spend: SpendRequest, place: Place, context: Context) -> Taken | Refused:
+    definition = purse_definition(context, spend.purse)
+    if isinstance(definition, Refused):
+        return definition
+    if not definition.spendable_at(place.channel, place.store_id):
+        return refuse(
+            Reason.NOT_SPENDABLE_HERE,
+            f"Purse {spend.purse!r} cannot be spent in this store or channel.",
+            purse=spend.purse,
+        )
+    units = units_of(spend, definition)
+    problem = units if isinstance(units, Refused) else checked_units(units)
+    if isinstance(problem, Refused):
+        return problem
+    assert isinstance(units, int)
+    if units > spendable_units(purse, definition):
+        return refuse(
+            Reason.INSUFFICIENT_BALANCE,
+            f"Purse {spend.purse!r} has {purse.spendable} to spend, not {units}. Nothing was taken.",
+            purse=spend.purse,
+            spendable=purse.spendable,
+            wanted=units,
+        )
+    lots, _ = take(purse.lots, units)
+    return Taken(spend.purse, lots, units - total(lots))
+
+
+def units_of(spend: SpendRequest, definition: PurseDefinition) -> int | Refused:
+    """The units that a spend asks for; money is turned into units at the redemption rate, rounded up."""
+    if spend.units:
+        return spend.units
+    if spend.money_minor <= 0:
+        return refuse(Reason.INVALID_ARGUMENT, "A spend names units or money above 0.", field="spends")
+    if definition.rate is None:
+        return refuse(
+            Reason.NOT_SPENDABLE_HERE,
+            f"Purse {definition.code!r} has no redemption rate; name units instead of money.",
+            purse=definition.code,
+        )
+    return definition.rate.units_for(spend.money_minor)
+
+
+def _split(
+    hold: Hold, spends: Sequence[SpendRequest], context: Context
+) -> tuple[tuple[Taken, ...], tuple[Taken, ...]] | Refused:
+    """Splits a hold into what `spends` capture and what is left over."""
+    left = list(hold.taken)
+    spent: list[Taken] = []
+    for spend in spends:
+        definition = purse_definition(context, spend.purse)
+        units = definition if isinstance(definition, Refused) else units_of(spend, definition)
+        problem = units if isinstance(units, Refused) else checked_units(units)
+        if isinstance(problem, Refused):
+            return problem
+        assert isinstance(units, int)
+        for at, part in enumerate(left):
+            if part.purse != spend.purse or units == 0:
+                continue
+            lots, rest = take(part.lots, units)
+            debt = min(part.debt, units - total(lots))
+            spent.append(Taken(part.purse, lots, debt))
+            left[at] = Taken(part.purse, rest, part.debt - debt)
+            units -= total(lots) + debt
+        if units:
+            return refuse(
+                Reason.CAPTURE_EXCEEDS_AUTHORIZATION,
+                f"The capture from purse {spend.purse!r} is {units} more than is held. Nothing was taken.",
+                purse=spend.purse,
+                excess=units,
+            )
+    return tuple(spent), tuple(part for part in left if part.units)
+
+
+def _given_back(parts: Sequence[Taken], now_ms: int) -> tuple[Taken, ...]:
+    return tuple(Taken(part.purse, revived(part.lots, now_ms), part.debt) for part in parts)
+
+
+def _not_open() -> Refused:
+    return refuse(
+        Reason.AUTHORIZATION_NOT_OPEN,
+        "The authorization has expired, or was captured or voided. Nothing was taken.",
+    )

@@ -1,0 +1,264 @@
+"""The store on a disk: one RocksDB directory with one column family and raw bytes for keys and values.
+
+Which options are set, which are left and why is in docs/adr/0004-durability-and-recovery.md.
+"""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn, cast
+
+from rocksdict import (
+    BlockBasedOptions,
+    Cache,
+    Checkpoint,
+    DBCompressionType,
+    DBRecoveryMode,
+    Options,
+    Rdict,
+    WriteBatch,
+)
+
+from node.storage.store import (
+    Batch,
+    Op,
+    StoreCorrupt,
+    StoreError,
+    StoreFailed,
+    StoreForeign,
+    StoreLocked,
+)
+
+MIB = 1024 * 1024
+
+BLOCK_CACHE_BYTES = 64 * MIB
+"""Uncompressed blocks, with their index and filter blocks, kept in memory by one store."""
+
+WRITE_BUFFER_BYTES = 32 * MIB
+"""Size at which a memory table is written out; bounds the WAL to replay and so the time of a start."""
+
+WRITE_BUFFER_COUNT = 3
+"""Memory tables at most: one taking writes, the others on their way to the disk."""
+
+BLOOM_BITS_PER_KEY = 10
+"""About one false positive in a hundred: nearly every request id is new, and costs no disk read."""
+
+BLOCK_BYTES = 8 * 1024
+MAX_OPEN_FILES = 512
+KEEP_LOG_FILES = 4
+MAX_LOG_FILE_BYTES = 4 * MIB
+BACKGROUND_JOBS = 2
+TOMBSTONE_WINDOW_ENTRIES = 4096
+TOMBSTONE_TRIGGER_ENTRIES = 2048
+
+_INFO_PROPERTIES = {
+    "memtables": "rocksdb.cur-size-all-mem-tables",
+    "tables": "rocksdb.live-sst-files-size",
+    "tables_obsolete": "rocksdb.total-sst-files-size",
+    "table_readers": "rocksdb.estimate-table-readers-mem",
+    "block_cache": "rocksdb.block-cache-usage",
+    "pending_compaction": "rocksdb.estimate-pending-compaction-bytes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RocksOptions:
+    """What differs between stores: whether to create, and the memory bounds in bytes."""
+
+    create: bool = False
+    block_cache_bytes: int = BLOCK_CACHE_BYTES
+    write_buffer_bytes: int = WRITE_BUFFER_BYTES
+
+
+def _native_options(options: RocksOptions) -> Options:
+    native = Options(raw_mode=True)
+    native.create_if_missing(options.create)
+    native.set_error_if_exists(options.create)
+    native.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
+    native.set_recycle_log_file_num(0)
+    native.set_paranoid_checks(True)
+    native.set_write_buffer_size(options.write_buffer_bytes)
+    native.set_max_write_buffer_number(WRITE_BUFFER_COUNT)
+    native.set_max_open_files(MAX_OPEN_FILES)
+    native.set_max_background_jobs(BACKGROUND_JOBS)
+    native.set_keep_log_file_num(KEEP_LOG_FILES)
+    native.set_max_log_file_size(MAX_LOG_FILE_BYTES)
+    native.set_compression_type(DBCompressionType.lz4())
+    native.set_level_compaction_dynamic_level_bytes(True)
+    native.add_compact_on_deletion_collector_factory(TOMBSTONE_WINDOW_ENTRIES, TOMBSTONE_TRIGGER_ENTRIES, 0.5)
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(options.block_cache_bytes))
+    table.set_block_size(BLOCK_BYTES)
+    table.set_bloom_filter(BLOOM_BITS_PER_KEY, False)
+    table.set_cache_index_and_filter_blocks(True)
+    table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    table.set_format_version(5)
+    native.set_block_based_table_factory(table)
+    return native
+
+
+class RocksStore:
+    """A `Store` over the RocksDB directory `path`, owned by this process alone until `close`.
+
+    Refuses (StoreLocked) a directory another process owns, (StoreForeign) one that holds no store unless
+    `options.create`, one that holds a store when `options.create`, and (StoreCorrupt) one whose files do not
+    pass their checksums.
+    """
+
+    def __init__(self, path: Path, options: RocksOptions = RocksOptions()) -> None:
+        self.path = path
+        self._refusal: StoreError | None = None
+        self._scans: weakref.WeakSet[Generator[tuple[bytes, bytes], None, None]] = weakref.WeakSet()
+        if not options.create and not (path / "CURRENT").exists():
+            raise StoreForeign(
+                f"{path} holds no store.",
+                "Nothing was created or changed.",
+                "Check the path and that its disk is mounted; a new store is only made by `vafa init`.",
+            )
+        try:
+            self._db = Rdict(str(path), _native_options(options))
+        except Exception as error:
+            raise _explain(error, path, "opening") from error
+
+    def get(self, key: bytes) -> bytes | None:
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            value: bytes | None = self._db.get(key)
+        except Exception as error:
+            self._read_failed(error)
+        return value
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            found = self._db.get(list(keys))
+        except Exception as error:
+            self._read_failed(error)
+        return cast(list[bytes | None], found)
+
+    def scan(
+        self, start: bytes, end: bytes, *, limit: int | None = None, reverse: bool = False
+    ) -> Iterator[tuple[bytes, bytes]]:
+        if self._refusal is not None:
+            raise self._refusal
+        # The RocksDB iterator, and with it the snapshot, is made here and not at the first `next`.
+        # Bounds are checked here in Python: rocksdict encodes iterate bounds as if not in raw mode.
+        try:
+            items = self._db.items(backwards=reverse, from_key=end if reverse else start)
+        except Exception as error:
+            self._read_failed(error)
+        scan = self._pairs(cast(Iterator[tuple[bytes, bytes]], items), start, end, limit, reverse)
+        self._scans.add(scan)
+        return scan
+
+    def _pairs(
+        self, items: Iterator[tuple[bytes, bytes]], start: bytes, end: bytes, limit: int | None, reverse: bool
+    ) -> Generator[tuple[bytes, bytes], None, None]:
+        left = -1 if limit is None else limit
+        while left != 0:
+            try:
+                key, value = next(items)
+            except StopIteration:
+                return
+            except Exception as error:
+                self._read_failed(error)
+            if key >= end:
+                if reverse:
+                    continue  # seeking backwards starts at `end` itself, which is outside
+                return
+            if key < start:
+                return
+            left -= 1
+            yield key, value
+
+    def write(self, batch: Batch) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+        native = WriteBatch(raw_mode=True)
+        put, delete, delete_range = native.put, native.delete, native.delete_range
+        for op, first, second in batch.operations:
+            if op == Op.PUT:
+                put(first, second)
+            elif op == Op.DELETE:
+                delete(first)
+            else:
+                delete_range(first, second)
+        try:
+            self._db.write(native)
+        except Exception as error:
+            self._stop(error, "writing")
+
+    def sync(self) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            self._db.flush_wal(True)
+        except Exception as error:
+            self._stop(error, "syncing")
+
+    def sequence(self) -> int:
+        if self._refusal is not None:
+            raise self._refusal
+        return self._db.latest_sequence_number()
+
+    def checkpoint(self, path: Path) -> None:
+        if self._refusal is not None:
+            raise self._refusal
+        try:
+            Checkpoint(self._db).create_checkpoint(str(path))
+        except Exception as error:
+            raise _explain(error, path, "writing a checkpoint of the store to") from error
+
+    def approximate_size(self) -> dict[str, int]:
+        if self._refusal is not None:
+            raise self._refusal
+        return {name: self._db.property_int_value(prop) or 0 for name, prop in _INFO_PROPERTIES.items()}
+
+    def close(self) -> None:
+        if not hasattr(self, "_db"):
+            return
+        # rocksdict keeps the database, and so its LOCK, alive for as long as an iterator over it lives.
+        for scan in list(self._scans):
+            scan.close()
+        self._db.close()
+        del self._db
+        gc.collect()
+        if self._refusal is None:
+            self._refusal = StoreFailed(
+                f"The store in {self.path} is closed.", "What was synced is kept.", "Open it again to use it."
+            )
+
+    def _stop(self, error: Exception, doing: str) -> NoReturn:
+        self._refusal = _explain(error, self.path, doing)
+        raise self._refusal from error
+
+    def _read_failed(self, error: Exception) -> NoReturn:
+        raise _explain(error, self.path, "reading") from error
+
+
+def _explain(error: Exception, path: Path, doing: str) -> StoreError:
+    """Say in our words what RocksDB said; rocksdict raises plain `Exception`, so only its text tells."""
+    said = str(error)
+    if "LOCK" in said and ("lock hold" in said or "lock" in said.lower()):
+        return StoreLocked(
+            f"{path} is in use by another process.",
+            "Nothing was changed.",
+            "Stop the other node first, or wait until it has ended.",
+        )
+    if said.startswith("Corruption"):
+        return StoreCorrupt(
+            f"Damage was found when {doing} {path} ({said}).",
+            "Nothing damaged was returned and nothing was changed.",
+            "Copy the directory aside, check the disk, and restore the last backup with `vafa restore`.",
+        )
+    return StoreFailed(
+        f"{doing.capitalize()} {path} failed ({said}).",
+        "Everything acknowledged before is kept; what was being written is unknown and was not acknowledged.",
+        "Stop the node, free space or repair the disk, and start it again.",
+    )
