@@ -18,7 +18,7 @@ from grpc import aio
 
 from bench.load import run_async
 from bench.processes import Served, say_ready, serve_module
-from bench.tls import ServerTlsFiles
+from bench.tls import ServerTls
 
 SERVICE = "vafa.bench.v1.EchoService"
 UNARY = f"/{SERVICE}/Echo"
@@ -31,14 +31,9 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
 
 
 @contextlib.contextmanager
-def serving(tls: ServerTlsFiles | None) -> Iterator[Served]:
+def serving(tls: ServerTls | None) -> Iterator[Served]:
     """An echo for the time of the block, on a free loopback port, with these certificates or in plaintext."""
-    arguments = (
-        []
-        if tls is None
-        else ["--certificate", str(tls.certificate), "--key", str(tls.key), "--authority", str(tls.authority)]
-    )
-    with serve_module("bench.echo", arguments) as served:
+    with serve_module("bench.echo", [] if tls is None else tls.arguments()) as served:
         yield served
 
 
@@ -51,7 +46,7 @@ async def _echo_stream(requests: AsyncIterator[bytes], _: object) -> AsyncIterat
         yield request
 
 
-async def serve(tls: ServerTlsFiles | None, ready_file: Path) -> None:
+async def serve(tls: ServerTls | None, ready_file: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Echo": grpc.unary_unary_rpc_method_handler(_echo),
@@ -81,7 +76,7 @@ def main() -> None:
     options = parser.parse_args()
     tls = None
     if options.certificate:
-        tls = ServerTlsFiles(options.certificate, options.key, options.authority)
+        tls = ServerTls(options.certificate, options.key, options.authority)
     run_async(serve(tls, options.ready_file))
 
 

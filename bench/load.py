@@ -21,9 +21,9 @@ import uvloop
 from grpc import aio
 
 from bench.report import percentile
-from bench.tls import ClientTls
 from node.proto.vafa.common.v1.refusal_pb2 import Reason
 from node.proto.vafa.pos.v1.operation_pb2 import OperationResult, SubmitResponse, SubmitStreamResponse
+from simulators.enrolment import TillCertificate
 
 CALL_TIMEOUT_SECONDS = 60.0
 """A call that takes longer counts as failed, so that a bench ends even when what it measures hangs."""
@@ -83,13 +83,13 @@ class Target:
     name: str
     address: str
     method: str
-    tls: ClientTls | None
+    tls: TillCertificate | None
 
     def channel(self) -> aio.Channel:
         """A connection of its own, with the client's certificate; without TLS where there is none."""
         if self.tls is None:
             return aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS)
-        return aio.secure_channel(self.address, self.tls.credentials(), options=_CHANNEL_OPTIONS)
+        return aio.secure_channel(self.address, self.tls.channel_credentials(), options=_CHANNEL_OPTIONS)
 
 
 def run_async(main: Coroutine[Any, Any, _T]) -> _T:

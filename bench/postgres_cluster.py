@@ -78,7 +78,7 @@ class Cluster:
 
 
 def find_programs() -> Path | None:
-    """The directory that holds initdb, postgres and pgbench of one PostgreSQL, the newest first; None without."""
+    """The directory with initdb, postgres and pgbench of one PostgreSQL, the newest first; None without."""
     found = [
         path
         for pattern in _INSTALLED
@@ -108,7 +108,7 @@ def running(programs: Path) -> Iterator[Cluster]:
             os.chown(directory, account.pw_uid, account.pw_gid)
         process = _start(cluster, directory, identity)
         try:
-            asyncio.run(_wait_until_ready(cluster, process, directory / "log"))
+            _wait_until_ready(cluster, process, directory / "log")
             yield cluster
         finally:
             process.send_signal(signal.SIGINT)  # "fast" shutdown: sessions are ended
@@ -155,19 +155,22 @@ def _start(cluster: Cluster, directory: Path, identity: dict[str, Any]) -> subpr
         )
 
 
-async def _wait_until_ready(cluster: Cluster, process: subprocess.Popen[bytes], log: Path) -> None:
+def _wait_until_ready(cluster: Cluster, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_TIMEOUT_SECONDS
-    while True:
-        try:
-            connection = await cluster.connect()
-        except (OSError, asyncpg.PostgresError):
-            if process.poll() is not None or time.monotonic() > deadline:
-                tail = log.read_text(encoding="utf-8", errors="replace")[-1000:]
-                raise PostgresFailed(f"PostgreSQL did not start ({process.poll()}): {tail}") from None
-            await asyncio.sleep(0.05)
-        else:
-            await connection.close()
-            return
+    while not asyncio.run(_answers(cluster)):
+        if process.poll() is not None or time.monotonic() > deadline:
+            tail = log.read_text(encoding="utf-8", errors="replace")[-1000:]
+            raise PostgresFailed(f"PostgreSQL did not start ({process.poll()}): {tail}")
+        time.sleep(0.05)
+
+
+async def _answers(cluster: Cluster) -> bool:
+    try:
+        connection = await cluster.connect()
+    except (OSError, asyncpg.PostgresError):
+        return False
+    await connection.close()
+    return True
 
 
 def _unprivileged() -> pwd.struct_passwd | None:

@@ -26,7 +26,7 @@ from bench.load import run_async
 from bench.messages import card_number
 from bench.postgres_cluster import Cluster
 from bench.processes import Served, say_ready, serve_module
-from bench.tls import ServerTlsFiles
+from bench.tls import ServerTls
 from node.proto.vafa.common.v1.refusal_pb2 import Reason
 from node.proto.vafa.pos.v1.earning_pb2 import AccrueRequest, AccrueResponse
 from node.proto.vafa.pos.v1.operation_pb2 import OperationResult, SubmitRequest, SubmitResponse
@@ -36,7 +36,7 @@ ACCRUE = f"/{SERVICE}/Accrue"
 SUBMIT = f"/{SERVICE}/Submit"
 
 POOL_CONNECTIONS = 32
-"""Sessions, and so backends: enough for group commit to gather many transactions into one flush of the WAL."""
+"""Sessions, and so backends: enough for group commit to gather many transactions into one WAL flush."""
 
 ATTEMPTS = 3
 """Tries of a call that met another with its request id; the second finds the first's answer."""
@@ -63,7 +63,7 @@ async def prepare(cluster: Cluster, members: int) -> None:
 
 
 @contextlib.contextmanager
-def serving(cluster: Cluster, tls: ServerTlsFiles) -> Iterator[Served]:
+def serving(cluster: Cluster, tls: ServerTls) -> Iterator[Served]:
     """The front for the time of the block, on a free loopback port, with these certificates."""
     arguments = [
         "--certificate",
@@ -139,7 +139,7 @@ def _result(row: Mapping[str, Any]) -> OperationResult:
     return result
 
 
-async def serve(tls: ServerTlsFiles, ready_file: Path) -> None:
+async def serve(tls: ServerTls, ready_file: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
     # asyncpg reads PGHOST and the rest by itself.
     async with asyncpg.create_pool(min_size=POOL_CONNECTIONS, max_size=POOL_CONNECTIONS) as pool:
@@ -161,13 +161,13 @@ async def serve(tls: ServerTlsFiles, ready_file: Path) -> None:
 
 
 def main() -> None:
-    """The process: `python -m bench.postgres_front --ready-file FILE --certificate … --key … --authority …`."""
+    """The process that `serving` starts."""
     parser = argparse.ArgumentParser(prog="python -m bench.postgres_front")
     for name in ("--certificate", "--key", "--authority", "--ready-file"):
         parser.add_argument(name, type=Path, required=True)
     options = parser.parse_args()
     os.umask(0o077)
-    run_async(serve(ServerTlsFiles(options.certificate, options.key, options.authority), options.ready_file))
+    run_async(serve(ServerTls(options.certificate, options.key, options.authority), options.ready_file))
 
 
 if __name__ == "__main__":

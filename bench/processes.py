@@ -39,8 +39,8 @@ def serve_module(
     """Run `python -m module …arguments --ready-file FILE` for the time of the block.
 
     The module writes {"address": …} to FILE when it serves, and ends by SIGTERM. Its output is shown only
-    when it does not start. `environment` is added to our own. It is a process of its own, never a fork: gRPC's
-    threads do not survive one.
+    when it does not start. `environment` is added to our own. It is a process of its own, never a fork:
+    gRPC's threads do not survive one.
     """
     with tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch:
         ready, output = Path(scratch, "ready.json"), Path(scratch, "output.txt")

@@ -1,8 +1,8 @@
 """How a till gets its certificate: a one-time code from staff, a key of its own, a signing request.
 
-The private key is made on the till and never leaves it. The node's authority certificate comes with the code, by
-another way than the network (on paper, a USB stick, in the till's installer), since the till could not tell
-a false node from the true one without it.
+The private key is made on the till and never leaves it. The certificate of the node's authority comes with
+the code, by another way than the network (a USB stick, the till's installer), since without it the till could
+not tell a false node from the true one.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class TillCertificate:
 
 
 async def enrol_with_code(enrol_address: str, authority_pem: bytes, code: str) -> TillCertificate:
-    """Trade a one-time code at the enrolment port for a certificate. A code that does not do is an AioRpcError.
+    """Trade a one-time code for a certificate; a code that is refused is an AioRpcError.
 
-    `enrol_address` is host:port of the node's enrolment listener, which shows its certificate and asks for none.
+    `enrol_address` is host:port of the node's enrolment port, which shows a certificate and asks for none.
     """
     key_pem, request_pem = new_key_and_request()
     credentials = grpc.ssl_channel_credentials(authority_pem)

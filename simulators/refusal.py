@@ -1,9 +1,9 @@
 """What a refusal tells a till: why, and what to do next.
 
-A unary call that is refused ends with a gRPC status whose details carry a `google.rpc.ErrorInfo` (AIP-193) in the
-domain "vafa": its `reason` is a name of `vafa.common.v1.Reason`. In a batch or on a stream the refusal is a
-message of its own. And a call may end without any word of the node's, because the line was cut: then nobody at
-the till knows whether it took effect. Here the three become one `Refusal`.
+A unary call that is refused ends with a gRPC status whose details carry a `google.rpc.ErrorInfo` (AIP-193) in
+the domain "vafa": its `reason` is a name of `vafa.common.v1.Reason`. In a batch or on a stream the refusal is
+a message of its own. And a call may end without any word of the node's, because the line was cut: then nobody
+at the till knows whether it took effect. Here the three become one `Refusal`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Refused(Exception):
         self.refusal = refusal
 
 
-# Without an ErrorInfo the status is all there is. These three are final, whoever sent them: the call was never
+# Without an ErrorInfo the status is all there is. These are final, whoever sent them: the call was never
 # carried out. Of anything else nothing is known, not even that it failed.
 _NEVER_CARRIED_OUT = {
     grpc.StatusCode.INVALID_ARGUMENT,

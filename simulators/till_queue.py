@@ -14,7 +14,7 @@ from pathlib import Path
 from node.proto.vafa.pos.v1 import operation_pb2
 
 MAX_QUEUED = 20_000
-"""Beyond it a till forget some of it: weeks of a shop's sales."""
+"""Beyond it a till takes no more, rather than forget some: weeks of a shop's sales."""
 
 _SUFFIX = ".operation"
 

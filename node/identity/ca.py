@@ -69,9 +69,8 @@ def new_authority(merchant: str, *, now_ms: int) -> Authority:
     return Authority(certificate, key)
 
 
-def authority_from_pem(certificate_pem: bytes, key_pem: bytes) -> Authority:
+def load_authority(certificate: x509.Certificate, key_pem: bytes) -> Authority:
     """The root as it was saved; `ValueError` when the key is not that certificate's."""
-    certificate = x509.load_pem_x509_certificate(certificate_pem)
     key = load_pem_private_key(key_pem, password=None)
     if not isinstance(key, ec.EllipticCurvePrivateKey) or key.public_key() != certificate.public_key():
         raise ValueError("the CA's key does not belong to the CA's certificate")

@@ -2,9 +2,13 @@
 
 import os
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
@@ -14,7 +18,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from node.identity.ca import Authority, authority_from_pem, new_authority
+from node.identity.ca import Authority, load_authority, new_authority
+
+_Key = TypeVar("_Key")
 
 _MAX_SECRET_BYTES = 16_384
 _CA_CERTIFICATE = "ca.crt"
@@ -103,30 +109,15 @@ def create_secrets(directory: Path, merchant: str, *, now_ms: int) -> NodeSecret
 
 def load_secrets(directory: Path) -> NodeSecrets:
     """The secrets that `create_secrets` made; `KeyUnusable` naming the file that cannot be used, and why."""
-    read = {
-        name: read_secret(directory / name)
-        for name in (_CA_CERTIFICATE, _CA_KEY, _SERVER_KEY, _INDEX_KEY, _MASTER_KEY, _NODE_KEY, _RAY_TOKEN)
-    }
-    name = _CA_KEY
-    try:
-        authority = authority_from_pem(read[_CA_CERTIFICATE], read[_CA_KEY])
-        name = _SERVER_KEY
-        server_key = load_pem_private_key(read[_SERVER_KEY], password=None)
-        if not isinstance(server_key, ec.EllipticCurvePrivateKey):
-            raise ValueError
-        name = _INDEX_KEY
-        index_key = SecretKey(bytes.fromhex(read[_INDEX_KEY].decode("ascii")))
-        name = _MASTER_KEY
-        master_key = SecretKey(bytes.fromhex(read[_MASTER_KEY].decode("ascii")))
-    except (ValueError, TypeError):
-        raise KeyUnusable(
-            f"{directory / name}: is damaged. Restore the secrets from where you keep them."
-        ) from None
+    certificate = _opened(directory / _CA_CERTIFICATE, x509.load_pem_x509_certificate)
+    # Others open these two; that they are there and private is still for the start to find out.
+    for name in (_NODE_KEY, _RAY_TOKEN):
+        read_secret(directory / name)
     return NodeSecrets(
-        authority=authority,
-        server_key=server_key,
-        index_key=index_key,
-        master_key=master_key,
+        authority=_opened(directory / _CA_KEY, lambda pem: load_authority(certificate, pem)),
+        server_key=_opened(directory / _SERVER_KEY, _tls_key),
+        index_key=_opened(directory / _INDEX_KEY, _secret_key),
+        master_key=_opened(directory / _MASTER_KEY, _secret_key),
         node_key_uri=(directory / _NODE_KEY).absolute().as_uri(),
         ray_token_path=(directory / _RAY_TOKEN).absolute(),
     )
@@ -163,6 +154,27 @@ def read_secret(path: Path) -> bytes:
     if not stat.S_ISREG(status.st_mode) or not 0 < len(content) <= _MAX_SECRET_BYTES:
         raise KeyUnusable(f"{path}: is not a secret of this node.")
     return content
+
+
+def _opened(path: Path, parse: Callable[[bytes], _Key]) -> _Key:
+    content = read_secret(path)
+    try:
+        return parse(content)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise KeyUnusable(
+            f"{path}: is damaged, or not of this node. Restore it from where you keep it."
+        ) from None
+
+
+def _tls_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
+    key = load_pem_private_key(pem, password=None)
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise ValueError("not a key for TLS")
+    return key
+
+
+def _secret_key(text: bytes) -> SecretKey:
+    return SecretKey(bytes.fromhex(text.decode("ascii")))
 
 
 def _sync_directory(directory: Path) -> None:

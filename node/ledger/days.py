@@ -11,6 +11,7 @@ Instants are epoch milliseconds UTC, and answers are cached by UTC day: a call c
 
 from __future__ import annotations
 
+from calendar import monthrange
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
@@ -97,9 +98,7 @@ def add_months(day: date, months: int) -> date:
 
 def end_of_month(day: date) -> date:
     """The last day of the Gregorian month of ``day``."""
-    if day.month == 12:
-        return day.replace(day=31)
-    return day.replace(month=day.month + 1, day=1) - timedelta(days=1)
+    return day.replace(day=monthrange(day.year, day.month)[1])
 
 
 # --- stretches -------------------------------------------------------------------------------------------

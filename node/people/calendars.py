@@ -8,6 +8,7 @@ Jalali conversions are those of persiantools.
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from collections.abc import Callable
 from datetime import date
 from enum import IntEnum
@@ -115,11 +116,9 @@ def make_date(calendar: Calendar, year: int, month: int, day: int) -> CalendarDa
 
 
 def days_in_month(calendar: Calendar, year: int, month: int) -> int:
-    """How many days a month has. ValueError for a month or year that the calendar has not."""
+    """How many days a month has. ValueError for a month that no year has."""
     if calendar is Calendar.GREGORIAN:
-        first = date(year, month, 1)
-        following = date(year + month // 12, month % 12 + 1, 1)
-        return (following - first).days
+        return monthrange(year, month)[1]
     if not 1 <= month <= 12:
         raise ValueError("month must be in 1..12")
     days: int = JalaliDate.days_in_month(month, year)

@@ -42,7 +42,7 @@ APP_TOKEN_MAX_CHARS = 512
 MAX_TYPED_CHARS = 128
 """A card, barcode or phone as it was typed, with all its spaces; longer is refused unread."""
 MAX_DIALLED_CHARS = 20
-"""Of a phone number without spaces: E.164's fifteen digits, a dialling prefix and a 0 that does not belong."""
+"""Of a phone number without spaces: the fifteen digits of E.164 and what is dialled before them."""
 MAX_CACHED_PHONES = 8_192
 
 

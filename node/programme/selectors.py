@@ -24,7 +24,7 @@ def group_prefixes(path: tuple[str, ...]) -> frozenset[str]:
 
 def line_test(selector: LineSelector) -> LineTest:
     """A function that says whether a line is one of those that `selector` means."""
-    tests = list(_tests(selector))
+    tests = _tests(selector)
     if len(tests) == 1:
         return tests[0]
     return lambda line: all([test(line) for test in tests])

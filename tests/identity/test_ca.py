@@ -12,9 +12,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from node.identity.ca import (
     RequestRefused,
-    authority_from_pem,
     issue_client_certificate,
     issue_server_certificate,
+    load_authority,
     new_authority,
     signing_request,
 )
@@ -81,13 +81,16 @@ def test_somebody_elses_key_cannot_be_put_into_a_request() -> None:
         issue(forged)
 
 
-def test_a_request_signed_with_a_broken_hash_is_refused() -> None:
-    # The library no longer makes SHA-1 signatures, so the algorithm's name in a good request is changed.
+def test_a_request_signed_with_another_hash_than_the_common_safe_ones_is_refused() -> None:
+    builder = x509.CertificateSigningRequestBuilder(x509.Name([]))
+    for_224_bits = builder.sign(RSA_2048, hashes.SHA224()).public_bytes(Encoding.PEM)
+    # The library makes no SHA-1 signatures any more, so the algorithm's name in a good request is changed.
     der = x509.load_pem_x509_csr(request(RSA_2048)).public_bytes(Encoding.DER)
     sha256, sha1 = bytes.fromhex("2a864886f70d01010b"), bytes.fromhex("2a864886f70d010105")
     assert der.count(sha256) == 1
-    with pytest.raises(RequestRefused):
-        issue(_pem(der.replace(sha256, sha1)))
+    for weak in (for_224_bits, _pem(der.replace(sha256, sha1))):
+        with pytest.raises(RequestRefused, match="SHA-256"):
+            issue(weak)
 
 
 @pytest.mark.parametrize(
@@ -163,10 +166,10 @@ def test_the_root_can_sign_leaves_only() -> None:
 
 
 def test_a_root_that_was_saved_is_the_same_root_and_takes_no_other_key() -> None:
-    saved = authority_from_pem(AUTHORITY.certificate_pem, private_key_pem(AUTHORITY.key))
+    saved = load_authority(AUTHORITY.certificate, private_key_pem(AUTHORITY.key))
     assert saved.certificate == AUTHORITY.certificate
     with pytest.raises(ValueError, match="does not belong"):
-        authority_from_pem(AUTHORITY.certificate_pem, private_key_pem(new_tls_key()))
+        load_authority(AUTHORITY.certificate, private_key_pem(new_tls_key()))
 
 
 def test_neither_the_repr_nor_the_str_of_a_root_shows_its_key() -> None:

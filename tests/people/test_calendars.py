@@ -66,7 +66,7 @@ def test_every_day_from_1300_to_1500_goes_to_gregorian_and_back() -> None:
         assert there.to_gregorian() == day
         expected = following(there)
         day += timedelta(days=1)
-    assert expected == (1501, 1, 1) or expected == (1500, 12, 30)
+    assert there == jalali(1500, 12, 29)
 
 
 def following(here: CalendarDate) -> tuple[int, int, int]:
@@ -104,16 +104,19 @@ def test_a_named_calendar_is_believed_above_the_year() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1368", "12-05-1368", "5/12/1989", "1368-5/12", "1368-05-12T00:00", "13680512", "۱۳۶۸-۰۵", "1368-05-1a",
-     "-1368-05-12", "1368-05-123", "१९८९-०८-०३", "\ud800", "1" * (1 << 20), "1368-13-01", "1368-00-01", "1368-07-31",
-     "1368-07-00", "1989-02-29", "1900-02-29", "2001-04-31", "1404-12-30", "0000-01-01"],
-)  # fmt: skip
+    [
+        *("", "1368", "12-05-1368", "5/12/1989", "1368-5/12", "1368-05-12T00:00", "13680512", "۱۳۶۸-۰۵"),
+        *("1368-05-1a", "-1368-05-12", "1368-05-123", "१९८९-०८-०३", "\ud800", "1368-13-01", "1368-00-01"),
+        *("1368-07-31", "1368-07-00", "1989-02-29", "1900-02-29", "2001-04-31", "1404-12-30"),
+        pytest.param("1" * (1 << 20), id="a megabyte"),
+    ],
+)
 def test_what_is_no_date_is_refused(text: str) -> None:
     assert reason_of(parse_date(text)) is InvalidReason.NOT_A_DATE
 
 
 @pytest.mark.parametrize(
-    "text", ["0001-01-01", "1199-12-29", "1600-01-01", "1821-03-20", "2200-01-01", "9999-12-31"]
+    "text", ["0000-01-01", "0001-01-01", "1199-12-29", "1600-01-01", "1821-03-20", "2200-01-01", "9999-12-31"]
 )
 def test_a_date_that_nobody_alive_can_mean_is_refused(text: str) -> None:
     assert reason_of(parse_date(text)) is InvalidReason.DATE_OUT_OF_RANGE

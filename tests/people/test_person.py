@@ -139,10 +139,6 @@ def test_a_person_is_stored_unchanged_and_an_older_record_is_still_read() -> Non
 
 
 def test_the_stored_order_of_fields_stays() -> None:
-    assert msgspec.structs.asdict(fatemeh()).keys() == {
-        "created_at_ms", "given_name", "family_name", "display_name", "phone", "birth_date", "locale", "consents",
-        "referrer", "source",
-    }  # fmt: skip
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(fatemeh())) == [
         1_700_000_000_000, "فاطمه", "احمدی", "", "۰۹۱۲ ۱۲۳ ۴۵۶۷", [2, 1368, 5, 12], "fa-IR",
         [[1, 2, True, 1_700_000_000_000, "till-7", "2026-01"]], "m-17", "till-7",
@@ -172,16 +168,29 @@ class Holder(msgspec.Struct):
 @pytest.mark.parametrize(
     ("typed", "tag"),
     [
-        ("fa-IR", "fa-IR"), ("FA_ir", "fa-IR"), ("ar-eg", "ar-EG"), ("en", "en"), ("fa-arab-ir", "fa-Arab-IR"),
-        ("es-419", "es-419"), (" en-GB ", "en-GB"), ("", ""), ("fa-ir-u-ca-persian-nu-arabext", "fa-IR-u-ca-persian-nu-arabext"),
+        ("fa-IR", "fa-IR"),
+        ("FA_ir", "fa-IR"),
+        ("ar-eg", "ar-EG"),
+        ("en", "en"),
+        ("fa-arab-ir", "fa-Arab-IR"),
+        ("es-419", "es-419"),
+        (" en-GB ", "en-GB"),
+        ("", ""),
+        ("fa-ir-u-ca-persian-nu-arabext", "fa-IR-u-ca-persian-nu-arabext"),
     ],
-)  # fmt: skip
+)
 def test_a_locale_is_kept_as_a_language_tag(typed: str, tag: str) -> None:
     assert clean_locale(typed) == tag
 
 
-@pytest.mark.parametrize("typed", ["f", "fa-", "-IR", "fa--IR", "fa IR", "fa-IR.UTF-8", "فا", "fa-\u202eIR", "\ud800", "a" * 9,
-                                   "en-" + "a-" * 20 + "a", "e" * (1 << 20)])  # fmt: skip
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("f", "fa-", "-IR", "fa--IR", "fa IR", "fa-IR.UTF-8", "فا", "fa-\u202eIR", "\ud800", "a" * 9),
+        "en-" + "a-" * 20 + "a",
+        pytest.param("e" * 2**20, id="a megabyte"),
+    ],
+)
 def test_what_is_no_language_tag_is_refused(typed: str) -> None:
     assert reason_of(clean_locale(typed)) is InvalidReason.NOT_A_LOCALE
 

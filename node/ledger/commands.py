@@ -1,0 +1,127 @@
+"""What is asked of an account, as plain data: the parsed form of a request.
+
+`programme/` and the decisions read these; `wire/` makes them from messages.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from node.ledger.account import AccountKind
+from node.ledger.purchase import Activity, Purchase
+from node.ledger.returns import LineBack
+from node.ledger.spending import Place, SpendRequest
+
+
+class TransactionRef(Struct, frozen=True):
+    """Where an entry lies: its partition and its sequence there."""
+
+    partition: int
+    sequence: int
+
+
+class Accrue(Struct, frozen=True):
+    """Record a purchase."""
+
+    purchase: Purchase
+
+
+class RecordActivity(Struct, frozen=True):
+    """Record an activity."""
+
+    activity: Activity
+
+
+class ClaimPurchase(Struct, frozen=True):
+    """Give an anonymous sale to the member."""
+
+    sale: TransactionRef
+
+
+class Authorize(Struct, frozen=True):
+    """Reserve units."""
+
+    spends: tuple[SpendRequest, ...]
+    place: Place
+    hold_seconds: int
+
+
+class Capture(Struct, frozen=True):
+    """Spend a hold, or a part of it."""
+
+    authorization: TransactionRef
+    spends: tuple[SpendRequest, ...]
+    receipt_number: str
+
+
+class Void(Struct, frozen=True):
+    """Let a hold go."""
+
+    authorization: TransactionRef
+
+
+class Redeem(Struct, frozen=True):
+    """Spend in one step."""
+
+    spends: tuple[SpendRequest, ...]
+    place: Place
+    receipt_number: str
+
+
+class Return(Struct, frozen=True):
+    """Take goods back."""
+
+    original: TransactionRef
+    lines: tuple[LineBack, ...]
+    minor: int
+
+
+class Reverse(Struct, frozen=True):
+    """Undo a request of the same terminal."""
+
+    original_request_id: str
+
+
+class Enrol(Struct, frozen=True):
+    """Open an account. The person travels as a record of `people`, opaque here."""
+
+    kind: AccountKind
+    referrer: bytes
+    source: str
+    person: object | None
+
+
+class SetBlock(Struct, frozen=True):
+    """Block or unblock."""
+
+    blocked: bool
+    reason: str
+
+
+class Close(Struct, frozen=True):
+    """Close the account."""
+
+    forfeit: bool
+    reason: str
+
+
+class Adjust(Struct, frozen=True):
+    """Change a balance by hand."""
+
+    purse: str
+    units: int
+    reason: str
+
+
+class DecideAdjustment(Struct, frozen=True):
+    """Approve or reject a proposal."""
+
+    proposal_id: int
+    approve: bool
+
+
+class Transfer(Struct, frozen=True):
+    """Move units to another account."""
+
+    purse: str
+    units: int

@@ -1,0 +1,159 @@
+"""What travels between the gateway and a shard: many commands as one message, many answers as another.
+
+A command carries the request's own bytes as they came, and an answer carries the response's own bytes as
+they will go, so neither is decoded and encoded again on the way. The message itself is msgpack, one object
+for Ray to carry however many commands are in it.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import msgspec
+from msgspec import Struct
+
+from node.ledger.refusals import Refused
+
+
+class Op(IntEnum):
+    """What a shard is asked to do. The numbers go into quarantine evidence; never reuse one."""
+
+    ACCRUE = 1
+    RECORD_ACTIVITY = 2
+    AUTHORIZE = 3
+    CAPTURE = 4
+    VOID = 5
+    REDEEM = 6
+    RETURN = 7
+    REVERSE = 8
+    CLAIM_PURCHASE = 9
+
+    IDENTIFY = 20
+    QUOTE = 21
+    GET_TRANSACTION = 22
+    GET_BALANCE = 23
+    LIST_STATEMENT = 24
+
+    ENROL = 40
+    GET_MEMBER = 41
+    UPDATE_PERSON = 42
+    LINK_IDENTIFIER = 43
+    UNLINK_IDENTIFIER = 44
+    SET_BLOCK = 45
+    CLOSE_ACCOUNT = 46
+    ERASE_PERSON = 47
+    ADJUST = 48
+    DECIDE_ADJUSTMENT = 49
+    TRANSFER = 50
+    CREATE_POOL = 51
+    JOIN_POOL = 52
+    LEAVE_POOL = 53
+    RELEASE_QUARANTINED = 54
+
+    # Steps of work that spans partitions; only the node itself sends these.
+    RESOLVE = 70
+    CLAIM_IDENTIFIER = 71
+    CONFIRM_IDENTIFIER = 72
+    END_IDENTIFIER = 73
+    CLAIM_RECEIPT = 74
+    RELEASE_RECEIPT = 75
+    TAKE_SALE = 76
+    RECEIVE_TRANSFER = 77
+    CLOSE_TRANSFER = 78
+    SET_HOLDER = 79
+    SWEEP = 80
+
+
+class Command(Struct, frozen=True, array_like=True, gc=False):
+    """One thing to do on one partition.
+
+    `account_id` is empty for an anonymous sale and for steps that concern no account. `digest` is the
+    identifier that led to the account, which the account checks against its own links; empty where it was
+    named by its id. `scope` is the terminal as store/terminal, within which request ids are unique;
+    `author` is the caller for the journal. `body` is the request as it came, or for the node's own steps the
+    msgpack of one of the structs below. `extra` is msgpack of what the gateway adds.
+    """
+
+    op: int
+    partition: int
+    account_id: bytes
+    digest: bytes
+    scope: str
+    store_id: str
+    author: str
+    trace_id: str
+    body: bytes
+    extra: bytes = b""
+
+
+class AnswerKind(IntEnum):
+    """What an answer is."""
+
+    DONE = 0
+    """`body` is the response's bytes, or the msgpack of a step's result."""
+    REFUSED = 1
+    """`refusal` says why."""
+    MOVED = 2
+    """The identifier does not stand for this account; resolve it once more."""
+    POOLED = 3
+    """The account belongs to the pool whose id is `body`; ask that one."""
+
+
+class Answer(Struct, frozen=True, array_like=True, gc=False):
+    """What became of one command."""
+
+    kind: int
+    body: bytes = b""
+    refusal: Refused | None = None
+
+
+MOVED = Answer(AnswerKind.MOVED)
+
+
+def done(body: bytes) -> Answer:
+    """An answer with its bytes."""
+    return Answer(AnswerKind.DONE, body)
+
+
+def refused(refusal: Refused) -> Answer:
+    """An answer that says why not."""
+    return Answer(AnswerKind.REFUSED, b"", refusal)
+
+
+class LinkWish(Struct, frozen=True, array_like=True):
+    """An identifier to claim, confirm, link or end: its digest, kind and what staff may recognise it by."""
+
+    digest: bytes
+    kind: int
+    hint: str = ""
+    account_id: bytes = b""
+    since_ms: int = 0
+    at_ms: int = 0
+
+
+class ReceiptWish(Struct, frozen=True, array_like=True):
+    """A receipt to claim for a request, or to release."""
+
+    digest: bytes
+    scope: str
+    request_id: str
+
+
+class HolderWish(Struct, frozen=True, array_like=True):
+    """An account to note as a holder of a pool, or no longer."""
+
+    holder: bytes
+    joined: bool
+
+
+class TransferVerdict(Struct, frozen=True, array_like=True):
+    """How a transfer's other side answered."""
+
+    transfer_id: str
+    accepted: bool
+    outbox_sequence: int
+
+
+encode = msgspec.msgpack.Encoder().encode
+decode_commands = msgspec.msgpack.Decoder(list[Command]).decode
+decode_answers = msgspec.msgpack.Decoder(list[Answer]).decode
