@@ -31,9 +31,9 @@ SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
 
 
 @contextlib.contextmanager
-def serving(tls: ServerTls | None) -> Iterator[Served]:
-    """An echo for the time of the block, on a free loopback port, with these certificates or in plaintext."""
-    with serve_module("bench.echo", [] if tls is None else tls.arguments()) as served:
+def serving(tls: ServerTls) -> Iterator[Served]:
+    """An echo for the time of the block, on a free loopback port, with these certificates."""
+    with serve_module("bench.echo", tls.arguments()) as served:
         yield served
 
 
@@ -46,7 +46,7 @@ async def _echo_stream(requests: AsyncIterator[bytes], _: object) -> AsyncIterat
         yield request
 
 
-async def serve(tls: ServerTls | None, ready_file: Path) -> None:
+async def serve(tls: ServerTls, ready_file: Path) -> None:
     """Serve until SIGTERM or SIGINT."""
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Echo": grpc.unary_unary_rpc_method_handler(_echo),
@@ -54,10 +54,7 @@ async def serve(tls: ServerTls | None, ready_file: Path) -> None:
     }
     server = aio.server(options=SERVER_OPTIONS)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    if tls is None:
-        port = server.add_insecure_port("127.0.0.1:0")
-    else:
-        port = server.add_secure_port("127.0.0.1:0", tls.credentials())
+    port = server.add_secure_port("127.0.0.1:0", tls.credentials())
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)
@@ -68,16 +65,12 @@ async def serve(tls: ServerTls | None, ready_file: Path) -> None:
 
 
 def main() -> None:
-    """The process: `python -m bench.echo --ready-file FILE [--certificate … --key … --authority …]`."""
+    """The process that `serving` starts."""
     parser = argparse.ArgumentParser(prog="python -m bench.echo")
-    for name in ("--certificate", "--key", "--authority"):
-        parser.add_argument(name, type=Path)
-    parser.add_argument("--ready-file", type=Path, required=True)
+    for name in ("--certificate", "--key", "--authority", "--ready-file"):
+        parser.add_argument(name, type=Path, required=True)
     options = parser.parse_args()
-    tls = None
-    if options.certificate:
-        tls = ServerTls(options.certificate, options.key, options.authority)
-    run_async(serve(tls, options.ready_file))
+    run_async(serve(ServerTls(options.certificate, options.key, options.authority), options.ready_file))
 
 
 if __name__ == "__main__":

@@ -83,13 +83,11 @@ class Target:
     name: str
     address: str
     method: str
-    tls: TillCertificate | None
+    till: TillCertificate
 
     def channel(self) -> aio.Channel:
-        """A connection of its own, with the client's certificate; without TLS where there is none."""
-        if self.tls is None:
-            return aio.insecure_channel(self.address, options=_CHANNEL_OPTIONS)
-        return aio.secure_channel(self.address, self.tls.channel_credentials(), options=_CHANNEL_OPTIONS)
+        """A connection of its own, with the till's certificate."""
+        return aio.secure_channel(self.address, self.till.channel_credentials(), options=_CHANNEL_OPTIONS)
 
 
 def run_async(main: Coroutine[Any, Any, _T]) -> _T:

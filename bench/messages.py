@@ -69,9 +69,8 @@ class AccrualMaker:
             raise ValueError(f"every card must have {CARD_DIGITS} characters")
         self._cards = [card.encode() for card in cards]
         self._random = random.Random(seed)
-        self._tag = secrets.token_hex(4)
-        self._next = 0
-        width = len(self._tag) + 1 + _NUMBER_DIGITS
+        self.renew()
+        width = len(self.tag) + 1 + _NUMBER_DIGITS
         request = AccrueRequest(
             request_id=_REQUEST * width,
             identifier=Identifier(kind=IDENTIFIER_KIND_CARD, value=_CARD),
@@ -87,10 +86,15 @@ class AccrualMaker:
         self._in_submit = SubmitRequest(operations=[operation]).SerializeToString().removesuffix(body)
         self._in_stream = SubmitStreamRequest(operation=operation).SerializeToString().removesuffix(body)
 
+    def renew(self) -> None:
+        """Begin a new series, told from all others by `tag`, which stands in its request ids."""
+        self.tag = secrets.token_hex(4)
+        self._next = 0
+
     def accruals(self, count: int) -> list[bytes]:
         """`count` new AccrueRequests."""
         head, middle, last, tail = self._pieces
-        tag = f"{self._tag}-".encode()
+        tag = f"{self.tag}-".encode()
         cards = self._random.choices(self._cards, k=count)
         first = self._next
         self._next += count

@@ -54,10 +54,11 @@ class PostgresFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """A running cluster; `programs` is the directory of its binaries."""
+    """A cluster: the directory of its binaries, its port, and the process above all of its others."""
 
     programs: Path
     port: int
+    pid: int
     password: str = field(repr=False)
 
     def environment(self) -> dict[str, str]:
@@ -102,11 +103,12 @@ def running(programs: Path) -> Iterator[Cluster]:
         {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
     )
     directory = Path(tempfile.mkdtemp(prefix="vafa-peer-"))
-    cluster = Cluster(programs, _free_port(), secrets.token_urlsafe(24))
+    port, password = _free_port(), secrets.token_urlsafe(24)
     try:
         if account is not None:
             os.chown(directory, account.pw_uid, account.pw_gid)
-        process = _start(cluster, directory, identity)
+        process = _start(programs, directory, port, password, identity)
+        cluster = Cluster(programs, port, process.pid, password)
         try:
             _wait_until_ready(cluster, process, directory / "log")
             yield cluster
@@ -121,15 +123,17 @@ def running(programs: Path) -> Iterator[Cluster]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _start(cluster: Cluster, directory: Path, identity: dict[str, Any]) -> subprocess.Popen[bytes]:
-    data, password = directory / "data", directory / "password"
-    password.touch(mode=0o600)
-    password.write_text(cluster.password, encoding="utf-8")
+def _start(
+    programs: Path, directory: Path, port: int, password: str, identity: dict[str, Any]
+) -> subprocess.Popen[bytes]:
+    data, password_file = directory / "data", directory / "password"
+    password_file.touch(mode=0o600)
+    password_file.write_text(password, encoding="utf-8")
     if identity:
-        os.chown(password, identity["user"], identity["group"])
+        os.chown(password_file, identity["user"], identity["group"])
     initdb = subprocess.run(
         [
-            *(cluster.programs / "initdb", "-D", data, "-U", _SUPERUSER, "--pwfile", password),
+            *(programs / "initdb", "-D", data, "-U", _SUPERUSER, "--pwfile", password_file),
             *("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"),
         ],
         capture_output=True,
@@ -140,12 +144,12 @@ def _start(cluster: Cluster, directory: Path, identity: dict[str, Any]) -> subpr
     )
     if initdb.returncode:
         raise PostgresFailed(f"initdb failed ({initdb.returncode}): {initdb.stderr.strip()[-1000:]}")
-    password.unlink()
+    password_file.unlink()
     with (data / "postgresql.conf").open("a", encoding="utf-8") as settings:
-        settings.write(_SETTINGS.format(port=cluster.port))
+        settings.write(_SETTINGS.format(port=port))
     with (directory / "log").open("wb") as log:
         return subprocess.Popen(
-            [cluster.programs / "postgres", "-D", data],
+            [programs / "postgres", "-D", data],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

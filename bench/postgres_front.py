@@ -65,15 +65,7 @@ async def prepare(cluster: Cluster, members: int) -> None:
 @contextlib.contextmanager
 def serving(cluster: Cluster, tls: ServerTls) -> Iterator[Served]:
     """The front for the time of the block, on a free loopback port, with these certificates."""
-    arguments = [
-        "--certificate",
-        str(tls.certificate),
-        "--key",
-        str(tls.key),
-        "--authority",
-        str(tls.authority),
-    ]
-    with serve_module("bench.postgres_front", arguments, cluster.environment()) as served:
+    with serve_module("bench.postgres_front", tls.arguments(), cluster.environment()) as served:
         yield served
 
 

@@ -23,8 +23,8 @@ from simulators.enrolment import TillCertificate
 from simulators.launch import NodeUnderTest, Setting, launch_node
 
 MEMBERS = 2_000
-"""Members of the benches' node: many more than calls in flight, so that accounts do not queue behind one another
-more often than in a shop."""
+"""Members of the benches' node: many more than calls in flight, so that accounts seldom queue behind one
+another."""
 
 ACCRUE = "/vafa.pos.v1.PosService/Accrue"
 SUBMIT = "/vafa.pos.v1.PosService/Submit"
@@ -75,7 +75,7 @@ class Subject:
 def running_node(
     members: int = MEMBERS, *, settings: Mapping[str, Setting] | None = None
 ) -> Iterator[Subject]:
-    """A fresh node on this machine with `members` members, for the time of the block; then nothing is left."""
+    """A fresh node with `members` members on this machine, for the time of the block."""
     with tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch:
         say("Starting a node …")
         node = launch_node(

@@ -1,8 +1,8 @@
 """Recorded baskets of "The Complete Journey" (84.51°) as purchases, in the order of time.
 
-The file is the transactions table of that data set as CSV, plain or gzipped: one row a line of a receipt, money in
-US dollars with a decimal point, times in UTC. Rows of one basket share household, store and time. A line with
-a quantity of 0, a value of 0 or both is kept as it is: it was on the receipt.
+The file is the transactions table of that data set as CSV, plain or gzipped: one row a line of a receipt,
+money in US dollars with a decimal point, times in UTC. Rows of one basket share household, store and time.
+A line with a quantity of 0, a value of 0 or both is kept as it is: it was on the receipt.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ CURRENCY = "USD"
 CURRENCY_EXPONENT = 2
 
 _COLUMNS = (
-    "household_id store_id basket_id product_id quantity sales_value retail_disc coupon_match_disc"
-    " transaction_timestamp department brand product_category product_type"
-).split()
+    *("household_id", "store_id", "basket_id", "transaction_timestamp"),
+    *("product_id", "department", "brand", "product_category", "product_type"),
+    *("quantity", "sales_value", "retail_disc", "coupon_match_disc"),
+)
 # One line of the published table is worth 4.440892e-16 dollars, what binary arithmetic left of a difference.
 _DUST = Decimal("1e-9")
 _CARD_PREFIX = "CJ"
@@ -35,11 +36,11 @@ class UnreadableBaskets(Exception):
 
 
 def read_baskets(path: Path) -> list[Basket]:
-    """All baskets of the file, by time and then by number. `UnreadableBaskets` for anything it cannot hold."""
+    """All baskets of the file, by time and then by number. `UnreadableBaskets` says what is wrong with it."""
     opened = gzip.open if path.suffix == ".gz" else open
     try:
         with opened(path, "rt", encoding="utf-8", newline="") as text:
-            baskets = list(_baskets(csv.DictReader(text)))
+            baskets = list(_baskets(csv.DictReader(text, restval="")))
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise UnreadableBaskets(f"{path}: {error}") from error
     except (ValueError, InvalidOperation) as error:
@@ -81,7 +82,7 @@ def _baskets(rows: csv.DictReader[str]) -> Iterator[Basket]:
         try:
             head = (row["household_id"], row["store_id"], row["transaction_timestamp"])
             line = _line(row)
-        except (ValueError, InvalidOperation, TypeError) as error:
+        except (ValueError, InvalidOperation) as error:
             raise ValueError(f"line {rows.line_num}: {error}") from error
         basket_id = row["basket_id"]
         if heads.setdefault(basket_id, head) != head:
@@ -112,8 +113,8 @@ def _line(row: Mapping[str, str]) -> BasketLine:
         brand=row["brand"],
         quantity_milli=quantity_milli(row["quantity"]),
         net_minor=minor_units(row["sales_value"]),
-        # What the card and the shop's match of a coupon took off. A manufacturer's coupon is in the value: the
-        # shop is paid for it.
+        # What the card and the shop's match of a coupon took off. A manufacturer's coupon is part of the
+        # value: the manufacturer pays the shop for it.
         discount_minor=minor_units(row["retail_disc"]) + minor_units(row["coupon_match_disc"]),
     )
 

@@ -1,4 +1,4 @@
-"""A basket on its way over the counter: what shoppers and recorded data bring, and what a till makes of it."""
+"""A basket on its way over the counter: what shoppers and recordings bring, and what a till makes of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""vafa.toml: what is written loads, and what is wrong is said with file, key, what is allowed and what to do."""
+"""vafa.toml: what is written loads; what is wrong is said with file, key, what is allowed and what to do."""
 
 import tomllib
 from pathlib import Path
@@ -142,8 +142,7 @@ def test_a_file_saved_by_a_windows_editor_loads(tmp_path: Path) -> None:
         ("partitions = 16", "partitions = 65", "storage.partitions"),
         ("shards = 0", "shards = 17", "storage.shards"),
         ("shards = 0", "shards = -1", "storage.shards"),
-        ("shards = 0", 'shards = 2\n[ray]\nshard_pins = ["a"]\n#', "ray.shard_pins"),
-        ("shard_pins = []", f"shard_pins = [{'"m", ' * 17}]", "ray.shard_pins"),
+        ("shard_pins = []", "shard_pins = [" + '"m", ' * 17 + "]", "ray.shard_pins"),
         ('address = ""', 'address = "ray://host:10001"', "ray.address"),
         ("object_store_bytes = 100000000", "object_store_bytes = 1000", "ray.object_store_bytes"),
         ('temp_directory = ""', f'temp_directory = "/tmp/{"t" * 40}"', "ray.temp_directory"),
@@ -158,12 +157,9 @@ def test_a_file_saved_by_a_windows_editor_loads(tmp_path: Path) -> None:
 def test_a_wrong_value_is_said_with_its_file_key_what_is_allowed_and_what_to_do(
     tmp_path: Path, line: str, changed: str, key: str
 ) -> None:
-    text = toml()
-    if changed.startswith("shards = 2\n[ray]"):
-        text = text.partition("[ray]")[0]
-    assert line in text
+    assert line in toml()
     with pytest.raises(ConfigError) as wrong:
-        load_text(tmp_path, text.replace(line, changed, 1))
+        load_text(tmp_path, toml().replace(line, changed, 1))
     message = str(wrong.value)
     assert message.startswith(f"{tmp_path / 'vafa.toml'}: {key}: ")
     assert message.endswith("Change it and start again.")
@@ -246,6 +242,13 @@ def test_shards_follow_the_configuration_then_the_pins_then_the_cores(tmp_path: 
     assert load_changed(tmp_path, "shards = 0", "shards = 5").shard_count(64) == 5
 
 
+def test_as_many_pins_as_shards_are_asked_for(tmp_path: Path) -> None:
+    text = toml().replace("shards = 0", "shards = 2")
+    with pytest.raises(ConfigError, match=r"ray\.shard_pins: 1 pins for 2 shards"):
+        load_text(tmp_path, text.replace("shard_pins = []", 'shard_pins = ["a"]'))
+    assert load_text(tmp_path, text.replace("shard_pins = []", 'shard_pins = ["a", "b"]')).shard_count() == 2
+
+
 @pytest.mark.parametrize(
     ("address", "parts"),
     [
@@ -280,5 +283,5 @@ def test_an_address_is_an_ip_address_and_a_port(address: str, parts: tuple[str, 
     ],
 )
 def test_anything_else_is_no_address(address: str) -> None:
-    with pytest.raises(ValueError, match="IP address|IPv|octets|Octet|does not appear"):
+    with pytest.raises(ValueError, match=r"IP address|IPv[46]|[Oo]ctet"):
         split_address(address)

@@ -115,12 +115,21 @@ class Proposal(Struct, frozen=True, array_like=True):
     author: str
 
 
+class PoolStay(Struct, frozen=True, array_like=True):
+    """That the account belonged to a pool from `since_ms` until `until_ms` (0: still)."""
+
+    pool_id: bytes
+    since_ms: int
+    until_ms: int = 0
+
+
 class Account(Struct, frozen=True, array_like=True):
     """The whole state of one account.
 
     `entries` counts the account's journal entries; `last_sequence` is the partition's number of the
     newest, from which the statement walks back. `due_ms` is the earliest moment at which something
-    happens by itself (a lot matures or expires, a hold ends), NEVER_MS where nothing does.
+    happens by itself (a lot matures or expires, a hold ends), NEVER_MS where nothing does. `sending` are
+    the transfers that have left and are not closed: their units may still come back.
     """
 
     account_id: bytes
@@ -137,8 +146,9 @@ class Account(Struct, frozen=True, array_like=True):
     counters: tuple[Counter, ...] = ()
     entitlements: tuple[Entitlement, ...] = ()
     proposals: tuple[Proposal, ...] = ()
-    pool_id: bytes = b""
+    pools: tuple[PoolStay, ...] = ()
     erased: bool = False
+    sending: tuple[str, ...] = ()
 
     def purse(self, code: str) -> Purse:
         """The purse of that code; an empty one where the account has none yet."""
@@ -155,3 +165,15 @@ class Account(Struct, frozen=True, array_like=True):
     def hold(self, hold_id: int) -> Hold | None:
         """The open hold of that id, or None."""
         return next((hold for hold in self.holds if hold.hold_id == hold_id), None)
+
+    @property
+    def pool_id(self) -> bytes:
+        """The pool that the account belongs to now; empty where none."""
+        return self.pools[-1].pool_id if self.pools and not self.pools[-1].until_ms else b""
+
+    def pool_at(self, at_ms: int) -> bytes:
+        """The pool that the account belonged to at `at_ms`; empty where none."""
+        for stay in self.pools:
+            if stay.since_ms <= at_ms and (not stay.until_ms or at_ms < stay.until_ms):
+                return stay.pool_id
+        return b""

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from msgspec import Struct
 
-from node.ledger.account import AccountKind, Entitlement, Hold, Link, Proposal, Status, Taken
+from node.ledger.account import AccountKind, Counter, Entitlement, Hold, Link, Proposal, Status, Taken
 from node.ledger.awards import Award
 from node.ledger.lots import Lots
 from node.ledger.purchase import Activity, Purchase
@@ -115,12 +115,13 @@ class Expired(Event, frozen=True, array_like=True, tag=11):
 
 
 class Credited(Event, frozen=True, array_like=True, tag=12):
-    """Units came in from a book of the node's."""
+    """Units came in from a book of the node's: lots, and `debt` units that had gone below zero before."""
 
     name: ClassVar[str] = "credited"
     purse: str
     lots: Lots
     book: str
+    debt: int = 0
 
 
 class Debited(Event, frozen=True, array_like=True, tag=13):
@@ -156,10 +157,11 @@ class ReturnUndone(Event, frozen=True, array_like=True, tag=15):
 
 
 class Reversed(Event, frozen=True, array_like=True, tag=16):
-    """An earlier entry was undone."""
+    """An earlier entry was undone. `freed` is what it had counted towards daily caps and no longer does."""
 
     name: ClassVar[str] = "reversed"
     original: int
+    freed: tuple[Counter, ...] = ()
 
 
 class Tombstoned(Event, frozen=True, array_like=True, tag=17):
@@ -171,11 +173,13 @@ class Tombstoned(Event, frozen=True, array_like=True, tag=17):
 
 
 class Claimed(Event, frozen=True, array_like=True, tag=18):
-    """An anonymous sale was given to an account."""
+    """An anonymous sale was given to an account; the sale travels with it to where it earns."""
 
     name: ClassVar[str] = "claimed"
     original: int
     claimed_by: bytes
+    purchase: Purchase | None = None
+    sold_ms: int = 0
 
 
 class EntitlementSet(Event, frozen=True, array_like=True, tag=19):

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from node.ledger import events as ev
-from node.ledger.account import Account, Counter, Purse, Taken
+from node.ledger.account import EMPTY_PURSE, Account, Counter, Purse, Taken
 from node.ledger.awards import Award
 from node.ledger.lots import NEVER_MS, Lot, Lots, add, remove, take, total
 from node.ledger.transactions import Entry
@@ -45,9 +45,11 @@ def earliest_due_ms(account: Account) -> int:
         if purse.lots and purse.lots[0].expires_ms < due:
             due = purse.lots[0].expires_ms
         for lot in purse.pending_lots:
-            due = min(due, lot.available_ms)
+            if lot.available_ms < due:
+                due = lot.available_ms
     for hold in account.holds:
-        due = min(due, hold.expires_ms)
+        if hold.expires_ms < due:
+            due = hold.expires_ms
     return due
 
 
@@ -78,20 +80,26 @@ def debit(purse: Purse, lots: Lots, debt: int) -> Purse:
     )
 
 
-def restore(purse: Purse, taken: Taken, at_ms: int) -> Purse:
-    """A purse with what was taken put back: lots as they are given, and the debt forgiven again.
+def forgive(purse: Purse, debt: int) -> Purse:
+    """A purse with `debt` units that had gone below zero made good, before any lot comes back to it.
 
     Debt that has been repaid in the meantime comes back as units that do not expire, since the lots that
     repaid it are gone.
     """
-    forgiven = min(purse.debt, taken.debt)
-    purse = replace(purse, debt=purse.debt - forgiven, spendable=purse.spendable + forgiven)
-    repaid = taken.debt - forgiven
-    lots = (*taken.lots, Lot(repaid)) if repaid else taken.lots
+    if not debt:
+        return purse
+    forgiven = min(purse.debt, debt)
+    lots = add(purse.lots, Lot(debt - forgiven))
+    return replace(purse, lots=lots, debt=purse.debt - forgiven, spendable=purse.spendable + debt)
+
+
+def restore(purse: Purse, taken: Taken, at_ms: int) -> Purse:
+    """A purse with what was taken put back: the debt made good first, then the lots as they are given."""
     # What was spendable when it was taken is spendable when it comes back.
-    return credit(
-        purse, tuple(replace(lot, available_ms=min(lot.available_ms, at_ms)) for lot in lots), at_ms
+    lots = tuple(
+        lot if lot.available_ms <= at_ms else replace(lot, available_ms=at_ms) for lot in taken.lots
     )
+    return credit(forgive(purse, taken.debt), lots, at_ms)
 
 
 def _with_purse(account: Account, code: str, purse: Purse) -> Account:
@@ -104,8 +112,7 @@ def _awarded(account: Account, awards: tuple[Award, ...], at_ms: int) -> Account
     purses = dict(account.purses)
     counters = account.counters
     for award in awards:
-        purses[award.purse] = credit(account.purse(award.purse) if award.purse not in purses
-                                     else purses[award.purse], (award.lot(),), at_ms)  # fmt: skip
+        purses[award.purse] = credit(purses.get(award.purse, EMPTY_PURSE), (award.lot(),), at_ms)
         if award.counter:
             counters = _count(counters, award.counter, award.day, award.units)
     return replace(account, purses=purses, counters=counters)
@@ -124,6 +131,20 @@ def _count(counters: tuple[Counter, ...], name: str, day: int, units: int) -> tu
     if not found:
         kept.append(Counter(name, day, units))
     return tuple(kept)
+
+
+def _reversed(account: Account, event: ev.Reversed, at_ms: int) -> Account:
+    """What the undone earning had counted towards daily caps is free again."""
+    counters = account.counters
+    for freed in event.freed:
+        left = (
+            Counter(old.name, old.day, max(0, old.units - freed.units))
+            if (old.name, old.day) == (freed.name, freed.day)
+            else old
+            for old in counters
+        )
+        counters = tuple(counter for counter in left if counter.units)
+    return replace(account, counters=counters)
 
 
 def _opened(account: Account, event: ev.Opened, at_ms: int) -> Account:
@@ -145,14 +166,14 @@ def _earned(account: Account, event: ev.Earned | ev.ActivityEarned, at_ms: int) 
 def _spent(account: Account, event: ev.Spent, at_ms: int) -> Account:
     purses = dict(account.purses)
     for part in event.taken:
-        purses[part.purse] = debit(purses.get(part.purse, Purse()), part.lots, part.debt)
+        purses[part.purse] = debit(purses.get(part.purse, EMPTY_PURSE), part.lots, part.debt)
     return replace(account, purses=purses)
 
 
 def _hold_placed(account: Account, event: ev.HoldPlaced, at_ms: int) -> Account:
     purses = dict(account.purses)
     for part in event.hold.taken:
-        purse = debit(purses.get(part.purse, Purse()), part.lots, part.debt)
+        purse = debit(purses.get(part.purse, EMPTY_PURSE), part.lots, part.debt)
         purses[part.purse] = replace(purse, held=purse.held + part.units)
     return replace(account, purses=purses, holds=(*account.holds, event.hold))
 
@@ -184,7 +205,8 @@ def _expired(account: Account, event: ev.Expired, at_ms: int) -> Account:
 
 
 def _credited(account: Account, event: ev.Credited, at_ms: int) -> Account:
-    return _with_purse(account, event.purse, credit(account.purse(event.purse), event.lots, at_ms))
+    purse = forgive(account.purse(event.purse), event.debt)
+    return _with_purse(account, event.purse, credit(purse, event.lots, at_ms))
 
 
 def _debited(account: Account, event: ev.Debited, at_ms: int) -> Account:
@@ -202,6 +224,13 @@ def _entitlement_set(account: Account, event: ev.EntitlementSet, at_ms: int) -> 
     new = event.entitlement
     others = tuple(old for old in account.entitlements if (old.code, old.source) != (new.code, new.source))
     return replace(account, entitlements=(*others, new))
+
+
+def _pool_set(account: Account, event: ev.PoolSet, at_ms: int) -> Account:
+    if event.pool_id:
+        return replace(account, pools=(*account.pools, PoolStay(event.pool_id, at_ms)))
+    left = replace(account.pools[-1], until_ms=at_ms)
+    return replace(account, pools=(*account.pools[:-1], left))
 
 
 def _holder_set(account: Account, event: ev.HolderSet, at_ms: int) -> Account:
@@ -222,6 +251,14 @@ def _proposal_closed(account: Account, event: ev.ProposalClosed, at_ms: int) -> 
     return replace(account, proposals=left)
 
 
+def _transfer_sent(account: Account, event: ev.TransferSent, at_ms: int) -> Account:
+    return replace(account, sending=(*account.sending, event.transfer_id))
+
+
+def _transfer_closed(account: Account, event: ev.TransferClosed, at_ms: int) -> Account:
+    return replace(account, sending=tuple(sent for sent in account.sending if sent != event.transfer_id))
+
+
 _HANDLERS: dict[type, Callable[[Account, Any, int], Account]] = {
     ev.Opened: _opened,
     ev.LinkSet: _link_set,
@@ -236,12 +273,13 @@ _HANDLERS: dict[type, Callable[[Account, Any, int], Account]] = {
     ev.Credited: _credited,
     ev.Debited: _debited,
     ev.EntitlementSet: _entitlement_set,
-    ev.Proposed: lambda account, event, at_ms: replace(
-        account, proposals=(*account.proposals, event.proposal)
-    ),
+    ev.Reversed: _reversed,
+    ev.Proposed: _proposed,
     ev.ProposalClosed: _proposal_closed,
     ev.PersonNoted: _person_noted,
-    ev.PoolSet: lambda account, event, at_ms: replace(account, pool_id=event.pool_id),
+    ev.PoolSet: _pool_set,
     ev.HolderSet: _holder_set,
+    ev.TransferSent: _transfer_sent,
+    ev.TransferClosed: _transfer_closed,
 }
 """Events that change the account; the others change an amendment, or tell the feed alone."""

@@ -37,7 +37,9 @@ class Lot(Struct, frozen=True, array_like=True):
 
     def of(self, units: int) -> Lot:
         """A lot of the same terms with other units."""
-        return self if units == self.units else replace(self, units=units)
+        if units == self.units:
+            return self
+        return Lot(units, self.expires_ms, self.available_ms, self.funder, self.campaign)
 
 
 Lots = tuple[Lot, ...]
@@ -116,6 +118,8 @@ def take(lots: Lots, units: int) -> tuple[Lots, Lots]:
 
 def take_like(lots: Lots, wanted: Lot) -> tuple[Lots, Lots]:
     """Takes up to `wanted.units` from the lot of the same terms only. Returns (taken, left)."""
+    if wanted.units == 0:
+        return (), lots
     terms = wanted.terms()
     for at, lot in enumerate(lots):
         if lot.terms() == terms:

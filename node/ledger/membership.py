@@ -111,7 +111,7 @@ def join_pool(account: Account, pool_id: bytes) -> Decision:
         return refuse(Reason.WRONG_ACCOUNT_KIND, "Only a personal account joins a pool.")
     if account.pool_id and account.pool_id != pool_id:
         return refuse(Reason.WRONG_ACCOUNT_KIND, "The account is in another pool; it leaves that one first.")
-    return _account_entry(PoolSet(pool_id))
+    return _account_entry() if account.pool_id else _account_entry(PoolSet(pool_id))
 
 
 def leave_pool(account: Account) -> Decision:

@@ -50,7 +50,7 @@ def movements(event: AnyEvent) -> Iterable[tuple[str, str, int]]:
     if kind is HoldClosed:
         return _spent(event.spent)  # type: ignore[union-attr]
     if isinstance(event, Credited):
-        return ((event.book, event.purse, total(event.lots)),)
+        return ((event.book, event.purse, total(event.lots) + event.debt),)
     if isinstance(event, Debited):
         return ((event.book, event.purse, -total(event.lots) - total(event.pending_lots) - event.debt),)
     if isinstance(event, Expired):

@@ -229,6 +229,7 @@ def _parse_phone(dialled: str, region: str) -> str | None:
 
     Taken are numbers that the metadata knows as valid, and those as long as a mobile number of their country:
     prefixes are opened faster than metadata is upgraded, and a new customer must not wait for a release.
+    Not taken are those whose E.164 form reads as another number (a zero too many): they have no normal form.
     """
     try:
         number = phonenumbers.parse(dialled, region)

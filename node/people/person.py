@@ -141,7 +141,7 @@ def clean_locale(text: str) -> str | Invalid:
     Checked by its form alone: a tag that nobody registered falls back to its language, as any other does.
     ``fa_IR``, as POSIX writes it, is read too.
     """
-    tag = text.strip().replace("_", "-").lower() if len(text) <= 2 * MAX_LOCALE_CHARS else text
+    tag = text.strip().replace("_", "-").lower()
     if not tag:
         return ""
     if len(tag) > MAX_LOCALE_CHARS or not _is_language_tag(tag):

@@ -120,15 +120,9 @@ def comparison_form(text: str) -> str:
     equal forms suggest a person, they never prove one.
     """
     if not text.isascii():
-        # Twice, because case folding may decompose: İ becomes i and a dot that is a mark again.
-        text = _compared(_compared(text))
+        bare = _OPTIONAL_MARKS.sub("", unicodedata.normalize("NFKD", text)).translate(_COMPARED)
+        text = unicodedata.normalize("NFKC", bare.casefold())
     return " ".join(text.casefold().split())
-
-
-def _compared(text: str) -> str:
-    decomposed = unicodedata.normalize("NFKD", text.translate(_COMPARED))
-    bare = _OPTIONAL_MARKS.sub("", decomposed).translate(_COMPARED)
-    return unicodedata.normalize("NFKC", bare.casefold())
 
 
 def isolate(text: str) -> str:

@@ -48,18 +48,17 @@ def split(units: int, weights: Weights) -> Shares:
     Lines that get nothing are left out. No weights, no shares.
     """
     if len(weights) < 2:
-        return tuple((number, units) for number, _ in weights)
+        return ((weights[0][0], units),) if weights and units else ()
     whole = sum([weight for _, weight in weights])
-    parts = [(number, *divmod(units * weight, whole)) for number, weight in weights]
-    missing = units - sum([share for _, share, _ in parts])
+    missing = units
+    shares = []
+    for number, weight in weights:
+        share = units * weight // whole
+        missing -= share
+        shares.append((number, share))
     if missing:
-        first = sorted(range(len(parts)), key=lambda at: (-parts[at][2], parts[at][0]))[:missing]
-        extra = set(first)
-        return tuple(
-            [
-                (number, share + (at in extra))
-                for at, (number, share, _) in enumerate(parts)
-                if share or at in extra
-            ]
-        )
-    return tuple([(number, share) for number, share, _ in parts if share])
+        # The remainders, the largest first: (units * weight) modulo the whole.
+        order = sorted([(-(units * weight % whole), number, at) for at, (number, weight) in enumerate(weights)])
+        for _, number, at in order[:missing]:
+            shares[at] = (number, shares[at][1] + 1)
+    return tuple(shares) if units >= whole else tuple([part for part in shares if part[1]])

@@ -12,36 +12,67 @@ whole receipt gives exactly the base once more. What a cap took from a base rule
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from node.ledger.account import Account
 from node.ledger.awards import Award
 from node.ledger.purchase import Line
 from node.ledger.purses import MAX_UNITS
 from node.programme.arithmetic import Shares, Weights, split
-from node.programme.plan import RuleToday
+from node.programme.plan import Rule, RuleToday
 
 _UNIT_MILLI = 1_000
 
 WHOLE_PURCHASE = 0
 """The line number that stands for a purchase without lines; awards never name it."""
 
+Nets = Sequence[tuple[int, int]]
+"""(line number, net amount) of some lines."""
 
-@dataclass(slots=True)
+
+class Basket:
+    """The lines that may earn, and what is paid in all (above 0). No lines: one stands for the whole."""
+
+    __slots__ = ("_all_positive", "_lines", "itemised", "nets", "total")
+
+    def __init__(self, lines: Sequence[Line], total: int) -> None:
+        self._lines = lines
+        self.total = total
+        self.itemised = bool(lines)
+        self.nets: Nets = (
+            [(line.number, line.net_minor) for line in lines] if lines else ((WHOLE_PURCHASE, total),)
+        )
+        self._all_positive = not lines or min([net for _, net in self.nets]) > 0
+
+    def of(self, rule: Rule) -> Nets:
+        """The lines that the rule is about. A rule for certain lines finds none where there are no lines."""
+        test = rule.test
+        if test is None:
+            return self.nets
+        return [(line.number, line.net_minor) for line in self._lines if test(line)]
+
+    def shares(self, units: int, nets: Nets) -> Shares:
+        """`units` over those lines by what each costs; lines that cost nothing get nothing."""
+        if not self.itemised:
+            return ()
+        return split(units, nets if self._all_positive else [pair for pair in nets if pair[1] > 0])
+
+
 class Till:
     """What an award depends on besides its rule: the account and its counters, the day, the language."""
 
-    account: Account | None
-    day: int
-    locale: str
+    __slots__ = ("_account", "_day", "_locale")
 
-    def left(self, today: RuleToday, units: int) -> int:
+    def __init__(self, account: Account | None, day: int, locale: str) -> None:
+        self._account = account
+        self._day = day
+        self._locale = locale
+
+    def left(self, rule: Rule, units: int) -> int:
         """What of `units` may be granted: at most MAX_UNITS, and what the rule's daily cap leaves."""
-        rule = today.rule
         units = min(units, MAX_UNITS)
         if not rule.counter:
             return units
-        counted = self.account.counted(rule.counter, self.day) if self.account else 0
+        counted = self._account.counted(rule.counter, self._day) if self._account else 0
         room = max(0, rule.cap_units - counted)
         if units <= room:
             return units
@@ -60,89 +91,79 @@ class Till:
             rule.campaign,
             shares,
             rule.counter,
-            self.day if rule.counter else 0,
-            rule.words.say(units, self.locale),
+            self._day if rule.counter else 0,
+            rule.words.say(units, self._locale) if rule.words else "",
         )
 
 
-@dataclass(slots=True)
 class Base:
     """What a base rule gives: `units` on `amount`, of which `given` after its cap; `net` sums its lines."""
 
-    today: RuleToday
-    lines: Sequence[Line]
-    net: int
-    amount: int
-    units: int
-    given: int
+    __slots__ = ("amount", "given", "net", "nets", "today", "units")
+
+    def __init__(self, today: RuleToday, nets: Nets, net: int, amount: int, units: int, given: int) -> None:
+        self.today = today
+        self.nets = nets
+        self.net = net
+        self.amount = amount
+        self.units = units
+        self.given = given
 
 
-def bases_of(
-    rules: Sequence[RuleToday], lines: Sequence[Line], total: int, till: Till, *, itemised: bool
-) -> list[Base]:
-    """What each of the base rules gives. `itemised` False: `lines` is the one line that stands for all."""
+def bases_of(rules: Sequence[RuleToday], basket: Basket, till: Till) -> list[Base]:
+    """What each of the base rules gives; rules that find no amount above zero are left out."""
     found = []
     for today in rules:
         rule = today.rule
-        matched = lines
-        if rule.test is not None:
-            if not itemised:
-                continue
-            test = rule.test
-            matched = [line for line in lines if test(line)]
-        net = sum([line.net_minor for line in matched])
-        if net <= 0:
-            continue
-        amount = min(net, total)
-        units = rule.rounder(amount * rule.units, rule.money_minor) if rule.money_minor else rule.units
-        found.append(Base(today, matched, net, amount, units, till.left(today, units)))
+        nets = basket.of(rule)
+        net = sum([net for _, net in nets])
+        if net > 0:
+            amount = min(net, basket.total)
+            units = rule.rounder(amount * rule.units, rule.money_minor) if rule.money_minor else rule.units
+            found.append(Base(today, nets, net, amount, units, till.left(rule, units)))
     return found
 
 
-def base_award(base: Base, till: Till, *, itemised: bool) -> Award:
-    """The award of a base rule that gives something."""
-    shares = split(base.given, _weights(base.lines)) if itemised else ()
-    return till.award(base.today, base.given, shares)
+def base_awards(bases: Sequence[Base], basket: Basket, till: Till) -> list[Award]:
+    """The awards of the base rules that give something."""
+    return [
+        till.award(base.today, base.given, basket.shares(base.given, base.nets))
+        for base in bases
+        if base.given
+    ]
 
 
-def bonuses(
-    multipliers: Sequence[RuleToday],
-    bases: Sequence[Base],
-    lines: Sequence[Line],
-    till: Till,
-    *,
-    itemised: bool,
+def bonus_awards(
+    multipliers: Sequence[RuleToday], bases: Sequence[Base], basket: Basket, till: Till
 ) -> list[Award]:
     """The awards of the multipliers, which come with the largest first."""
     awards = []
     taken: dict[str, set[int]] = {}
     for today in multipliers:
         rule = today.rule
-        if rule.test is not None and not itemised:
-            continue
         purse_taken = taken.setdefault(rule.purse, set())
-        own = {
-            line.number
-            for line in lines
-            if line.number not in purse_taken and (rule.test is None or rule.test(line))
-        }
+        own = {number for number, _ in basket.of(rule)} - purse_taken
+        if not own:
+            continue
         purse_taken |= own
         shares: dict[int, int] = {}
         units = 0
         for base in bases:
             if base.today.rule.purse == rule.purse:
-                units += _piece(base, rule.milli, own, shares)
-        given = till.left(today, units)
+                units += _piece(base, rule.milli, own, basket, shares)
+        given = till.left(rule, units)
         if given:
-            weights = sorted(shares.items())
-            awards.append(till.award(today, given, split(given, weights) if itemised else ()))
+            weights: Weights = sorted(shares.items())
+            awards.append(
+                till.award(today, given, tuple(weights) if given == units else split(given, weights))
+            )
     return awards
 
 
-def _piece(base: Base, milli: int, own: set[int], shares: dict[int, int]) -> int:
+def _piece(base: Base, milli: int, own: set[int], basket: Basket, shares: dict[int, int]) -> int:
     """The bonus on what `base` gives for the lines in `own`; its shares are added to `shares`."""
-    lines = [line for line in base.lines if line.number in own]
-    net = min(sum([line.net_minor for line in lines]), base.net)
+    nets = [pair for pair in base.nets if pair[0] in own]
+    net = min(sum([net for _, net in nets]), base.net)
     if net <= 0:
         return 0
     rule = base.today.rule
@@ -151,10 +172,6 @@ def _piece(base: Base, milli: int, own: set[int], shares: dict[int, int]) -> int
     else:
         numerator, denominator = base.given, 1
     units = rule.rounder(numerator * net * (milli - _UNIT_MILLI), denominator * base.net * _UNIT_MILLI)
-    for number, share in split(units, _weights(lines)):
+    for number, share in basket.shares(units, nets):
         shares[number] = shares.get(number, 0) + share
     return units
-
-
-def _weights(lines: Sequence[Line]) -> Weights:
-    return [(line.number, line.net_minor) for line in lines if line.net_minor > 0]

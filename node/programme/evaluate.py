@@ -10,7 +10,7 @@ from node.ledger.account import Account
 from node.ledger.awards import Award
 from node.ledger.purchase import Activity, Line, Purchase
 from node.ledger.purses import PurseDefinition
-from node.programme.earning import WHOLE_PURCHASE, Till, base_award, bases_of, bonuses
+from node.programme.earning import Basket, Till, base_awards, bases_of, bonus_awards
 from node.programme.judging import ConditionFault, Faults, Judge
 from node.programme.model import Programme
 from node.programme.plan import DayPlan, Rule, RuleToday, Seasons
@@ -74,15 +74,14 @@ class CompiledProgramme:
             return ()
         plan = self.seasons.plan(occurred_ms)
         exclusions, bases, multipliers = self._open_rules(plan, purchase, account, occurred_ms)
-        itemised = bool(purchase.lines)
-        lines = remaining_lines(purchase, exclusions)
-        if not lines:
+        basket = basket_of(purchase, exclusions)
+        if basket is None:
             return ()
         till = Till(account, plan.number, locale)
-        found = bases_of(bases, lines, total, till, itemised=itemised)
-        awards = [base_award(base, till, itemised=itemised) for base in found if base.given]
+        found = bases_of(bases, basket, till)
+        awards = base_awards(found, basket, till)
         if multipliers:
-            awards += bonuses(multipliers, found, lines, till, itemised=itemised)
+            awards += bonus_awards(multipliers, found, basket, till)
         return tuple(awards)
 
     def evaluate_activity(
@@ -116,17 +115,17 @@ class CompiledProgramme:
         )
 
 
-def remaining_lines(purchase: Purchase, exclusions: Open) -> Sequence[Line]:
-    """The lines that no exclusion takes out; without lines, one that stands for the whole purchase.
+def basket_of(purchase: Purchase, exclusions: Open) -> Basket | None:
+    """The basket without the lines that an exclusion takes out; None where nothing is left.
 
     An exclusion for certain lines leaves a purchase without lines alone; one for all lines takes it out.
     """
-    if not purchase.lines:
-        if any(today.rule.test is None for today in exclusions):
-            return ()
-        return (Line(WHOLE_PURCHASE, "", (), 0, purchase.total_minor),)
     lines: Sequence[Line] = purchase.lines
     for today in exclusions:
         test = today.rule.test
-        lines = [line for line in lines if not test(line)] if test else ()
-    return lines
+        if test is None:
+            return None
+        lines = [line for line in lines if not test(line)]
+    if purchase.lines and not lines:
+        return None
+    return Basket(lines, purchase.total_minor)

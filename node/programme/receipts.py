@@ -18,14 +18,15 @@ class ReceiptWords:
         self._scale = 10**exponent
         self._width = exponent
 
+    def __bool__(self) -> bool:
+        return bool(self._by_tag)
+
     def say(self, units: int, locale: str) -> str:
         """The words for `locale`, the closest there is, or else the first; "" where the rule has none.
 
         The closest is the longest tag that `locale` begins with, else one of the same language (RFC 4647,
         look-up): fa-IR is served by fa, and fa by fa-AF where there is nothing nearer.
         """
-        if not self._default:
-            return ""
         text = self._nearest(locale.lower()) if locale and len(self._by_tag) > 1 else self._default
         return text.replace(PLACEHOLDER, self._number(units)) if PLACEHOLDER in text else text
 

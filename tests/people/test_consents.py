@@ -117,6 +117,23 @@ def test_a_no_is_taken_however_long_the_history_is_and_the_bound_holds() -> None
     assert may(history, Channel.EMAIL, Purpose.SERVICE)
 
 
+@pytest.mark.parametrize(
+    ("decisions", "answer"),
+    [
+        ((decided(True, 100, purpose=Purpose.SERVICE), decided(False, 50, purpose=Purpose.SERVICE)), True),
+        ((decided(True, 100, purpose=Purpose.SERVICE), decided(False, 100, purpose=Purpose.SERVICE)), False),
+        ((decided(False, 100, purpose=Purpose.SERVICE), decided(True, 100, purpose=Purpose.SERVICE)), False),
+    ],
+)
+def test_an_old_decision_that_counts_outlives_any_number_of_others(
+    decisions: tuple[Consent, ...], answer: bool
+) -> None:
+    history = history_of(*decisions)
+    for at_ms in range(1_000, 1_000 + 2 * MAX_CONSENTS):
+        history = recorded(history, decided(at_ms % 2 == 0, at_ms))
+    assert may(history, Channel.SMS, Purpose.SERVICE) is answer
+
+
 @given(st.lists(CONSENTS, max_size=30), st.sampled_from(Channel), st.sampled_from(Purpose))
 def test_dropping_replaced_decisions_changes_no_answer(
     consents: list[Consent], channel: Channel, purpose: Purpose

@@ -110,6 +110,21 @@ def test_the_short_cut_for_mobiles_answers_what_the_parser_answers(data: st.Data
         assert identifiers._parse_phone.__wrapped__(typed, region) == e164
 
 
+@given(
+    region=st.sampled_from(sorted(CODES)),
+    home=st.sampled_from(sorted(CODES)),
+    digits=st.from_regex("[1579][0-9]{7,10}", fullmatch=True),
+    written=st.sampled_from(["+{}{}", "00{}{}", "+{}0{}", "{0:.0}0{1}", "{0:.0}00{1}", "{}{}"]),
+)
+def test_the_short_cut_takes_no_number_that_the_parser_refuses_or_reads_otherwise(
+    region: str, home: str, digits: str, written: str
+) -> None:
+    typed = written.format(CODES[home], digits)
+    answer = normalise(IdentifierKind.PHONE, typed, region=region)
+    parsed = identifiers._parse_phone.__wrapped__(typed, region)
+    assert parsed == (answer.text if isinstance(answer, NormalForm) else None)
+
+
 @given(data=st.data(), home=st.sampled_from(sorted(CODES)), region=REGIONS)
 def test_a_number_with_its_country_code_is_the_same_in_every_country(
     data: st.DataObject, home: str, region: str
@@ -219,7 +234,10 @@ def test_the_digits_of_three_scripts_and_any_spacing_agree(
 @given(kind=st.sampled_from(IdentifierKind), text=ANY_TEXT, region=REGIONS)
 @example(IdentifierKind.PHONE, "0 15 1234-5678", "AR")
 @example(IdentifierKind.PHONE, "044 55 1234 5678", "MX")
-@example(IdentifierKind.PHONE, "000366665", "RU")
+@example(IdentifierKind.PHONE, "000488569", "AE")
+@example(IdentifierKind.PHONE, "+3530047407206", "IE")
+@example(IdentifierKind.PHONE, "00028850083", "AU")
+@example(IdentifierKind.PHONE, "0007310298", "AE")
 def test_a_normal_form_is_its_own_normal_form_and_ascii(kind: IdentifierKind, text: str, region: str) -> None:
     once = normalise(kind, text, region=region)
     if isinstance(once, NormalForm):

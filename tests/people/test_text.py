@@ -11,11 +11,18 @@ from hypothesis import strategies as st
 from node.people.invalid import Invalid, InvalidReason
 from node.people.text import BIDI_CONTROLS, clean_text, comparison_form, first_grapheme, fold_digits, isolate
 
-NASTY = st.text(
-    st.characters(categories=["L", "M", "N", "Z", "Cf", "Cc", "S", "Co", "Cn"], exclude_characters="\x00")
-    | st.sampled_from("يىكةأإآٱؤئۀـًَّ\u200c\u200d\u202e\u2066\u2069\u0301\u0345İßſ\u00a0\n\u001f\ufe0f👩🏽"),
-    max_size=60,
+TRICKY = st.text(
+    "يىكةأإآٱؤئۀـًَّ\u200c\u200d\u202e\u2066\u2069\u0301\u0345İßſ\u00a0\n\u001f\ufe0f👩🏽a ",
+    min_size=1,
+    max_size=30,
 )
+ANY = st.text(
+    st.characters(
+        categories=["L", "M", "N", "P", "Z", "Cf", "Cc", "S", "Co", "Cn"], exclude_characters="\x00"
+    ),
+    max_size=30,
+)
+NASTY = st.builds("".join, st.lists(TRICKY | ANY, max_size=3))
 
 UNHARMED = [
     "فاطمه احمدی",

@@ -1,0 +1,194 @@
+"""The desk: what every member actor of a shard has at hand to judge a command.
+
+A `Case` is one command with its circumstances: parsed, timed, matched with the request record if it came
+before. The desk opens cases, and finds the decision and the answer for each kind of command in its tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from node.actors.partition import Partition
+from node.actors.programmes import Edition, Programmes
+from node.actors.settings import ShardSettings
+from node.actors.work import Work
+from node.ledger.account import Account
+from node.ledger.decision import Context, Decision
+from node.ledger.refusals import Reason, Refused, refuse
+from node.ledger.transactions import Entry
+from node.storage.store import StoreError
+from node.wire.commands import Answer, Command, Op, done, refused
+from node.wire.parse import Parsed
+from node.wire.records import Quarantine, RequestRecord
+
+EVIDENCE_CHARS = 300
+
+_REFERRING = frozenset({Op.CAPTURE, Op.VOID, Op.RETURN})
+_POOLED = _REFERRING | {
+    Op.ACCRUE, Op.RECORD_ACTIVITY, Op.CLAIM_PURCHASE, Op.AUTHORIZE, Op.REDEEM, Op.REVERSE,
+    Op.QUOTE, Op.GET_TRANSACTION, Op.GET_BALANCE, Op.LIST_STATEMENT, Op.IDENTIFY,
+}  # fmt: skip
+
+
+class Case:
+    """One command on one account. `puts` are writes that go with it if it is accepted (empty: deletion)."""
+
+    __slots__ = (
+        "ask", "body_hash", "command", "edition", "now_ms", "occurred_ms", "op", "partition", "puts",
+        "request_id", "work",
+    )  # fmt: skip
+
+    def __init__(
+        self, op: Op, command: Command, partition: Partition, work: Work, now_ms: int, parsed: Parsed,
+        edition: Edition,
+    ) -> None:  # fmt: skip
+        self.op = op
+        self.command = command
+        self.partition = partition
+        self.work = work
+        self.now_ms = now_ms
+        self.occurred_ms = parsed.occurred_ms
+        self.request_id = parsed.request_id
+        self.body_hash = parsed.body_hash
+        self.ask: Any = parsed.command
+        self.edition = edition
+        self.puts: list[tuple[bytes, bytes]] = []
+
+    def context(self) -> Context:
+        """The circumstances for a decision that will be the partition's next entry."""
+        return Context(self.now_ms, self.partition.sequence + 1, self.edition.purses, self.command.author)
+
+
+Parser = Callable[[Op, bytes, str, str], Parsed | Refused]
+Decider = Callable[["Desk", Case, Account], Decision]
+Answerer = Callable[[Op, int, Entry, Account, Mapping[str, Any], str], bytes]
+Inquiry = Callable[["Desk", Case, Account], bytes | Refused]
+
+
+class Desk:
+    """The tables and bounds of one shard. `clock` gives epoch milliseconds."""
+
+    storage_faults = (StoreError,)
+
+    def __init__(
+        self,
+        settings: ShardSettings,
+        programmes: Programmes,
+        hosted: frozenset[int],
+        clock: Callable[[], int],
+    ) -> None:
+        self.settings = settings
+        self.programmes = programmes
+        self.hosted = hosted
+        self.clock = clock
+        self.parsers: dict[Op, Parser] = {}
+        self.deciders: dict[Op, Decider] = {}
+        self.answerers: dict[Op, Answerer] = {}
+        self.inquiries: dict[Op, Inquiry] = {}
+        self.opening: frozenset[Op] = frozenset({Op.ENROL, Op.CREATE_POOL})
+
+    def open_case(self, op: Op, command: Command, partition: Partition, work: Work) -> Case | Answer:
+        """The case of a command, or the answer where there is none to open: malformed, known, too old."""
+        settings = self.settings
+        parsed = self.parsers[op](op, command.body, command.store_id, settings.currency)
+        if isinstance(parsed, Refused):
+            return refused(parsed)
+        clock_ms = self.clock()
+        if op in self.inquiries:
+            now_ms = max(clock_ms, partition.clock_ms)
+            edition = self.programmes.at(parsed.occurred_ms or now_ms)
+            return Case(op, command, partition, work, now_ms, parsed, edition)
+        record = work.request(partition.number, command.scope, parsed.request_id)
+        if record is not None:
+            return _known(record, parsed)
+        now = partition.now_ms(clock_ms)
+        problem = self._time_problem(parsed.occurred_ms, now)
+        if problem is not None or now is None:
+            return refused(problem or _clock_behind())
+        return Case(op, command, partition, work, now, parsed, self.programmes.at(parsed.occurred_ms))
+
+    def _time_problem(self, occurred_ms: int, now_ms: int | None) -> Refused | None:
+        if now_ms is None:
+            return _clock_behind()
+        age_ms = now_ms - occurred_ms
+        if age_ms > self.settings.retention_ms:
+            return refuse(
+                Reason.REQUEST_TOO_OLD,
+                "The request is older than the node remembers requests. It is never done.",
+                retention_days=self.settings.retention_ms // 86_400_000,
+            )
+        if age_ms > self.settings.lateness_ms or -age_ms > self.settings.future_ms:
+            return refuse(
+                Reason.OCCURRED_TIME_OUT_OF_BOUNDS,
+                "The occurred time lies too far back or in the future. Check the till's clock.",
+                lateness_days=self.settings.lateness_ms // 86_400_000,
+                age_ms=age_ms,
+            )
+        return None
+
+    def decide(self, case: Case, account: Account) -> Decision:
+        """The ledger's decision on a case."""
+        return self.deciders[case.op](self, case, account)
+
+    def answer(self, case: Case, entry: Entry, account: Account) -> bytes:
+        """The response's bytes for what was posted."""
+        purses, currency = case.edition.purses, self.settings.currency
+        return self.answerers[case.op](case.op, case.partition.number, entry, account, purses, currency)
+
+    def pool_of(self, case: Case, account: Account) -> bytes:
+        """The pool that a till's command is for instead of `account`; empty where the account itself is.
+
+        What names an earlier transaction stays where that transaction is; everything else goes to the pool
+        that the account belonged to when it occurred.
+        """
+        if not account.pools or case.op not in _POOLED:
+            return b""
+        number = case.partition.number
+        if case.op in (Op.REVERSE, Op.GET_TRANSACTION):
+            wanted = case.ask.original_request_id if case.op is Op.REVERSE else case.ask.request_id
+            record = case.work.request(number, case.command.scope, wanted)
+            if record is not None:
+                return b""
+        elif case.op in _REFERRING:
+            ref = getattr(case.ask, "original", None) or case.ask.authorization
+            stored = case.work.entry(number, ref.sequence) if ref.partition == number else None
+            if stored is not None and stored.entry.account_id == account.account_id:
+                return b""
+        return account.pool_at(case.occurred_ms or case.now_ms)
+
+    def evidence(self, account_id: bytes, command: Command, fault: Exception) -> Quarantine:
+        """What is kept of a fault: its kind and place, never the request itself."""
+        return Quarantine(account_id, self.clock(), describe(fault), command.op, command.scope, "", b"")
+
+
+def describe(fault: BaseException) -> str:
+    """A fault as kind and place in the code; its text may carry values, so it is left out."""
+    places = []
+    trace = fault.__traceback__
+    while trace is not None:
+        places.append(f"{trace.tb_frame.f_code.co_qualname}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return f"{type(fault).__name__} at {' > '.join(places[-4:])}"[:EVIDENCE_CHARS]
+
+
+def _known(record: RequestRecord, parsed: Parsed) -> Answer:
+    if record.reversed_unseen:
+        return refused(
+            refuse(Reason.REQUEST_REVERSED, "The request was reversed before it arrived; it is not executed.")
+        )
+    if record.body_hash != parsed.body_hash:
+        return refused(
+            refuse(
+                Reason.REQUEST_ID_REUSED,
+                "This request id came before with another body. Nothing was done; use a new id.",
+            )
+        )
+    return done(record.answer)
+
+
+def _clock_behind() -> Refused:
+    return refuse(
+        Reason.CLOCK_BEHIND,
+        "The node's clock stands before its own journal. Nothing is posted until the clock is right.",
+    )

@@ -1,0 +1,135 @@
+"""The identifier index and the receipt claims of a partition: steps that concern no account's state.
+
+The index only finds accounts; the account's own links are the truth. Linking goes: CLAIM here, link on the
+account, CONFIRM here; a sweep finishes or releases what a crash left claimed. Every step may be repeated.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec.structs import replace
+
+from node.actors.work import Work
+from node.ledger.refusals import Reason, refuse
+from node.storage import keyspace
+from node.wire import records
+from node.wire.commands import Answer, Command, LinkWish, Op, ReceiptWish, done, encode, refused
+from node.wire.records import IndexEntry, Ownership, ReceiptClaim
+
+_WISH = msgspec.msgpack.Decoder(LinkWish)
+_RECEIPT = msgspec.msgpack.Decoder(ReceiptWish)
+
+MAX_OWNERS = 32
+"""Owners of one identifier over time that are remembered; the oldest are forgotten."""
+
+
+def handle(command: Command, work: Work) -> Answer:
+    """One step on the index or the receipts of `command.partition`."""
+    return _STEPS[Op(command.op)](command, work)
+
+
+def _load(command: Command, work: Work, digest: bytes) -> tuple[bytes, IndexEntry]:
+    key = keyspace.identifier_key(command.partition, digest)
+    data = work.get(key)
+    return key, IndexEntry(()) if data is None else records.INDEX.decode(data)
+
+
+def _resolve(command: Command, work: Work) -> Answer:
+    """The owners of an identifier, confirmed ones only, for the gateway to choose by time."""
+    _, entry = _load(command, work, command.digest)
+    return done(encode(IndexEntry(tuple(owner for owner in entry.owners if owner.confirmed))))
+
+
+def _claim(command: Command, work: Work) -> Answer:
+    """Claims an identifier for an account, unless another one has it or is getting it."""
+    wish = _WISH.decode(command.body)
+    key, entry = _load(command, work, wish.digest)
+    for owner in entry.owners:
+        if owner.until_ms == 0:
+            if owner.account_id != wish.account_id:
+                return refused(
+                    refuse(Reason.IDENTIFIER_TAKEN, "The identifier belongs to another account already.")
+                )
+            return done(encode(owner))
+    # The first owner ever has had it always: a till whose clock is slow, or an offline sale of the day, still
+    # finds the account. Later owners have it from the moment of the claim.
+    since_ms = wish.at_ms if entry.owners else 0
+    claim = Ownership(wish.account_id, since_ms, claimed_at_ms=wish.at_ms)
+    owners = (*entry.owners, claim)[-MAX_OWNERS:]
+    work.put(key, records.INDEX.encode(IndexEntry(owners)))
+    return done(encode(claim))
+
+
+def _confirm(command: Command, work: Work) -> Answer:
+    wish = _WISH.decode(command.body)
+    key, entry = _load(command, work, wish.digest)
+    owners = tuple(
+        replace(owner, confirmed=True)
+        if owner.account_id == wish.account_id and owner.until_ms == 0
+        else owner
+        for owner in entry.owners
+    )
+    if owners != entry.owners:
+        work.put(key, records.INDEX.encode(IndexEntry(owners)))
+    return done(b"")
+
+
+def _end(command: Command, work: Work) -> Answer:
+    """Ends an ownership at `at_ms`; a claim that was never confirmed vanishes."""
+    wish = _WISH.decode(command.body)
+    key, entry = _load(command, work, wish.digest)
+    owners = tuple(
+        replace(owner, until_ms=wish.at_ms)
+        if owner.account_id == wish.account_id and not owner.until_ms
+        else owner
+        for owner in entry.owners
+        if owner.confirmed or owner.account_id != wish.account_id
+    )
+    if owners != entry.owners:
+        if owners:
+            work.put(key, records.INDEX.encode(IndexEntry(owners)))
+        else:
+            work.delete(key)
+    return done(b"")
+
+
+def _claim_receipt(command: Command, work: Work) -> Answer:
+    wish = _RECEIPT.decode(command.body)
+    key = keyspace.receipt_key(command.partition, wish.digest)
+    data = work.get(key)
+    if data is not None:
+        claim = records.RECEIPT.decode(data)
+        if (claim.scope, claim.request_id) == (wish.scope, wish.request_id):
+            return done(b"")
+        return refused(
+            refuse(
+                Reason.DUPLICATE_RECEIPT,
+                "This store has posted a purchase with this receipt number before. Nothing was recorded.",
+                scope=claim.scope,
+                request_id=claim.request_id,
+            )
+        )
+    work.put(key, records.RECEIPT.encode(ReceiptClaim(wish.scope, wish.request_id)))
+    return done(b"\x01")
+
+
+def _release_receipt(command: Command, work: Work) -> Answer:
+    wish = _RECEIPT.decode(command.body)
+    key = keyspace.receipt_key(command.partition, wish.digest)
+    data = work.get(key)
+    if data is not None:
+        claim = records.RECEIPT.decode(data)
+        if (claim.scope, claim.request_id) == (wish.scope, wish.request_id):
+            work.delete(key)
+    return done(b"")
+
+
+_STEPS = {
+    Op.RESOLVE: _resolve,
+    Op.CLAIM_IDENTIFIER: _claim,
+    Op.CONFIRM_IDENTIFIER: _confirm,
+    Op.END_IDENTIFIER: _end,
+    Op.CLAIM_RECEIPT: _claim_receipt,
+    Op.RELEASE_RECEIPT: _release_receipt,
+}
+STEPS = frozenset(_STEPS)

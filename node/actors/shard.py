@@ -1,0 +1,184 @@
+"""A shard: the partitions of one store, their member actors, and the one place where batches become durable.
+
+A plain class; the Ray actor around it only forwards. `apply` takes many commands as one message and answers
+them as one message, after one atomic write and one sync of everything that they changed. Nothing is answered
+before that sync has returned, and a storage fault ends the shard: what it wrote is then unknown.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from node.actors import index
+from node.actors.desk import Desk
+from node.actors.figures import ShardFigures
+from node.actors.member import MemberActor
+from node.actors.partition import Partition
+from node.actors.programmes import Programmes
+from node.actors.registry import equip
+from node.actors.settings import ShardSettings
+from node.actors.work import Work
+from node.ledger.refusals import Reason, Refused, refuse
+from node.programme.model import Programme
+from node.storage import keyspace
+from node.storage.keyspace import Kind
+from node.storage.store import Store
+from node.wire import records
+from node.wire.commands import Answer, Command, decode_commands, encode, refused
+
+HeadKeeper = Callable[[int, int, bytes], None]
+"""Told (partition, sequence, hash) of every partition after each synced batch."""
+
+MAX_SWEPT = 500
+"""Accounts that one sweep settles in one batch."""
+
+
+class Shard:
+    """The owner of one store. Not for several threads: one caller at a time, as an actor gives it."""
+
+    def __init__(
+        self,
+        store: Store,
+        hosted: Iterable[int],
+        settings: ShardSettings,
+        programmes: Iterable[Programme],
+        *,
+        keep_head: HeadKeeper = lambda partition, sequence, digest: None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self.settings = settings
+        self.figures = ShardFigures()
+        self._store = store
+        self._keep_head = keep_head
+        self._partitions = {number: Partition.load(store, number) for number in hosted}
+        self._members: OrderedDict[tuple[int, bytes], MemberActor] = OrderedDict()
+        versions = Programmes(programmes, tz=settings.time_zone, currency=settings.currency)
+        self._desk = Desk(settings, versions, frozenset(self._partitions), clock)
+        equip(self._desk)
+
+    def apply(self, message: bytes) -> bytes:
+        """Handles the commands of one message and makes their changes durable; answers in their order."""
+        started = time.perf_counter()
+        answers = self.handle(decode_commands(message))
+        packed = encode(answers)
+        self.figures.batch(len(answers), time.perf_counter() - started)
+        return packed
+
+    def handle(self, commands: list[Command]) -> list[Answer]:
+        """The same with commands and answers as objects."""
+        work = Work(self._store)
+        answers: list[Answer | None] = [None] * len(commands)
+        woken: dict[MemberActor, None] = {}
+        for place, command in enumerate(commands):
+            partition = self._partitions.get(command.partition)
+            if partition is None:
+                answers[place] = refused(_not_here())
+            elif command.op in index.STEPS:
+                answers[place] = index.handle(command, work)
+            else:
+                member = self._member(partition, command.account_id, work)
+                member.mailbox.append((place, command))
+                woken[member] = None
+        for member in woken:
+            member.drain(self._desk, work, answers)
+        self._commit(work, woken)
+        assert None not in answers
+        return answers  # type: ignore[return-value]
+
+    def _commit(self, work: Work, woken: Iterable[MemberActor]) -> None:
+        """Saves what changed, writes it, makes it durable, and only then tells the head."""
+        for member in woken:
+            member.save(work)
+        moved = [partition for partition in self._partitions.values() if partition.save(work)]
+        if len(work):
+            synced_seconds = work.commit()
+            self.figures.synced(synced_seconds)
+        for partition in moved:
+            self._keep_head(partition.number, partition.sequence, partition.hash)
+        self._passivate()
+
+    def _member(self, partition: Partition, account_id: bytes, work: Work) -> MemberActor:
+        """The actor of an account, activated from the store where it is not in memory."""
+        key = (partition.number, account_id)
+        member = self._members.get(key)
+        if member is not None:
+            self._members.move_to_end(key)
+            return member
+        member = MemberActor.activate(work, partition, account_id)
+        self.figures.activated += 1
+        if member.fault is not None:
+            self.figures.quarantined += 1
+        self._members[key] = member
+        return member
+
+    def _passivate(self) -> None:
+        """Lets go of the actors that have rested longest; their state is in the store."""
+        while len(self._members) > self.settings.cached_accounts:
+            self._members.popitem(last=False)
+            self.figures.passivated += 1
+
+    def sweep(self) -> int:
+        """Settles accounts whose time has come, a bounded number in one batch; says how many."""
+        work, settled = Work(self._store), {}
+        clock_ms = self._desk.clock()
+        for number, partition in self._partitions.items():
+            now_ms = partition.now_ms(clock_ms)
+            if now_ms is None:
+                continue
+            start, end = keyspace.due_range(number, now_ms)
+            for key, _ in list(self._store.scan(start, end, limit=MAX_SWEPT - len(settled))):
+                member = self._member(partition, keyspace.parse_due(key)[2], work)
+                if member.settle_due(now_ms, work, self._desk):
+                    settled[member] = None
+            if len(settled) >= MAX_SWEPT:
+                break
+        self._commit(work, settled)
+        return len(settled)
+
+    def forget_old_requests(self, cursor: bytes, limit: int = 2_000) -> bytes:
+        """Drops request records past retention among the `limit` after `cursor`; gives the next cursor.
+
+        A bounded walk instead of an index by age: the index would cost a write for every request.
+        """
+        work, oldest_ms = Work(self._store), self._desk.clock() - self.settings.retention_ms
+        for number in sorted(self._partitions):
+            start, end = keyspace.kind_range(number, Kind.REQUEST)
+            if cursor >= end:
+                continue
+            last = cursor
+            for key, value in self._store.scan(max(start, cursor), end, limit=limit):
+                record = records.REQUEST.decode(value)
+                if max(record.occurred_ms, record.at_ms) < oldest_ms:
+                    work.delete(key)
+                last = key
+                limit -= 1
+            if limit <= 0:
+                work.commit()
+                return last + b"\x00"
+        work.commit()
+        return b""
+
+    def publish(self, programmes: Iterable[Programme]) -> None:
+        """Takes over a new snapshot of the programme versions."""
+        self._desk.programmes = Programmes(
+            programmes, tz=self.settings.time_zone, currency=self.settings.currency
+        )
+
+    @property
+    def partitions(self) -> dict[int, Partition]:
+        """The partitions by number, for status and checks."""
+        return self._partitions
+
+    @property
+    def active_accounts(self) -> int:
+        """How many member actors are in memory."""
+        return len(self._members)
+
+
+def _not_here() -> Refused:
+    return refuse(
+        Reason.UNAVAILABLE,
+        "This part of the books is moving or starting. Nothing was done; try again.",
+    )

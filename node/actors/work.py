@@ -1,0 +1,77 @@
+"""One batch of a shard: what it reads, what it will write, and nothing durable before it is committed.
+
+Every change of a batch goes through its `Work`: reads see what earlier commands of the same batch wrote, and
+`commit` makes one write and one sync of it all. A command that faults half-way has put nothing here, since
+members put their changes only when everything about them is decided and encoded.
+"""
+
+from __future__ import annotations
+
+import time
+
+from node.ledger.transactions import Amendment
+from node.storage import keyspace
+from node.storage.store import Batch, Store
+from node.wire import records
+from node.wire.records import RequestRecord, StoredEntry
+
+_GONE = b""
+
+
+class Work:
+    """The reads and writes of one batch over one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._changed: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        return len(self._changed)
+
+    def get(self, key: bytes) -> bytes | None:
+        """The value of `key` as this batch sees it."""
+        if self._changed:
+            changed = self._changed.get(key)
+            if changed is not None:
+                return changed or None
+        return self._store.get(key)
+
+    def put(self, key: bytes, value: bytes) -> None:
+        """Sets `key`; values are never empty, so an empty one can stand for a deletion."""
+        assert value
+        self._changed[key] = value
+
+    def delete(self, key: bytes) -> None:
+        """Removes `key`."""
+        self._changed[key] = _GONE
+
+    def request(self, partition: int, scope: str, request_id: str) -> RequestRecord | None:
+        """The record of a request, or None where it never took effect."""
+        data = self.get(keyspace.request_key(partition, scope, request_id))
+        return None if data is None else records.REQUEST.decode(data)
+
+    def entry(self, partition: int, sequence: int) -> StoredEntry | None:
+        """A journal entry, or None."""
+        data = self.get(keyspace.journal_key(partition, sequence))
+        return None if data is None else records.decode_entry(data)
+
+    def amendment(self, partition: int, sequence: int) -> Amendment:
+        """What became of an entry; an empty amendment where nothing did."""
+        data = self.get(keyspace.transaction_key(partition, sequence))
+        return Amendment(sequence) if data is None else records.AMENDMENT.decode(data)
+
+    def commit(self) -> float:
+        """Writes everything in one atomic batch and makes it durable; gives the seconds that took.
+
+        Raises StoreFailed; nothing of the batch may then be answered.
+        """
+        started = time.perf_counter()
+        batch = Batch()
+        for key, value in self._changed.items():
+            if value:
+                batch.put(key, value)
+            else:
+                batch.delete(key)
+        self._store.write(batch)
+        self._store.sync()
+        return time.perf_counter() - started

@@ -1,0 +1,112 @@
+"""The node's own steps between partitions, as the commands of accounts: msgpack in, plain data out.
+
+A step is idempotent by its request id like any other request, under a scope that no terminal can have.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from node.ledger.account import Account
+from node.ledger.commands import TransactionRef
+from node.ledger.events import Claimed
+from node.ledger.lots import Lots
+from node.ledger.purchase import Purchase
+from node.ledger.refusals import Refused
+from node.ledger.transactions import Entry
+from node.wire.commands import Op, encode
+from node.wire.parse import Parsed, invalid, transaction_id
+
+STEP_SCOPE = "/node"
+"""The scope of the node's own requests: a terminal's scope never begins with a slash."""
+
+
+class TakeSale(Struct, frozen=True, array_like=True):
+    """Mark an anonymous sale as the claimant's."""
+
+    request_id: str
+    at_ms: int
+    partition: int
+    sequence: int
+    claimant: bytes
+
+    @property
+    def sale(self) -> TransactionRef:
+        """Where the sale lies."""
+        return TransactionRef(self.partition, self.sequence)
+
+
+class TakenSale(Struct, frozen=True, array_like=True):
+    """The sale that was taken, for the claimant's account to earn on."""
+
+    purchase: Purchase
+    sold_ms: int
+    claimed_from: str
+
+
+class ReceiveTransfer(Struct, frozen=True, array_like=True):
+    """Take in units that left another account."""
+
+    request_id: str
+    at_ms: int
+    transfer_id: str
+    from_account: bytes
+    purse: str
+    lots: Lots
+
+
+class CloseTransfer(Struct, frozen=True, array_like=True):
+    """Note on the sender how its transfer ended; `lots` come back where it was not accepted."""
+
+    request_id: str
+    at_ms: int
+    transfer_id: str
+    accepted: bool
+    purse: str
+    lots: Lots
+    outbox_sequence: int
+
+
+class SetHolder(Struct, frozen=True, array_like=True):
+    """Note on a pool that an account joined or left it."""
+
+    request_id: str
+    at_ms: int
+    holder: bytes
+    joined: bool
+
+
+_KINDS: dict[Op, msgspec.msgpack.Decoder[Any]] = {
+    Op.TAKE_SALE: msgspec.msgpack.Decoder(TakeSale),
+    Op.RECEIVE_TRANSFER: msgspec.msgpack.Decoder(ReceiveTransfer),
+    Op.CLOSE_TRANSFER: msgspec.msgpack.Decoder(CloseTransfer),
+    Op.SET_HOLDER: msgspec.msgpack.Decoder(SetHolder),
+}
+
+STEPS = frozenset(_KINDS)
+TAKEN_SALE = msgspec.msgpack.Decoder(TakenSale)
+
+
+def parse_step(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | Refused:
+    """A step of the node's own."""
+    try:
+        step = _KINDS[op].decode(body)
+    except msgspec.DecodeError:
+        return invalid("", "The bytes are not a step of this kind.")
+    return Parsed(step.request_id, step.at_ms, hashlib.sha256(body).digest()[:16], step)
+
+
+def answer_step(
+    op: Op, partition: int, entry: Entry, account: Account, purses: Mapping[str, Any], currency: str
+) -> bytes:
+    """What a step leaves for whoever takes it again: that it is done, or the sale that was taken."""
+    event = entry.events[0]
+    if isinstance(event, Claimed) and event.purchase is not None:
+        claimed_from = transaction_id(partition, event.original)
+        return encode(TakenSale(event.purchase, event.sold_ms, claimed_from))
+    return b"\x01"

@@ -1,0 +1,116 @@
+"""Whoever launches a node hears at once, and in its own words, when it does not come up."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from node.config import default_toml, load
+from simulators import launch
+from simulators.launch import NodeFailed, NodeUnderTest
+
+SERVES = """
+import json, os, pathlib, signal, sys, threading
+over = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: over.set())
+path = pathlib.Path(sys.argv[1])
+path.write_text('{"address": ')
+path.write_text(json.dumps({"address": "127.0.0.1:1", "enrol_address": "127.0.0.1:2",
+                            "metrics_address": "127.0.0.1:3", "pid": os.getpid()}))
+print("serving", flush=True)
+over.wait()
+sys.exit(int(sys.argv[2]))
+"""
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> NodeUnderTest:
+    """An installation's file; what runs in place of the node is each test's choice."""
+    (tmp_path / "node").mkdir()
+    toml = default_toml(
+        "shop", name="Shop", time_zone="Asia/Tehran", currency="IRR", currency_exponent=0, country="IR"
+    )
+    (tmp_path / "node" / "vafa.toml").write_text(toml, encoding="utf-8")
+    return NodeUnderTest(tmp_path, "shop")
+
+
+def run_instead(monkeypatch: pytest.MonkeyPatch, program: str, *arguments: str) -> None:
+    def command(*_: str) -> list[str]:
+        return [sys.executable, "-c", program, *arguments]
+
+    monkeypatch.setattr(launch, "_vafa", command)
+
+
+def test_a_node_that_serves_is_reached_until_it_is_stopped(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(monkeypatch, SERVES, str(node.directory / "ready.json"), "0")
+    with node:
+        assert node.addresses.serving == "127.0.0.1:1"
+        assert node.addresses.enrolment == "127.0.0.1:2"
+        assert node.addresses.metrics == "127.0.0.1:3"
+        first = node.addresses.pid
+        assert node.restart().pid != first
+    with pytest.raises(NodeFailed, match="not running"):
+        _ = node.addresses
+
+
+def test_a_node_that_ends_before_it_serves_is_reported_with_its_last_words(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(monkeypatch, "import sys; sys.exit('The store is locked by process 7.')")
+    started = time.monotonic()
+    with pytest.raises(NodeFailed, match=r"status 1 .*\n.*locked by process 7"):
+        node.start()
+    assert time.monotonic() - started < 30
+    with pytest.raises(NodeFailed, match="not running"):
+        node.stop()
+
+
+def test_a_node_that_never_serves_is_given_up_and_ended(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(monkeypatch, "import threading; threading.Event().wait()")
+    with pytest.raises(NodeFailed, match="did not serve within"):
+        node.start(deadline_seconds=0.5)
+    with pytest.raises(NodeFailed, match="not running"):
+        node.kill()
+
+
+def test_a_node_that_ends_badly_when_asked_to_stop_is_reported(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(monkeypatch, SERVES, str(node.directory / "ready.json"), "3")
+    node.start()
+    with pytest.raises(NodeFailed, match="status 3"):
+        node.stop()
+
+
+def test_a_ready_file_of_an_earlier_run_is_not_believed(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(monkeypatch, SERVES, str(node.directory / "ready.json"), "0")
+    with node:
+        pass
+    run_instead(monkeypatch, "import sys; sys.exit(1)")
+    with pytest.raises(NodeFailed, match="before it served"):
+        node.start()
+
+
+def test_settings_are_changed_in_the_file_and_the_rest_stays(node: NodeUnderTest) -> None:
+    before = load(node.config_path)
+    node.configure({"limits.lateness_days": 365, "limits.request_retention_days": 400, "log.level": "debug"})
+    after = load(node.config_path)
+    assert (after.limits.lateness_days, after.limits.request_retention_days) == (365, 400)
+    assert after.log.level == "debug"
+    assert (after.merchant, after.node, after.storage) == (before.merchant, before.node, before.storage)
+    assert "# Days by which a till" in node.config_path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("key", ["limits.lateness", "log.lateness_days", "lateness_days"])
+def test_a_setting_that_the_file_does_not_know_is_refused(node: NodeUnderTest, key: str) -> None:
+    with pytest.raises(KeyError):
+        node.configure({key: 1})
