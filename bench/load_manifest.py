@@ -1,4 +1,4 @@
-"""What the simulated tills of a load need to know: written by `bench.load_run`, read by `bench.locustfile`."""
+"""What a load's simulated tills need to know: `bench.load_run` writes it, `bench.locustfile` reads it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LoadManifest(msgspec.Struct, frozen=True):
     """A directory with ca.crt, and till-N.crt and till-N.key for N in 0 … tills-1."""
     tills: int
     members_per_till: int
-    """Till N serves the benches' members from N × this on, alone: nobody else spends their points meanwhile."""
+    """Till N alone serves the members from N × this on: nobody else spends their points meanwhile."""
     currency: str
 
     @classmethod

@@ -1,7 +1,7 @@
 """`python -m bench load`, which `make load` runs: many simulated tills over mTLS, then PASS or FAIL and why.
 
-Locust runs in a process of its own, for it replaces the standard library's waiting by gevent's. Afterwards the
-node is stopped and its books are checked.
+Locust runs in a process of its own, for it replaces the standard library's waiting by gevent's. Afterwards
+the node is stopped and its books are checked.
 """
 
 from __future__ import annotations
@@ -150,9 +150,9 @@ def verdict(outcome: Outcome, bounds: Bounds, books: str) -> list[str]:
     for name, p99_ms in outcome.p99_ms.items():
         if not p99_ms <= bounds.p99_ms:
             broken.append(f"{name}: the p99 is {figure(p99_ms)} ms (allowed: {figure(bounds.p99_ms)}).")
-    for name in ("Accrue", "Redeem", "Return"):
-        if not outcome.calls[name]:
-            broken.append(f"{name} was never called, so the mix was not what it should be.")
+    uncalled = [name for name in ("Accrue", "Redeem", "Return") if not outcome.calls[name]]
+    if uncalled:
+        broken.append(f"{', '.join(uncalled)} was never called, so the mix was not what it should be.")
     if books != "clean":
         broken.append(f"The books are not clean: {books}")
     return broken

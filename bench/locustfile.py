@@ -1,4 +1,4 @@
-"""Simulated tills for Locust: each with its own certificate and connection, earning, spending and taking back.
+"""Simulated tills for Locust: each with its own certificate and connection, earning, spending, taking back.
 
 `python -m bench load` prepares a node and certificates and runs this file; for a node of your own, write the
 manifest yourself and run `locust -f bench/locustfile.py` with VAFA_LOAD_MANIFEST naming it. gRPC's core waits
@@ -40,7 +40,7 @@ REMEMBERED_SALES = 50
 MOST_SPENT_UNITS = 20
 
 
-class SimulatedTill(User):  # type: ignore[misc]
+class SimulatedTill(User):
     """One till: eight sales, one redemption and one return in ten, with a fifth of a second between them."""
 
     wait_time = between(0.1, 0.3)
@@ -67,7 +67,7 @@ class SimulatedTill(User):  # type: ignore[misc]
         """Hang up."""
         self.channel.close()
 
-    @task(8)  # type: ignore[untyped-decorator]
+    @task(8)
     def accrue(self) -> None:
         """A sale to one of this till's members."""
         member = self._member()
@@ -78,7 +78,7 @@ class SimulatedTill(User):  # type: ignore[misc]
             self.sales.append((member, answer.transaction_id))
             self._learn(member, answer.balances)
 
-    @task(1)  # type: ignore[untyped-decorator]
+    @task(1)
     def redeem(self) -> None:
         """Somebody spends points that this till knows of; before anybody has any, a sale instead."""
         if not self.spendable:
@@ -92,7 +92,7 @@ class SimulatedTill(User):  # type: ignore[misc]
         if answer is not None:
             self._learn(member, answer.balances)
 
-    @task(1)  # type: ignore[untyped-decorator]
+    @task(1)
     def take_back(self) -> None:
         """The first line of an earlier sale comes back; before there was one, a sale instead."""
         if not self.sales:

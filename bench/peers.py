@@ -1,7 +1,7 @@
 """`python -m bench peers`: the same accruals on PostgreSQL, in turns with the node.
 
-Once behind the node's own messages, gRPC and mutual TLS with asyncpg, and once from pgbench without any of it.
-PostgreSQL does less for each (see postgres_schema.sql); it commits synchronously, as the node does.
+Once behind the node's own messages, gRPC and mutual TLS with asyncpg, and once from pgbench without any of
+it. PostgreSQL does less for each (see postgres_schema.sql); it commits synchronously, as the node does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from bench.contest import (
     unary_turn,
 )
 from bench.load import Target, run_async
-from bench.messages import BATCH_ACCRUALS, CARD_DIGITS, AccrualMaker, card_number
+from bench.messages import BATCH_ACCRUALS, AccrualMaker, card_number
 from bench.postgres_cluster import Cluster, find_programs, running
 from bench.processes import Served, cpu_seconds, descendants
 from bench.report import Spread, figure, finish, parser, say, show_goals, show_table, spread, warn_when_busy
@@ -39,12 +39,13 @@ UNARY_GOAL, BATCH_GOAL = 3.0, 1.0
 """How many times PostgreSQL's accruals the node is built to reach."""
 
 _WARM_UP_SECONDS = 1.0
-_PGBENCH_SCRIPT = f"""\
-\\set member random(0, {MEMBERS - 1})
+_PGBENCH_SCRIPT = """\
+\\set member random(0, :members - 1)
 \\set chance random(1, 9000000000000000000)
-select * from accrue('pgbench', 'p-' || :client_id || '-' || :chance, decode('{"5a" * 32}', 'hex'),
-    '9' || lpad(cast(:member as text), {CARD_DIGITS - 1}, '0'), now(), 'p-' || :chance, 150000);
+select * from accrue('pgbench', 'p-' || :client_id || '-' || :chance, decode(repeat('5a', 32), 'hex'),
+    '9' || lpad(cast(:member as text), 15, '0'), now(), 'p-' || :chance, 150000);
 """
+"""A card is as `card_number` writes it, a body's hash 32 bytes."""
 
 
 class PgbenchFailed(Exception):
@@ -148,7 +149,12 @@ def pgbench(cluster: Cluster, clients: int, seconds: float) -> float:
         ran = subprocess.run(
             [
                 *(cluster.programs / "pgbench", "--no-vacuum", "--protocol=prepared", f"--file={script}"),
-                *(f"--client={clients}", "--jobs=2", f"--time={max(1, round(seconds))}"),
+                *(
+                    f"--client={clients}",
+                    "--jobs=2",
+                    f"--time={max(1, round(seconds))}",
+                    f"--define=members={MEMBERS}",
+                ),
             ],
             env={**os.environ, **cluster.environment()},
             capture_output=True,

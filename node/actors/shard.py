@@ -121,7 +121,8 @@ class Shard:
 
     def sweep(self) -> int:
         """Settles accounts whose time has come, a bounded number in one batch; says how many."""
-        work, settled = Work(self._store), {}
+        work = Work(self._store)
+        settled: dict[MemberActor, None] = {}
         clock_ms = self._desk.clock()
         for number, partition in self._partitions.items():
             now_ms = partition.now_ms(clock_ms)

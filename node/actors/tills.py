@@ -19,8 +19,8 @@ from node.programme.evaluate import UnknownActivity
 from node.storage import keyspace
 from node.wire import records
 from node.wire.balances import purchase_of
-from node.wire.commands import Op
-from node.wire.records import ReceiptClaim, RequestRecord
+from node.wire.commands import Op, ReceiptWish, encode
+from node.wire.records import Dispatch, ReceiptClaim, RequestRecord
 from node.wire.steps import TAKEN_SALE
 
 
@@ -57,11 +57,12 @@ def claim_receipt(desk: Desk, case: Case, purchase: Purchase) -> Refused | None:
     if partition not in desk.hosted:
         return None
     key = keyspace.receipt_key(partition, digest)
-    if case.work.get(key) is not None:
-        return duplicate_receipt()
     claim = ReceiptClaim(case.command.scope, case.request_id)
-    case.puts.append((key, records.RECEIPT.encode(claim)))
-    return None
+    data = case.work.get(key)
+    if data is None:
+        case.puts.append((key, records.RECEIPT.encode(claim)))
+        return None
+    return None if records.RECEIPT.decode(data) == claim else duplicate_receipt()
 
 
 def duplicate_receipt() -> Refused:
@@ -168,6 +169,9 @@ def _free_receipt(desk: Desk, case: Case, original: Entry) -> None:
     partition = keyspace.partition_of(digest, desk.settings.partitions)
     if partition in desk.hosted:
         case.puts.append((keyspace.receipt_key(partition, digest), b""))
+    else:
+        wish = ReceiptWish(digest, original.terminal, original.request_id)
+        send_later(case, Dispatch(Op.RELEASE_RECEIPT, partition, b"", encode(wish), case.now_ms))
 
 
 def take_sale(desk: Desk, case: Case, account: Account) -> Decision:
@@ -192,6 +196,12 @@ def claim_purchase(desk: Desk, case: Case, account: Account) -> Decision:
     sale = TAKEN_SALE.decode(case.command.extra)
     awards = desk.programmes.at(sale.sold_ms).compiled.evaluate(sale.purchase, account, sale.sold_ms)
     return earning.accrue(account, sale.purchase, awards, sale.claimed_from)
+
+
+def send_later(case: Case, dispatch: Dispatch) -> None:
+    """Puts a step for another partition into the outbox, in the batch of the decision that calls for it."""
+    key = keyspace.outbox_key(case.partition.number, case.partition.sequence + 1)
+    case.puts.append((key, records.DISPATCH.encode(dispatch)))
 
 
 DECIDERS: dict[Op, Decider] = {

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from node.ledger.account import Account, Proposal
-from node.ledger.decision import Accepted, Context, Decision, closed, purse_definition, unusable_for_spending
+from node.ledger.decision import (
+    Accepted,
+    Context,
+    Decision,
+    checked_units,
+    closed,
+    purse_definition,
+    unusable_for_spending,
+)
 from node.ledger.events import (
     Adjusted,
     AnyEvent,
@@ -24,6 +32,9 @@ from node.ledger.transactions import TransactionKind
 
 MAX_PROPOSALS = 20
 """Adjustments of one account that may wait at a time."""
+
+MAX_SENDING = 32
+"""Transfers of one account that may be under way at a time."""
 
 
 def adjust(
@@ -78,8 +89,10 @@ def _adjustment_problem(
     definition = purse_definition(context, purse)
     if isinstance(definition, Refused):
         return definition
-    if not 0 < abs(units) <= MAX_UNITS or account.purse(purse).owned + units > MAX_UNITS:
+    if not 0 < abs(units) <= MAX_UNITS:
         return refuse(Reason.INVALID_ARGUMENT, f"Units lie within ±{MAX_UNITS} and are not 0.", field="units")
+    if account.purse(purse).owned + units > MAX_UNITS:
+        return refuse(Reason.LIMIT_EXCEEDED, "The purse would hold more than a purse may.", purse=purse)
     if not reason.strip():
         return refuse(Reason.INVALID_ARGUMENT, "An adjustment says why.", field="reason")
     if units < 0 and -units > spendable_units(account.purse(purse), definition):
@@ -110,8 +123,10 @@ def send_transfer(
         return refuse(Reason.NOT_TRANSFERABLE, f"Purse {purse!r} may not be moved.", purse=purse)
     if to_account == account.account_id:
         return refuse(Reason.INVALID_ARGUMENT, "An account cannot transfer to itself.", field="to_identifier")
-    if not 0 < units <= MAX_UNITS:
-        return refuse(Reason.INVALID_ARGUMENT, "Name units above 0.", field="units")
+    if refused := checked_units(units):
+        return refused
+    if len(account.sending) >= MAX_SENDING:
+        return refuse(Reason.LIMIT_EXCEEDED, "Too many transfers of this account are still under way.")
     if units > account.purse(purse).spendable:
         return refuse(
             Reason.INSUFFICIENT_BALANCE,

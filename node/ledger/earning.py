@@ -98,10 +98,17 @@ def record_activity(account: Account, activity: Activity, awards: tuple[Award, .
 
 
 def _size_problem(account: Account, awards: tuple[Award, ...]) -> Refused | None:
-    """A purse may not hold more than MAX_UNITS in all."""
+    """A purse may not hold more than MAX_UNITS in all, and no rule may take where it should give."""
+    granted = 0  # to all purses together: what is refused so far beyond any purse needs no finer sum
     for award in awards:
-        purse = account.purse(award.purse)
-        if purse.owned + award.units > MAX_UNITS:
+        if award.units < 0:
+            return refuse(
+                Reason.INVALID_PROGRAMME,
+                f"Rule {award.rule!r} grants less than nothing. Nothing was recorded.",
+                rule=award.rule,
+            )
+        granted += award.units
+        if account.purse(award.purse).owned + granted > MAX_UNITS:
             return refuse(
                 Reason.LIMIT_EXCEEDED, "The purse would hold more than a purse may.", purse=award.purse
             )

@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from node.ledger import events as ev
-from node.ledger.account import EMPTY_PURSE, Account, Counter, Purse, Taken
+from node.ledger.account import EMPTY_PURSE, Account, Counter, PoolStay, Purse, Taken
 from node.ledger.awards import Award
 from node.ledger.lots import NEVER_MS, Lot, Lots, add, remove, take, total
 from node.ledger.transactions import Entry

@@ -69,13 +69,15 @@ def close(account: Account, forfeit: bool, reason: str, context: Context) -> Dec
     """Closes the account for good; its identifiers become free.
 
     Refused while it has open holds, owes or is owed units (unless `forfeit` lets positive balances lapse),
-    has proposals that wait, or holds other accounts as a pool.
+    has transfers under way whose units may come back, proposals that wait, or other accounts as a pool.
     """
     if refused := closed(account):
         return refused
-    if account.holds or account.proposals or (account.kind is AccountKind.POOL and account.holders):
+    in_pool = account.kind is AccountKind.POOL and account.holders
+    if account.holds or account.proposals or account.sending or in_pool:
         return refuse(
-            Reason.ACCOUNT_NOT_EMPTY, "Open authorizations, waiting adjustments or pool members come first."
+            Reason.ACCOUNT_NOT_EMPTY,
+            "Open authorizations, waiting adjustments, transfers under way or pool members come first.",
         )
     owned = {code: purse for code, purse in account.purses.items() if purse.owned or purse.debt}
     if any(purse.debt for purse in owned.values()) or (owned and not forfeit):

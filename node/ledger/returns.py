@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from node.ledger.awards import Award
 from node.ledger.events import Claimed, Earned, Returned, ReturnUndone, Reversed, Sold
-from node.ledger.purchase import Purchase
+from node.ledger.purchase import Line, Purchase
 from node.ledger.refusals import Reason, Refused, refuse
 from node.ledger.transactions import Amendment
 
@@ -26,7 +26,10 @@ class LineBack(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """The part of a purchase that comes back now: quantities by line, money, units of each award."""
+    """The part of a purchase that comes back now: quantities by line, money, units of each award.
+
+    The money is below 0 where a line comes back that had lowered the total.
+    """
 
     original: int
     lines: tuple[tuple[int, int], ...]
@@ -70,6 +73,7 @@ def part_of_purchase(
 ) -> Part | Refused:
     """What comes back with `lines` or `minor`, or all that is left with neither; or why it cannot."""
     purchase = event.purchase
+    by_number = {line.number: line for line in purchase.lines}
     if purchase.lines:
         if minor:
             return refuse(
@@ -77,7 +81,7 @@ def part_of_purchase(
                 "This purchase has lines; name the lines that came back.",
                 field="lines",
             )
-        back = _lines_back(purchase, amended, lines)
+        back = _lines_back(purchase, by_number, amended, lines)
     else:
         if lines:
             return refuse(
@@ -86,12 +90,14 @@ def part_of_purchase(
         back = _amount_back(purchase, amended, minor)
     if isinstance(back, Refused):
         return back
-    cumulative, now_minor = back
-    whole = _is_whole(purchase, cumulative, amended.minor + now_minor)
+    cumulative, minor_back = back
+    whole = _is_whole(purchase, cumulative, minor_back)
     awards = event.awards if isinstance(event, Earned) else ()
     before = amended.award_units or (0,) * len(awards)
     units = tuple(
-        max(0, _award_back(award, purchase, cumulative, amended.minor + now_minor, whole) - old)
+        # A line that had lowered the total may come back later than what it was taken off: then what was
+        # taken back already is more than the sum asks for, and nothing is taken now.
+        max(0, (award.units if whole else _award_back(award, purchase, by_number, *back)) - old)
         for award, old in zip(awards, before, strict=True)
     )
     changed = tuple(
@@ -99,24 +105,24 @@ def part_of_purchase(
         for number, quantity in cumulative.items()
         if number not in amended.lines or quantity != amended.lines[number]
     )
-    return Part(original, changed, now_minor, units)
+    return Part(original, changed, minor_back - amended.minor, units)
 
 
 def _lines_back(
-    purchase: Purchase, amended: Amendment, lines: Sequence[LineBack]
+    purchase: Purchase, by_number: Mapping[int, Line], amended: Amendment, lines: Sequence[LineBack]
 ) -> tuple[dict[int, int], int] | Refused:
-    """Cumulative quantities by line after this return, and the money of what comes back now."""
+    """Quantities by line and money that are back after this return, earlier returns included."""
     cumulative = dict(amended.lines)
     if not lines:
         lines = [
             LineBack(line.number, 0)
             for line in purchase.lines
-            if not _is_back(purchase, amended, line.number)
+            if cumulative.get(line.number, -1) != line.quantity_milli
         ]
         if not lines:
             return _exceeds()
     for wanted in lines:
-        line = purchase.line(wanted.number)
+        line = by_number.get(wanted.number)
         if line is None:
             return refuse(
                 Reason.INVALID_ARGUMENT, f"The receipt has no line {wanted.number}.", field="lines.number"
@@ -127,28 +133,16 @@ def _lines_back(
         if nothing_left or not 0 <= quantity <= left:
             return _exceeds(line.number)
         cumulative[line.number] = cumulative.get(line.number, 0) + quantity
-    money = sum(_line_money(purchase, number, back) for number, back in cumulative.items())
-    return cumulative, money - amended.minor
-
-
-def _is_back(purchase: Purchase, amended: Amendment, number: int) -> bool:
-    line = purchase.line(number)
-    return line is not None and amended.lines.get(number, -1) == line.quantity_milli
-
-
-def _line_money(purchase: Purchase, number: int, quantity: int) -> int:
-    line = purchase.line(number)
-    assert line is not None
-    if quantity == line.quantity_milli:  # also the line without quantity
-        return line.net_minor
-    return line.net_minor * quantity // line.quantity_milli
+    money = sum(_share_back(by_number[n], by_number[n].net_minor, back) for n, back in cumulative.items())
+    # Where some lines lower the total, those that raise it are together worth more than was paid.
+    return cumulative, min(max(0, money), purchase.total_minor)
 
 
 def _amount_back(purchase: Purchase, amended: Amendment, minor: int) -> tuple[dict[int, int], int] | Refused:
     left = purchase.total_minor - amended.minor
     now = minor or left
-    # A purchase of nothing can come back once: its reversal is the way to undo it, a return has no part.
-    return _exceeds() if now <= 0 or now > left else ({}, now)
+    # A purchase of nothing has no part that could come back: its reversal is the way to undo it.
+    return _exceeds() if now <= 0 or now > left else ({}, amended.minor + now)
 
 
 def _is_whole(purchase: Purchase, cumulative: Mapping[int, int], minor: int) -> bool:
@@ -158,25 +152,25 @@ def _is_whole(purchase: Purchase, cumulative: Mapping[int, int], minor: int) -> 
 
 
 def _award_back(
-    award: Award, purchase: Purchase, cumulative: Mapping[int, int], minor: int, whole: bool
+    award: Award, purchase: Purchase, by_number: Mapping[int, Line], cumulative: Mapping[int, int], minor: int
 ) -> int:
-    """The units of an award that are back once `cumulative` and `minor` are."""
-    if whole:
-        return award.units
-    if award.line_shares and purchase.lines:
-        return sum(
-            _share_back(purchase, number, share, cumulative.get(number, -1))
+    """The units of an award that are back once a part of the purchase, `cumulative` and `minor`, is."""
+    if award.line_shares:
+        units = sum(
+            _share_back(by_number[number], share, cumulative[number])
             for number, share in award.line_shares
+            if number in cumulative
         )
-    if purchase.total_minor <= 0:
-        return 0
-    return min(award.units, max(0, award.units * minor // purchase.total_minor))
+    elif purchase.total_minor:
+        units = award.units * minor // purchase.total_minor
+    else:
+        units = 0
+    return min(max(0, units), award.units)
 
 
-def _share_back(purchase: Purchase, number: int, share: int, back: int) -> int:
-    line = purchase.line(number)
-    if line is None or back < 0:
-        return 0
+def _share_back(line: Line, share: int, back: int) -> int:
+    """The part of `share`, which belongs to a whole line, for the quantity of it that is back."""
+    # A line without quantity is back as a whole or not at all.
     return share if back == line.quantity_milli else share * back // line.quantity_milli
 
 

@@ -26,6 +26,9 @@ from node.ledger.transactions import TransactionKind
 MAX_SPENDS = 32
 """Purses that one request may spend from."""
 
+MAX_HOLDS = 64
+"""Authorizations of one account that may be open at a time."""
+
 
 class SpendRequest(Struct, frozen=True):
     """How much to spend from one purse: in units, or with `money_minor` in money at the redemption rate."""
@@ -56,7 +59,10 @@ def authorize(
     account: Account, spends: Sequence[SpendRequest], place: Place, hold_seconds: int, context: Context
 ) -> Decision:
     """Reserves units for `hold_seconds`, all of the spends or none."""
-    taken = unusable_for_spending(account) or _take_all(account, spends, place, context)
+    refused = unusable_for_spending(account)
+    if refused is None and len(account.holds) >= MAX_HOLDS:
+        refused = refuse(Reason.LIMIT_EXCEEDED, "Too many authorizations of the account are open already.")
+    taken = refused or _take_all(account, spends, place, context)
     if isinstance(taken, Refused):
         return taken
     hold = Hold(context.sequence, context.now_ms + hold_seconds * 1000, taken)
@@ -172,7 +178,7 @@ def _split(
             return problem
         assert isinstance(units, int)
         for at, part in enumerate(left):
-            if part.purse != spend.purse or units == 0:
+            if part.purse != spend.purse or part.units == 0 or units == 0:
                 continue
             lots, rest = take(part.lots, units)
             debt = min(part.debt, units - total(lots))

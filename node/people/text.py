@@ -115,13 +115,12 @@ def _too_long(max_chars: int) -> Invalid:
 def comparison_form(text: str) -> str:
     """The form in which two writings of a name are the same, for search and for "did you mean".
 
-    NFKC, case folded, digits in ASCII, ي ى as ی, ك as ک, ة as ه, أ إ آ as ا, without vowel marks, accents,
+    NFKD, case folded, digits in ASCII, ي ى as ی, ك as ک, ة as ه, أ إ آ as ا, without vowel marks, accents,
     tatweel and zero-width characters (``علی‌رضا`` is ``علیرضا``), white space single. It confuses on purpose:
     equal forms suggest a person, they never prove one.
     """
     if not text.isascii():
-        bare = _OPTIONAL_MARKS.sub("", unicodedata.normalize("NFKD", text)).translate(_COMPARED)
-        text = unicodedata.normalize("NFKC", bare.casefold())
+        text = _OPTIONAL_MARKS.sub("", unicodedata.normalize("NFKD", text)).translate(_COMPARED)
     return " ".join(text.casefold().split())
 
 

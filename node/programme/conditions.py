@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NamedTuple
 
 import cel
@@ -58,6 +59,17 @@ class BadCondition(ValueError):
     """A condition that is refused; the message says why, in a sentence for the merchant."""
 
 
+class Trouble(StrEnum):
+    """Why a condition gave neither true nor false. The kind only, and no value: it ends in logs."""
+
+    MISSING = "the condition reads an attribute that is not there"
+    BEYOND_LIST = "the condition reads beyond the end of a list"
+    TYPES = "the condition puts values together whose types do not fit"
+    ARITHMETIC = "the condition's arithmetic has no result"
+    NOT_BOOLEAN = "the condition gives a value that is neither true nor false"
+    VALUES = "the condition cannot be judged on these values"
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """A compiled condition: the fields that it reads, and the attributes that it names."""
@@ -66,11 +78,8 @@ class Condition:
     fields: frozenset[FieldName]
     attributes: frozenset[str]
 
-    def judge(self, context: object) -> bool | str:
-        """True or false; or, as text, why it is neither. Never raises, whatever the values are.
-
-        The text tells the kind of trouble only, and no value: it ends in logs.
-        """
+    def judge(self, context: object) -> bool | Trouble:
+        """True or false; or why it is neither. Never raises, whatever the values of `new_context` are."""
         try:
             answer = self.program.execute(context)
         except BaseException as fault:
@@ -78,21 +87,21 @@ class Condition:
             if isinstance(fault, (KeyboardInterrupt, SystemExit, GeneratorExit)):
                 raise
             return _trouble(fault)
-        return answer if isinstance(answer, bool) else "the condition gives no true or false"
+        return answer if isinstance(answer, bool) else Trouble.NOT_BOOLEAN
 
 
-def _trouble(fault: BaseException) -> str:
+def _trouble(fault: BaseException) -> Trouble:
     match fault:
         case KeyError():
-            return "the condition reads an attribute that is not there"
+            return Trouble.MISSING
         case IndexError():
-            return "the condition reads beyond the end of a list"
+            return Trouble.BEYOND_LIST
         case TypeError():
-            return "the condition compares values of different types"
+            return Trouble.TYPES
         case ArithmeticError():
-            return "the condition's arithmetic has no result"
+            return Trouble.ARITHMETIC
         case _:
-            return "the condition cannot be judged on these values"
+            return Trouble.VALUES
 
 
 def compile_condition(source: str, known: Mapping[str, frozenset[str]]) -> Condition:

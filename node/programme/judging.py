@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from msgspec import Struct
 
 from node.ledger.days import local_minute_of_day
-from node.programme.conditions import new_context
+from node.programme.conditions import Trouble, new_context
 from node.programme.plan import RuleToday
 from node.programme.variables import FieldName, Scene, read
 
@@ -72,7 +72,7 @@ class Judge:
             except (ValueError, TypeError, ArithmeticError):  # no CEL value: a lone surrogate, beyond 64 bits
                 return self._fault(rule.code, _UNREADABLE)
         answer = rule.condition.judge(self._context)
-        if isinstance(answer, str):
+        if isinstance(answer, Trouble):
             return self._fault(rule.code, answer)
         return "" if answer else CONDITION_FALSE
 

@@ -16,7 +16,6 @@ import msgspec
 from msgspec import Struct
 
 from node.ledger.account import Account
-from node.ledger.lots import Lots
 from node.ledger.postings import Books
 from node.ledger.transactions import Amendment, Entry
 
@@ -119,13 +118,15 @@ class ReceiptClaim(Struct, frozen=True, array_like=True):
 
 
 class Dispatch(Struct, frozen=True, array_like=True):
-    """An outbox entry: units on their way to another account, until that one has answered."""
+    """An outbox entry: a step that another partition must take, kept until it has answered.
 
-    transfer_id: str
-    from_account: bytes
-    to_account: bytes
-    purse: str
-    lots: Lots
+    Its key is the sequence of the journal entry that called for it.
+    """
+
+    op: int
+    partition: int
+    account_id: bytes
+    body: bytes
     at_ms: int
 
 

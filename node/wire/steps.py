@@ -19,8 +19,9 @@ from node.ledger.lots import Lots
 from node.ledger.purchase import Purchase
 from node.ledger.refusals import Refused
 from node.ledger.transactions import Entry
+from node.proto.vafa.pos.v1 import earning_pb2
 from node.wire.commands import Op, encode
-from node.wire.parse import Parsed, invalid, transaction_id
+from node.wire.parse import Parsed, decode, invalid, transaction_id, transaction_ref
 
 STEP_SCOPE = "/node"
 """The scope of the node's own requests: a terminal's scope never begins with a slash."""
@@ -110,3 +111,10 @@ def answer_step(
         claimed_from = transaction_id(partition, event.original)
         return encode(TakenSale(event.purchase, event.sold_ms, claimed_from))
     return b"\x01"
+
+
+def claimed_sale_ref(body: bytes) -> TransactionRef | Refused:
+    """The sale that a ClaimPurchase request names."""
+    message = earning_pb2.ClaimPurchaseRequest()
+    problem = decode(message, body)
+    return problem or transaction_ref(message.transaction_id)

@@ -34,6 +34,7 @@ ZONES = [
     "America/Havana",  # goes back from 01:00 to midnight itself
     "Asia/Beirut",
     "America/Nuuk",  # goes forward from 23:00 to midnight
+    "America/Toronto",  # went forward from 23:30 to 00:30
     "UTC",
 ]
 MINUTE_MS = 60_000
@@ -53,7 +54,7 @@ def clock(at_ms: int, zone: str) -> datetime:
 
 @cache
 def jumps_ms(zone: str) -> list[int]:
-    """The instants from 1900 to 2100 at which the clocks of a zone jump (two within five days count as none)."""
+    """The instants from 1900 to 2100 at which the clocks of a zone jump; two within five days count as none."""
     jumps = []
     for start in range(FIRST_MS // 1000, LAST_MS // 1000, 5 * 86_400):
         seconds = range(start, start + 5 * 86_400 + 1)
@@ -83,6 +84,15 @@ def test_date_weekday_and_minute_are_those_on_the_wall(where: tuple[str, int]) -
     assert local_date(at_ms, zone) == wall.date()
     assert local_weekday(at_ms, zone) == wall.isoweekday()
     assert local_minute_of_day(at_ms, zone) == wall.hour * 60 + wall.minute
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_every_jump_of_the_clocks_is_seen_to_the_millisecond(zone: str) -> None:
+    for jump_ms in jumps_ms(zone):
+        for at_ms in (jump_ms - 1, jump_ms, jump_ms + 10 * MINUTE_MS, jump_ms + 50 * MINUTE_MS):
+            wall = clock(at_ms, zone)
+            assert local_date(at_ms, zone) == wall.date()
+            assert local_minute_of_day(at_ms, zone) == wall.hour * 60 + wall.minute
 
 
 @given(zones_and_instants())

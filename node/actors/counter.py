@@ -1,0 +1,222 @@
+"""The counter: where a till's request becomes a command, and finds its shard.
+
+It knows who may act for which terminal, finds the account, claims receipts that belong to another shard, and
+sees to it that a request whose card was re-linked, or whose account joined a pool, is asked where it belongs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from node.actors.claims import Claim, claim_receipts, claim_sale, release_receipt
+from node.actors.resolver import Found, Resolver
+from node.actors.router import Router
+from node.identity.caller import Caller, Role
+from node.ledger.refusals import Reason, Refused, refuse
+from node.storage.keyspace import partition_of
+from node.wire.commands import Answer, AnswerKind, Command, Op, refused
+from node.wire.parse import transaction_ref
+from node.wire.routes import Route
+
+MAX_HOPS = 3
+"""Where a request may be sent on: a card that was re-linked, an account that joined a pool."""
+
+Terminals = Callable[[str], frozenset[str]]
+"""The terminals (store/terminal) that a gateway of that id may act for."""
+
+
+class Origin(Struct, frozen=True):
+    """Who asks: the scope of the request's id, the store, and the author for the journal."""
+
+    scope: str
+    store_id: str
+    author: str
+
+
+class Ask(Struct, frozen=True):
+    """One request of a caller's: what, its way, its bytes."""
+
+    op: Op
+    route: Route
+    body: bytes
+    extra: bytes = b""
+
+
+def origin_of(caller: Caller, terminal_id: str, terminals: Terminals) -> Origin | Refused:
+    """On whose behalf a caller asks: a till for itself, a gateway for a terminal on its list."""
+    if caller.role is Role.TILL:
+        own = f"{caller.store}/{caller.id}"
+        if terminal_id in ("", caller.id, own):
+            return Origin(own, caller.store, own)
+    elif caller.role is Role.GATEWAY:
+        if terminal_id in terminals(caller.id):
+            return Origin(terminal_id, terminal_id.split("/", 1)[0], terminal_id)
+    elif not terminal_id:
+        author = f"{caller.role.value}:{caller.id}"
+        return Origin(author, "", author)
+    return refuse(
+        Reason.TERMINAL_NOT_ALLOWED,
+        "The caller may not act for this terminal. Nothing was done.",
+        terminal_id=terminal_id,
+    )
+
+
+class Counter:
+    """Takes requests and gives answers; one for the whole gateway."""
+
+    def __init__(self, router: Router, resolver: Resolver, terminals: Terminals) -> None:
+        self.router = router
+        self.resolver = resolver
+        self._terminals = terminals
+
+    async def ask(self, caller: Caller, ask: Ask, trace_id: str) -> Answer:
+        """One request, to its answer."""
+        command = self._quick(caller, ask, trace_id) or await self._slow(caller, ask, trace_id)
+        if isinstance(command, Answer):
+            return command
+        (claim,) = await claim_receipts(self.router, [(ask, command)])
+        answer = claim.refusal or await self.router.ask(command)
+        if answer.kind != AnswerKind.DONE and claim.refusal is None:
+            return await self._second(caller, ask, command, answer, claim)
+        return answer
+
+    async def ask_many(self, caller: Caller, asks: Sequence[Ask], trace_id: str) -> list[Answer]:
+        """Many requests, to their answers; those on one account are done in the order given."""
+        answers: list[Answer | None] = [None] * len(asks)
+        sent: list[tuple[int, Ask, Command]] = []
+        for at, ask in enumerate(asks):
+            command = self._quick(caller, ask, trace_id) or await self._slow(caller, ask, trace_id)
+            if isinstance(command, Answer):
+                answers[at] = command
+            else:
+                sent.append((at, ask, command))
+        claims = await claim_receipts(self.router, [(ask, command) for _, ask, command in sent])
+        going = [(item, claim) for item, claim in zip(sent, claims, strict=True) if claim.refusal is None]
+        for (at, _, _), claim in zip(sent, claims, strict=True):
+            answers[at] = claim.refusal
+        done = await self.router.ask_many([command for (_, _, command), _ in going])
+        for ((at, ask, command), claim), answer in zip(going, done, strict=True):
+            if answer.kind != AnswerKind.DONE:
+                answer = await self._second(caller, ask, command, answer, claim)
+            answers[at] = answer
+        return answers  # type: ignore[return-value]  # every place is filled by now
+
+    def _quick(self, caller: Caller, ask: Ask, trace_id: str) -> Command | Answer | None:
+        """The command where the cache knows the account; None where the index must be asked."""
+        if ask.op is Op.CLAIM_PURCHASE:
+            return None
+        origin = origin_of(caller, ask.route.terminal_id, self._terminals)
+        if isinstance(origin, Refused):
+            return refused(origin)
+        way = ask.route
+        if not way.identifier_kind:
+            return self._command(ask, origin, Found(b"", b""), trace_id)
+        found = self.resolver.cached(way.identifier_kind, way.identifier_value, way.occurred_ms or _LATEST)
+        if found is None:
+            return None
+        if isinstance(found, Refused):
+            return refused(found)
+        if not found.digest and caller.role in (Role.TILL, Role.GATEWAY):
+            return refused(_no_ids_at_tills())
+        return self._command(ask, origin, found, trace_id)
+
+    async def _slow(self, caller: Caller, ask: Ask, trace_id: str) -> Command | Answer:
+        origin = origin_of(caller, ask.route.terminal_id, self._terminals)
+        if isinstance(origin, Refused):
+            return refused(origin)
+        way = ask.route
+        found = await self.resolver.find(
+            way.identifier_kind, way.identifier_value, way.occurred_ms or _LATEST
+        )
+        if isinstance(found, Refused):
+            return refused(found)
+        if ask.op is Op.CLAIM_PURCHASE:
+            sale = await claim_sale(self.router, ask, found, trace_id)
+            if sale.kind != AnswerKind.DONE:
+                return sale
+            ask = Ask(ask.op, ask.route, ask.body, sale.body)
+        return self._command(ask, origin, found, trace_id)
+
+    def _command(self, ask: Ask, origin: Origin, found: Found, trace_id: str) -> Command:
+        if found.account_id:
+            partition = partition_of(found.account_id, self.router.partitions)
+        else:
+            partition = self._anonymous_partition(ask, origin)
+        return Command(
+            ask.op,
+            partition,
+            found.account_id,
+            found.digest,
+            origin.scope,
+            origin.store_id,
+            origin.author,
+            trace_id,
+            ask.body,
+            ask.extra,
+        )
+
+    def _anonymous_partition(self, ask: Ask, origin: Origin) -> int:
+        """An anonymous request goes where its terminal and request id lead, a return to its sale's."""
+        if ask.op is Op.RETURN:
+            ref = transaction_ref(ask.route.anchor)
+            return 0 if isinstance(ref, Refused) else min(ref.partition, self.router.partitions - 1)
+        seed = f"{origin.scope}\x00{ask.route.anchor}".encode()
+        return partition_of(hashlib.sha256(seed).digest(), self.router.partitions)
+
+    async def _second(
+        self, caller: Caller, ask: Ask, command: Command, answer: Answer, claim: Claim
+    ) -> Answer:
+        """What comes after an answer that is not simply done: another account, or the refusal itself."""
+        for _ in range(MAX_HOPS):
+            following = await self._following(caller, ask, command, answer)
+            if following is None:
+                break
+            if isinstance(following, Answer):
+                answer = following
+                break
+            command = following
+            (again,) = await claim_receipts(self.router, [(ask, command)])
+            claim = Claim(again.refusal, claim.fresh or again.fresh)
+            answer = again.refusal or await self.router.ask(command)
+        if answer.kind in (AnswerKind.MOVED, AnswerKind.POOLED):
+            answer = refused(_not_linked())
+        if answer.kind == AnswerKind.REFUSED and claim.fresh:
+            await release_receipt(self.router, ask, command)
+        return answer
+
+    async def _following(
+        self, caller: Caller, ask: Ask, command: Command, answer: Answer
+    ) -> Command | Answer | None:
+        """Where an answer sends a request on to; None where it is the end."""
+        if answer.kind == AnswerKind.POOLED:
+            return _at_account(command, answer.body, self.router.partitions)
+        if answer.kind != AnswerKind.MOVED:
+            return None
+        self.resolver.forget(command.digest)
+        again = await self._slow(caller, ask, command.trace_id)
+        stuck = isinstance(again, Command) and again.account_id == command.account_id
+        return refused(_not_linked()) if stuck else again
+
+
+_LATEST = 1 << 60
+"""A time after every link: what a question about now resolves by."""
+
+
+def _at_account(command: Command, account_id: bytes, partitions: int) -> Command:
+    """The same command for a pool, which trusts that its member's account has checked the identifier."""
+    partition = partition_of(account_id, partitions)
+    return replace(command, partition=partition, account_id=account_id, digest=b"")
+
+
+def _not_linked() -> Refused:
+    return refuse(
+        Reason.MEMBER_NOT_FOUND, "The identifier did not stand for this account then. Nothing was changed."
+    )
+
+
+def _no_ids_at_tills() -> Refused:
+    return refuse(Reason.INVALID_IDENTIFIER, "A till names members by what they show, not by account id.")

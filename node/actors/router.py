@@ -1,0 +1,197 @@
+"""The router: from one command to the shard that hosts its partition, with natural batching.
+
+A shard has at most two batches in flight. Whatever arrives meanwhile queues and is the next batch, so batches
+grow exactly as fast as the shard is slow, and a lone command waits for nobody: there is no timer. A full
+queue refuses at once; it never drops what it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import structlog
+
+from node.ledger.refusals import Reason, Refused, refuse
+from node.wire.commands import Answer, Command, decode_answers, encode, refused
+
+IN_FLIGHT = 2
+"""Batches that a shard works on or has waiting: one more than one, so that it never idles between two."""
+
+OVERLOAD_RETRY_MS = 200
+REVIVAL_SECONDS = 30.0
+"""How long a batch waits for a shard that died to come back before its outcome is called unknown."""
+
+log = structlog.get_logger()
+
+
+class ShardGone(Exception):
+    """The shard's process ended with a batch in hand; whether it was done is not known yet."""
+
+
+class ShardHandle(Protocol):
+    """A shard from the gateway's side, wherever it runs."""
+
+    async def apply(self, message: bytes) -> bytes:
+        """Hands over a batch; raises ShardGone."""
+        ...
+
+    async def revived(self) -> None:
+        """Returns once the shard answers again."""
+        ...
+
+
+class _Waiting:
+    """Commands that were handed in together and are answered together."""
+
+    __slots__ = ("answers", "future", "missing")
+
+    def __init__(self, commands: int, future: asyncio.Future[None]) -> None:
+        self.answers: list[Answer] = [_PENDING] * commands
+        self.missing = commands
+        self.future = future
+
+    def answer(self, place: int, answer: Answer) -> None:
+        self.answers[place] = answer
+        self.missing -= 1
+        if not self.missing and not self.future.done():
+            self.future.set_result(None)
+
+
+_PENDING = Answer(-1)
+_Queued = tuple[Command, _Waiting, int]
+
+
+class Lane:
+    """The queue before one shard."""
+
+    def __init__(self, number: int, shard: ShardHandle, *, queue_limit: int, batch_limit: int) -> None:
+        self.number = number
+        self.largest_batch = 0
+        self._shard = shard
+        self._queue: deque[_Queued] = deque()
+        self._queue_limit = queue_limit
+        self._batch_limit = batch_limit
+        self._in_flight = 0
+        self._running: set[asyncio.Task[None]] = set()
+
+    @property
+    def queued(self) -> int:
+        """Commands that wait for the next batch."""
+        return len(self._queue)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything waits or is under way."""
+        return bool(self._queue or self._in_flight)
+
+    def put(self, command: Command, waiting: _Waiting, place: int) -> None:
+        """Queues a command, or refuses it where the queue is full."""
+        if len(self._queue) >= self._queue_limit:
+            waiting.answer(place, refused(_overloaded(self.number)))
+            return
+        self._queue.append((command, waiting, place))
+        if self._in_flight < IN_FLIGHT:
+            self._in_flight += 1
+            task = asyncio.get_running_loop().create_task(self._run())
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
+    async def _run(self) -> None:
+        """Sends batches until the queue is empty."""
+        try:
+            while self._queue:
+                size = min(len(self._queue), self._batch_limit)
+                batch = [self._queue.popleft() for _ in range(size)]
+                self.largest_batch = max(self.largest_batch, size)
+                for (_, waiting, place), answer in zip(batch, await self._send(batch), strict=True):
+                    waiting.answer(place, answer)
+        finally:
+            self._in_flight -= 1
+
+    async def _send(self, batch: Sequence[_Queued]) -> Sequence[Answer]:
+        """One batch to the shard. A shard that died is asked again once it is back: ids make that safe."""
+        message = encode([command for command, _, _ in batch])
+        for attempt in (1, 2):
+            try:
+                return decode_answers(await self._shard.apply(message))
+            except ShardGone as gone:
+                log.warning(
+                    "shard_gone", shard=self.number, commands=len(batch), attempt=attempt, fault=str(gone)
+                )
+            try:
+                async with asyncio.timeout(REVIVAL_SECONDS):
+                    await self._shard.revived()
+            except (TimeoutError, ShardGone):
+                break
+        unknown = refused(_unknown())
+        return [unknown] * len(batch)
+
+    async def idle(self) -> None:
+        """Returns once everything that was queued has been answered."""
+        while self._running:
+            await asyncio.wait(set(self._running))
+
+
+class Router:
+    """All shards of a node. `placement` maps each partition to its shard's number."""
+
+    def __init__(
+        self,
+        shards: Sequence[ShardHandle],
+        placement: Mapping[int, int],
+        *,
+        queue_limit: int,
+        batch_limit: int,
+    ) -> None:
+        self.lanes = [
+            Lane(number, shard, queue_limit=queue_limit, batch_limit=batch_limit)
+            for number, shard in enumerate(shards)
+        ]
+        self.partitions = len(placement)
+        self._lane_of = [self.lanes[placement[partition]] for partition in range(len(placement))]
+        self._placement = dict(placement)
+
+    def shard_of(self, partition: int) -> int:
+        """The number of the shard that hosts a partition."""
+        return self._placement[partition]
+
+    async def ask(self, command: Command) -> Answer:
+        """Hands one command to its shard and waits for the answer."""
+        waiting = _Waiting(1, asyncio.get_running_loop().create_future())
+        self._lane_of[command.partition].put(command, waiting, 0)
+        await waiting.future
+        return waiting.answers[0]
+
+    async def ask_many(self, commands: Sequence[Command]) -> list[Answer]:
+        """Hands many commands to their shards and waits for all answers, in the order of the commands."""
+        if not commands:
+            return []
+        waiting = _Waiting(len(commands), asyncio.get_running_loop().create_future())
+        for place, command in enumerate(commands):
+            self._lane_of[command.partition].put(command, waiting, place)
+        await waiting.future
+        return waiting.answers
+
+    async def drain(self) -> None:
+        """Returns once nothing waits and nothing is under way."""
+        for lane in self.lanes:
+            await lane.idle()
+
+
+def _overloaded(shard: int) -> Refused:
+    return Refused(
+        Reason.OVERLOADED,
+        "The queue is full. Nothing was done; send the same request again after the delay.",
+        (("shard", str(shard)),),
+        OVERLOAD_RETRY_MS,
+    )
+
+
+def _unknown() -> Refused:
+    return refuse(
+        Reason.OUTCOME_UNKNOWN,
+        "The node lost the request on its way. Send the same request again, or ask what became of it.",
+    )
