@@ -51,14 +51,14 @@ class RawLimit:
 def batches_of_run(data_directory: Path, tag: bytes) -> list[StoreRun]:
     """From every store below `data_directory` the batches with requests of this tag, as far as still logged.
 
-    A batch is as it was written, also where it did other work besides. Stores without any are left out.
+    A request's receipt may be claimed in a batch of its own; that belongs to it. A batch is as it was
+    written, also where it did other work besides. Stores without any are left out.
     """
     runs = []
     for directory in sorted({path.parent for path in data_directory.rglob("*.log")}):
-        counted = [(batch, _accruals(batch, tag)) for batch in read_store(directory)]
-        kept = [(batch, count) for batch, count in counted if count]
+        kept = tuple(batch for batch in read_store(directory) if _speaks_of(batch, tag))
         if kept:
-            runs.append(StoreRun(tuple(batch for batch, _ in kept), sum(count for _, count in kept)))
+            runs.append(StoreRun(kept, sum(_accruals(batch, tag) for batch in kept)))
     return runs
 
 
@@ -98,6 +98,10 @@ def measure(runs: Sequence[StoreRun], near: Path) -> RawLimit:
         bytes_per_accrual=sum(batch.bytes_written for batch in batches) / accruals,
         records_per_accrual=sum(len(batch.puts) + len(batch.deletes) for batch in batches) / accruals,
     )
+
+
+def _speaks_of(batch: LoggedBatch, tag: bytes) -> bool:
+    return any(tag in key or tag in value for key, value in batch.puts)
 
 
 def _accruals(batch: LoggedBatch, tag: bytes) -> int:

@@ -1,26 +1,22 @@
-"""Reads RocksDB's write-ahead log: exactly which batches a run wrote, with their keys and values.
+"""Reads back exactly which batches a store has written, with their keys and values, from its write-ahead log.
 
-The formats are those of the RocksDB wiki, "Write Ahead Log File Format", and of its write_batch.cc. The log
-of a live store may be read: what is being appended at the moment looks like a torn tail, and reading ends
-there. A store that is closed in order writes its memory tables out and leaves an empty log.
+What a batch looks like is in RocksDB's write_batch.cc; how the log is cut into records,
+in `node.storage.wal`. The log of a live store may be read: what is being appended at the moment looks like a torn tail, and reading
+ends there. A store that is closed in order writes its memory tables out and leaves an empty log.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_BLOCK_BYTES = 32 * 1024
-_HEADER = struct.Struct("<IHB")  # checksum, length, type
-_BATCH_HEADER_BYTES = 12  # sequence, count
+from node.storage.wal import LogRecord, log_files, records
 
-_FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
+_BATCH_HEADER_BYTES = 12  # sequence, count
 _DELETE, _PUT, _DELETE_RANGE, _LOG_DATA, _NOOP = 0x0, 0x1, 0xF, 0x3, 0xD
 
 
-class UnknownRecord(Exception):
+class UnknownOperation(Exception):
     """The log holds something that a store with one column family and plain writes does not write."""
 
 
@@ -42,73 +38,52 @@ class LoggedBatch:
 def read_store(directory: Path) -> list[LoggedBatch]:
     """All batches in the logs of the store in `directory`, in the order of writing."""
     batches: list[LoggedBatch] = []
-    for path in sorted(directory.glob("*.log")):
+    for path in log_files(directory):
         try:
             data = path.read_bytes()
         except FileNotFoundError:
             continue  # a memory table was written out meanwhile, and its log is gone
-        batches.extend(parse_batch(record) for record in _records(data))
+        batches.extend(parse_batch(_payload(data, record)) for record in records(data))
     return batches
 
 
-def parse_batch(record: bytes) -> LoggedBatch:
-    """One record of the log, a WriteBatch."""
+def parse_batch(payload: bytes) -> LoggedBatch:
+    """One record of the log, a WriteBatch; anything but puts and deletes is `UnknownOperation`."""
     puts: list[tuple[bytes, bytes]] = []
     deletes: list[tuple[bytes, ...]] = []
     at = _BATCH_HEADER_BYTES
-    while at < len(record):
-        tag = record[at]
+    while at < len(payload):
+        tag = payload[at]
         at += 1
         if tag == _PUT:
-            key, at = _text(record, at)
-            value, at = _text(record, at)
+            key, at = _text(payload, at)
+            value, at = _text(payload, at)
             puts.append((key, value))
         elif tag == _DELETE:
-            key, at = _text(record, at)
+            key, at = _text(payload, at)
             deletes.append((key,))
         elif tag == _DELETE_RANGE:
-            start, at = _text(record, at)
-            end, at = _text(record, at)
+            start, at = _text(payload, at)
+            end, at = _text(payload, at)
             deletes.append((start, end))
         elif tag == _LOG_DATA:
-            _, at = _text(record, at)
+            _, at = _text(payload, at)
         elif tag != _NOOP:
-            raise UnknownRecord(f"The log holds an operation of kind {tag:#x}, which is not read here.")
+            raise UnknownOperation(f"The log holds an operation of kind {tag:#x}, which is not read here.")
     return LoggedBatch(tuple(puts), tuple(deletes))
 
 
-def _records(data: bytes) -> Iterator[bytes]:
-    """The log's records, put together from their fragments, up to the torn tail."""
-    at, fragments = 0, bytearray()
-    while at + _HEADER.size <= len(data):
-        left_in_block = _BLOCK_BYTES - at % _BLOCK_BYTES
-        if left_in_block < _HEADER.size:
-            at += left_in_block
-            continue
-        _, length, kind = _HEADER.unpack_from(data, at)
-        at += _HEADER.size
-        if kind == 0 or at + length > len(data):
-            return
-        fragment = data[at : at + length]
-        at += length
-        if kind == _FULL:
-            yield fragment
-        elif kind in (_FIRST, _MIDDLE):
-            if kind == _FIRST:
-                fragments.clear()
-            fragments += fragment
-        elif kind == _LAST:
-            yield bytes(fragments + fragment)
-            fragments.clear()
+def _payload(data: bytes, record: LogRecord) -> bytes:
+    return b"".join(data[fragment.start : fragment.end] for fragment in record.fragments)
 
 
-def _text(record: bytes, at: int) -> tuple[bytes, int]:
+def _text(payload: bytes, at: int) -> tuple[bytes, int]:
     """A length as varint32 and so many bytes; with where the next begins."""
     length = shift = 0
     while True:
-        byte = record[at]
+        byte = payload[at]
         at += 1
         length |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return record[at : at + length], at + length
+            return payload[at : at + length], at + length
         shift += 7

@@ -250,7 +250,7 @@ def split_address(address: str) -> tuple[str, int]:
 
     Names are refused because what a name means can change under a rule that says "loopback only".
     """
-    matched = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", address, re.ASCII)
+    matched = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+)):([0-9]{1,5})", address)
     if matched is None or int(matched[3]) > 65535:
         raise ValueError("is not an IP address and a port")
     return str(ipaddress.ip_address(matched[1] or matched[2])), int(matched[3])

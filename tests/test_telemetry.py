@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 import pickle
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -140,25 +141,35 @@ def test_the_wrong_number_of_labels_is_a_fault_at_once() -> None:
         Figures().distribution(FSYNC_SECONDS)
 
 
-def test_figures_can_be_read_while_another_thread_counts() -> None:
+def test_a_snapshot_stays_as_it_was_taken() -> None:
     figures = Figures()
-    stop = threading.Event()
+    seconds = figures.distribution(REQUEST_SECONDS, "Accrue")
+    seconds.observe(0.002)
+    taken = figures.snapshot()
+    before = repr(taken)
+    seconds.observe(0.002)
+    assert repr(taken) == before
+
+
+def test_figures_can_be_read_while_another_thread_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telemetry, "MAX_SERIES_PER_METRIC", 10_000)
+    figures = Figures()
 
     def count() -> None:
-        for number in range(100_000):
-            if stop.is_set():
-                return
-            figures.count(REQUESTS, f"Method{number % 900}", "OK").add()
+        for number in range(2_000):
+            figures.count(REQUESTS, f"Method{number}", "OK").add()
 
     writer = threading.Thread(target=count)
-    writer.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
     try:
-        for _ in range(50):
+        writer.start()
+        while writer.is_alive():
             figures.snapshot()
     finally:
-        stop.set()
         writer.join()
-    assert figures.snapshot()["vafa_requests_total"]
+        sys.setswitchinterval(interval)
+    assert len(figures.snapshot()["vafa_requests_total"]) == 2_000
 
 
 def test_metrics_are_served_over_http_until_closed() -> None:

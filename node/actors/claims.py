@@ -39,9 +39,9 @@ def _foreign_claim(router: Router, ask: Ask, command: Command) -> tuple[int, Rec
 
 
 class Claim(Struct, frozen=True):
-    """How a request stands with its receipt: refused (`refusal`), or free to go on; `fresh` if claimed just now.
+    """How a request stands with its receipt: refused, or free to go on; `fresh` where claimed just now.
 
-    Only a fresh claim is let go when the purchase is refused: an older one belongs to the purchase that made it.
+    Only a fresh claim is let go when a purchase is refused: an older one belongs to whoever made it.
     """
 
     refusal: Answer | None = None

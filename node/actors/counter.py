@@ -75,9 +75,15 @@ class Counter:
 
     async def ask(self, caller: Caller, ask: Ask, trace_id: str) -> Answer:
         """One request, to its answer."""
-        command = self._quick(caller, ask, trace_id) or await self._slow(caller, ask, trace_id)
-        if isinstance(command, Answer):
-            return command
+        command = await self.prepare(caller, ask, trace_id)
+        return command if isinstance(command, Answer) else await self.finish(caller, ask, command)
+
+    async def prepare(self, caller: Caller, ask: Ask, trace_id: str) -> Command | Answer:
+        """The command that a request becomes, or the answer where it becomes none. `finish` does the rest."""
+        return self._quick(caller, ask, trace_id) or await self._slow(caller, ask, trace_id)
+
+    async def finish(self, caller: Caller, ask: Ask, command: Command) -> Answer:
+        """Hands a prepared command to its shard, to its answer."""
         (claim,) = await claim_receipts(self.router, [(ask, command)])
         answer = claim.refusal or await self.router.ask(command)
         if answer.kind != AnswerKind.DONE and claim.refusal is None:
@@ -89,7 +95,7 @@ class Counter:
         answers: list[Answer | None] = [None] * len(asks)
         sent: list[tuple[int, Ask, Command]] = []
         for at, ask in enumerate(asks):
-            command = self._quick(caller, ask, trace_id) or await self._slow(caller, ask, trace_id)
+            command = await self.prepare(caller, ask, trace_id)
             if isinstance(command, Answer):
                 answers[at] = command
             else:

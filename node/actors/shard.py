@@ -11,9 +11,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
+from node import telemetry
 from node.actors import index
 from node.actors.desk import Desk
-from node.actors.figures import ShardFigures
 from node.actors.member import MemberActor
 from node.actors.partition import Partition
 from node.actors.programmes import Programmes
@@ -25,6 +25,7 @@ from node.programme.model import Programme
 from node.storage import keyspace
 from node.storage.keyspace import Kind
 from node.storage.store import Store
+from node.telemetry import Figures
 from node.wire import records
 from node.wire.commands import Answer, Command, decode_commands, encode, refused
 
@@ -47,9 +48,16 @@ class Shard:
         *,
         keep_head: HeadKeeper = lambda partition, sequence, digest: None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        number: int = 0,
     ) -> None:
         self.settings = settings
-        self.figures = ShardFigures()
+        self.number = number
+        self.figures = Figures(shard=str(number))
+        self._batch_commands = self.figures.distribution(telemetry.BATCH_COMMANDS)
+        self._decide_seconds = self.figures.distribution(telemetry.DECIDE_SECONDS)
+        self._sync_seconds = self.figures.distribution(telemetry.FSYNC_SECONDS)
+        self._activations = self.figures.count(telemetry.ACTIVATIONS)
+        self._passivations = self.figures.count(telemetry.PASSIVATIONS)
         self._store = store
         self._keep_head = keep_head
         self._partitions = {number: Partition.load(store, number) for number in hosted}
@@ -60,14 +68,11 @@ class Shard:
 
     def apply(self, message: bytes) -> bytes:
         """Handles the commands of one message and makes their changes durable; answers in their order."""
-        started = time.perf_counter()
-        answers = self.handle(decode_commands(message))
-        packed = encode(answers)
-        self.figures.batch(len(answers), time.perf_counter() - started)
-        return packed
+        return encode(self.handle(decode_commands(message)))
 
     def handle(self, commands: list[Command]) -> list[Answer]:
         """The same with commands and answers as objects."""
+        started = time.perf_counter()
         work = Work(self._store)
         answers: list[Answer | None] = [None] * len(commands)
         woken: dict[MemberActor, None] = {}
@@ -83,6 +88,8 @@ class Shard:
                 woken[member] = None
         for member in woken:
             member.drain(self._desk, work, answers)
+        self._batch_commands.observe(len(commands))
+        self._decide_seconds.observe(time.perf_counter() - started)
         self._commit(work, woken)
         assert None not in answers
         return answers  # type: ignore[return-value]
@@ -93,8 +100,7 @@ class Shard:
             member.save(work)
         moved = [partition for partition in self._partitions.values() if partition.save(work)]
         if len(work):
-            synced_seconds = work.commit()
-            self.figures.synced(synced_seconds)
+            self._sync_seconds.observe(work.commit())
         for partition in moved:
             self._keep_head(partition.number, partition.sequence, partition.hash)
         self._passivate()
@@ -107,9 +113,7 @@ class Shard:
             self._members.move_to_end(key)
             return member
         member = MemberActor.activate(work, partition, account_id)
-        self.figures.activated += 1
-        if member.fault is not None:
-            self.figures.quarantined += 1
+        self._activations.add()
         self._members[key] = member
         return member
 
@@ -117,7 +121,7 @@ class Shard:
         """Lets go of the actors that have rested longest; their state is in the store."""
         while len(self._members) > self.settings.cached_accounts:
             self._members.popitem(last=False)
-            self.figures.passivated += 1
+            self._passivations.add()
 
     def sweep(self) -> int:
         """Settles accounts whose time has come, a bounded number in one batch; says how many."""

@@ -125,5 +125,5 @@ def _digits(code: str) -> str | None:
 
 
 def _hash(secret: str, salt: bytes) -> bytes:
-    # 16 MiB and ~50 ms a guess: all 10^12 secrets would take one thief of the store some 800 processor-years.
+    # 16 MiB and ~50 ms a guess: a thief of the store needs some 800 processor-years on average, not an hour.
     return hashlib.scrypt(secret.encode("ascii"), salt=salt, n=2**14, r=8, p=1, dklen=32)

@@ -67,7 +67,7 @@ class Taken(Struct, frozen=True, array_like=True):
 
 
 class Hold(Struct, frozen=True, array_like=True):
-    """Units reserved by an authorization; `hold_id` is the sequence of its journal entry."""
+    """Units reserved by an authorization, one part a purse; `hold_id` is the sequence of its entry."""
 
     hold_id: int
     expires_ms: int

@@ -73,7 +73,7 @@ class Sold(Event, frozen=True, array_like=True, tag=6):
 
 
 class Spent(Event, frozen=True, array_like=True, tag=7):
-    """Units were spent in one step."""
+    """Units were spent in one step; `taken` has one part for each purse."""
 
     name: ClassVar[str] = "spent"
     taken: tuple[Taken, ...]

@@ -96,9 +96,7 @@ def forgive(purse: Purse, debt: int) -> Purse:
 def restore(purse: Purse, taken: Taken, at_ms: int) -> Purse:
     """A purse with what was taken put back: the debt made good first, then the lots as they are given."""
     # What was spendable when it was taken is spendable when it comes back.
-    lots = tuple(
-        lot if lot.available_ms <= at_ms else replace(lot, available_ms=at_ms) for lot in taken.lots
-    )
+    lots = tuple(lot if lot.available_ms <= at_ms else replace(lot, available_ms=at_ms) for lot in taken.lots)
     return credit(forgive(purse, taken.debt), lots, at_ms)
 
 

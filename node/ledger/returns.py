@@ -155,7 +155,7 @@ def _award_back(
     award: Award, purchase: Purchase, by_number: Mapping[int, Line], cumulative: Mapping[int, int], minor: int
 ) -> int:
     """The units of an award that are back once a part of the purchase, `cumulative` and `minor`, is."""
-    if award.line_shares:
+    if award.line_shares and by_number:
         units = sum(
             _share_back(by_number[number], share, cumulative[number])
             for number, share in award.line_shares

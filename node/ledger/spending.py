@@ -17,7 +17,6 @@ from node.ledger.decision import (
     unusable_for_spending,
 )
 from node.ledger.events import HoldClosed, HoldPlaced, Spent
-from node.ledger.evolve import debit
 from node.ledger.lots import revived, take, total
 from node.ledger.purses import PurseDefinition
 from node.ledger.refusals import Reason, Refused, refuse
@@ -105,48 +104,56 @@ def spendable_units(purse: Purse, definition: PurseDefinition) -> int:
     return max(0, purse.spendable + definition.credit_limit)
 
 
+def _wanted(spends: Sequence[SpendRequest], context: Context) -> dict[str, int] | Refused:
+    """The units that some spends ask for, by purse."""
+    wanted: dict[str, int] = {}
+    for spend in spends:
+        definition = purse_definition(context, spend.purse)
+        units = definition if isinstance(definition, Refused) else units_of(spend, definition)
+        if isinstance(units, Refused):
+            return units
+        if refused := checked_units(units):
+            return refused
+        wanted[spend.purse] = wanted.get(spend.purse, 0) + units
+    return wanted
+
+
 def _take_all(
     account: Account, spends: Sequence[SpendRequest], place: Place, context: Context
 ) -> tuple[Taken, ...] | Refused:
+    """What to take for all of the spends, one part for each purse."""
     if not 0 < len(spends) <= MAX_SPENDS:
         return refuse(Reason.INVALID_ARGUMENT, f"Name 1 to {MAX_SPENDS} spends.", field="spends")
-    purses: dict[str, Purse] = {}
+    wanted = _wanted(spends, context)
+    if isinstance(wanted, Refused):
+        return wanted
     taken: list[Taken] = []
-    for spend in spends:
-        purse = purses.get(spend.purse) or account.purse(spend.purse)
-        part = _take_one(purse, spend, place, context)
+    for code, units in wanted.items():
+        part = _take_one(account.purse(code), units, context.purses[code], place)
         if isinstance(part, Refused):
             return part
         taken.append(part)
-        purses[spend.purse] = debit(purse, part.lots, part.debt)
     return tuple(taken)
 
 
-def _take_one(purse: Purse, spend: SpendRequest, place: Place, context: Context) -> Taken | Refused:
-    definition = purse_definition(context, spend.purse)
-    if isinstance(definition, Refused):
-        return definition
+def _take_one(purse: Purse, units: int, definition: PurseDefinition, place: Place) -> Taken | Refused:
+    code = definition.code
     if not definition.spendable_at(place.channel, place.store_id):
         return refuse(
             Reason.NOT_SPENDABLE_HERE,
-            f"Purse {spend.purse!r} cannot be spent in this store or channel.",
-            purse=spend.purse,
+            f"Purse {code!r} cannot be spent in this store or channel.",
+            purse=code,
         )
-    units = units_of(spend, definition)
-    problem = units if isinstance(units, Refused) else checked_units(units)
-    if isinstance(problem, Refused):
-        return problem
-    assert isinstance(units, int)
     if units > spendable_units(purse, definition):
         return refuse(
             Reason.INSUFFICIENT_BALANCE,
-            f"Purse {spend.purse!r} has {purse.spendable} to spend, not {units}. Nothing was taken.",
-            purse=spend.purse,
+            f"Purse {code!r} has {purse.spendable} to spend, not {units}. Nothing was taken.",
+            purse=code,
             spendable=purse.spendable,
             wanted=units,
         )
     lots, _ = take(purse.lots, units)
-    return Taken(spend.purse, lots, units - total(lots))
+    return Taken(code, lots, units - total(lots))
 
 
 def units_of(spend: SpendRequest, definition: PurseDefinition) -> int | Refused:
@@ -168,31 +175,26 @@ def _split(
     hold: Hold, spends: Sequence[SpendRequest], context: Context
 ) -> tuple[tuple[Taken, ...], tuple[Taken, ...]] | Refused:
     """Splits a hold into what `spends` capture and what is left over."""
-    left = list(hold.taken)
+    wanted = _wanted(spends, context)
+    if isinstance(wanted, Refused):
+        return wanted
     spent: list[Taken] = []
-    for spend in spends:
-        definition = purse_definition(context, spend.purse)
-        units = definition if isinstance(definition, Refused) else units_of(spend, definition)
-        problem = units if isinstance(units, Refused) else checked_units(units)
-        if isinstance(problem, Refused):
-            return problem
-        assert isinstance(units, int)
-        for at, part in enumerate(left):
-            if part.purse != spend.purse or part.units == 0 or units == 0:
-                continue
-            lots, rest = take(part.lots, units)
-            debt = min(part.debt, units - total(lots))
-            spent.append(Taken(part.purse, lots, debt))
-            left[at] = Taken(part.purse, rest, part.debt - debt)
-            units -= total(lots) + debt
+    left: list[Taken] = []
+    for part in hold.taken:
+        lots, rest = take(part.lots, wanted.get(part.purse, 0))
+        debt = min(part.debt, wanted.get(part.purse, 0) - total(lots))
+        spent.append(Taken(part.purse, lots, debt))
+        left.append(Taken(part.purse, rest, part.debt - debt))
+        wanted[part.purse] = wanted.get(part.purse, 0) - spent[-1].units
+    for code, units in wanted.items():
         if units:
             return refuse(
                 Reason.CAPTURE_EXCEEDS_AUTHORIZATION,
-                f"The capture from purse {spend.purse!r} is {units} more than is held. Nothing was taken.",
-                purse=spend.purse,
+                f"The capture from purse {code!r} is {units} more than is held. Nothing was taken.",
+                purse=code,
                 excess=units,
             )
-    return tuple(spent), tuple(part for part in left if part.units)
+    return tuple(part for part in spent if part.units), tuple(part for part in left if part.units)
 
 
 def _given_back(parts: Sequence[Taken], now_ms: int) -> tuple[Taken, ...]:

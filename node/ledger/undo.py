@@ -6,9 +6,9 @@ undoes what is left of an entry; lots come back with their own expiry, or with d
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from node.ledger.account import Account, Taken
+from node.ledger.account import Account, Counter, Taken
 from node.ledger.awards import Award
 from node.ledger.decision import Accepted, Context, Decision, closed
 from node.ledger.events import (
@@ -28,10 +28,10 @@ from node.ledger.events import (
 from node.ledger.evolve import evolve
 from node.ledger.lots import Lot, Lots, revived, take, take_like, total
 from node.ledger.postings import ISSUED, REDEEMED
-from node.ledger.purses import PurseDefinition, SpentReturnPolicy
+from node.ledger.purses import SpentReturnPolicy
 from node.ledger.refusals import Reason, Refused, refuse
 from node.ledger.returns import LineBack, Part, part_of_purchase
-from node.ledger.spending import release
+from node.ledger.spending import release, spendable_units
 from node.ledger.transactions import Amendment, Entry, TransactionKind
 
 
@@ -51,29 +51,46 @@ class _Undoing:
     def take_back(self, award: Award, units: int) -> None:
         """Takes `units` of an award back from wherever they are now; see SpentReturnPolicy for the rest.
 
-        Units that have expired meanwhile are with the merchant already.
+        Units whose expiry has passed count as with the merchant already: whether they were spent before
+        cannot be told from the lots, and the member has the benefit of the doubt.
         """
         if units == 0 or award.expires_ms <= self.context.now_ms:
             return
         purse = self.account.purse(award.purse)
         wanted = award.lot(units)
         waiting, _ = take_like(purse.pending_lots, wanted)
-        same, others = take_like(purse.lots, wanted.of(units - total(waiting)))
-        missing = units - total(waiting) - total(same)
-        rest, _ = take(others, missing)
-        missing -= total(rest)
-        definition = self.context.purses.get(award.purse)
-        owes = definition is None or definition.spent_return_policy is SpentReturnPolicy.NEGATIVE
+        found, missing = _found(purse.lots, (wanted.of(units - total(waiting)),))
+        owes = self.may_owe(award.purse)
         if missing and not owes:
             self.shortfall.append((award.purse, missing))
-        event = Debited(award.purse, ISSUED, (*same, *rest), waiting, missing if owes else 0)
+        event = Debited(award.purse, ISSUED, found, waiting, missing if owes else 0)
         if event.lots or event.pending_lots or event.debt:
             self.happened(event)
 
-    def give_back(self, purse: str, lots: Lots) -> None:
-        """Gives spent lots back, revived."""
-        if lots:
-            self.happened(Credited(purse, revived(lots, self.context.now_ms), REDEEMED))
+    def give_back(self, taken: Taken, book: str) -> None:
+        """Gives back what was taken: lots revived, and what had gone below zero made good."""
+        if taken.units:
+            lots = revived(taken.lots, self.context.now_ms)
+            self.happened(Credited(taken.purse, lots, book, taken.debt))
+
+    def may_owe(self, purse: str) -> bool:
+        """Whether an undoing may take a purse below zero."""
+        definition = self.context.purses.get(purse)
+        return definition is None or definition.spent_return_policy is SpentReturnPolicy.NEGATIVE
+
+
+def _found(lots: Lots, wanted: Iterable[Lot], missing: int = 0) -> tuple[Lots, int]:
+    """Looks for `wanted`, and `missing` units of any terms, in `lots`; returns (found, still missing).
+
+    The very lots come first; what is not there any more is taken from those that expire first.
+    """
+    found: list[Lot] = []
+    for lot in wanted:
+        same, lots = take_like(lots, lot)
+        found.extend(same)
+        missing += lot.units - total(same)
+    rest, _ = take(lots, missing)
+    return (*found, *rest), missing - total(rest)
 
 
 def return_goods(
@@ -84,10 +101,15 @@ def return_goods(
 
     `lines` for a purchase with lines, `minor` (money, or units of one purse for a spend) otherwise; neither
     means everything that has not come back yet. Refused: RETURN_EXCEEDS_PURCHASE, ALREADY_REVERSED,
-    WRONG_TRANSACTION_KIND, ACCOUNT_CLOSED.
+    ALREADY_CLAIMED (the member's transaction is the one to return), WRONG_TRANSACTION_KIND, ACCOUNT_CLOSED,
+    INVALID_ARGUMENT where lines or an amount do not suit the transaction.
     """
     if amended.reversed_ms:
         return refuse(Reason.ALREADY_REVERSED, "The transaction was reversed; there is nothing to return.")
+    if amended.claimed_by:
+        return refuse(
+            Reason.ALREADY_CLAIMED, "A member has claimed the sale; return the member's transaction instead."
+        )
     if account is not None and (refused := closed(account)):
         return refused
     undoing = _Undoing(account or Account(b""), context)
@@ -97,10 +119,10 @@ def return_goods(
             if isinstance(part, Refused):
                 return part
             return _returned_purchase(undoing, event, part)
-        if isinstance(event, Spent):
-            return _returned_spend(undoing, original.sequence, event.taken, amended, minor)
-        if isinstance(event, HoldClosed) and event.spent:
-            return _returned_spend(undoing, original.sequence, event.spent, amended, minor)
+        if taken := _spent_by(event):
+            if lines:
+                return refuse(Reason.INVALID_ARGUMENT, "A spend has no lines; name units.", field="lines")
+            return _returned_spend(undoing, original.sequence, taken, amended, minor)
     return refuse(Reason.WRONG_TRANSACTION_KIND, "Only purchases and spends can be returned.")
 
 
@@ -112,26 +134,34 @@ def _returned_purchase(undoing: _Undoing, event: Earned | Sold, part: Part) -> D
     return Accepted(TransactionKind.RETURN, (noted, *undoing.events))
 
 
+def _spent_by(event: AnyEvent) -> tuple[Taken, ...]:
+    """What an event spent, by purse; empty where it spent nothing."""
+    return event.taken if isinstance(event, Spent) else event.spent if isinstance(event, HoldClosed) else ()
+
+
 def _returned_spend(
     undoing: _Undoing, original: int, taken: tuple[Taken, ...], amended: Amendment, minor: int
 ) -> Decision:
     whole = sum(part.units for part in taken)
     units = minor or whole - amended.minor
-    if len(taken) > 1 and units != whole:
-        return refuse(Reason.INVALID_ARGUMENT, "A spend from several purses is returned as a whole.")
     if units <= 0 or amended.minor + units > whole:
         return _exceeds(whole - amended.minor)
+    if len(taken) > 1 and units != whole:
+        return refuse(Reason.INVALID_ARGUMENT, "A spend from several purses is returned as a whole.")
     for part in taken:
-        undoing.give_back(part.purse, _slice_from_end(part, amended.minor, min(units, part.units)))
+        undoing.give_back(_end_of(part, amended.minor, min(units, part.units)), REDEEMED)
     return Accepted(TransactionKind.RETURN, (Returned(original, (), units), *undoing.events))
 
 
-def _slice_from_end(part: Taken, skipped: int, units: int) -> Lots:
-    """`units` of what was taken, the last to expire first, after `skipped` that came back before."""
-    backwards = (Lot(part.debt), *reversed(part.lots)) if part.debt else tuple(reversed(part.lots))
-    _, left = take(backwards, skipped)
-    back, _ = take(left, units)
-    return back
+def _end_of(part: Taken, skipped: int, units: int) -> Taken:
+    """`units` of what was taken, counted from its end, after `skipped` that came back before.
+
+    What went below zero was taken last and comes back first, then the lots, the last to expire first.
+    """
+    debt = min(units, max(0, part.debt - skipped))
+    _, left = take(part.lots[::-1], max(0, skipped - part.debt))
+    lots, _ = take(left, units - debt)
+    return Taken(part.purse, lots, debt)
 
 
 def _exceeds(left: int) -> Refused:
@@ -142,18 +172,36 @@ def _exceeds(left: int) -> Refused:
     )
 
 
-def reverse(account: Account | None, original: Entry, amended: Amendment, context: Context) -> Decision:
-    """Undoes what is left of `original`, an entry of the same terminal's.
+def reverse(
+    account: Account | None,
+    original: Entry,
+    amended: Amendment,
+    context: Context,
+    returned: Amendment | None = None,
+) -> Decision:
+    """Undoes what is left of `original`, an entry of the same terminal's, and frees the caps it counted on.
 
-    Refused: ALREADY_REVERSED; WRONG_TRANSACTION_KIND for entries that no till makes; INSUFFICIENT_BALANCE
-    where undoing a return would have to take units that are spent and the purse may not go below zero.
+    `returned` is needed where `original` is a return: what became of the entry whose goods it took back.
+    Refused: ALREADY_REVERSED, also for the return of what was reversed since; ALREADY_CLAIMED;
+    ACCOUNT_CLOSED; AUTHORIZATION_NOT_OPEN; WRONG_TRANSACTION_KIND for entries that no till makes;
+    INSUFFICIENT_BALANCE where undoing a return would have to take units that are spent and the purse may not
+    go below zero.
     """
     if amended.reversed_ms:
         return refuse(Reason.ALREADY_REVERSED, "The request was reversed before; nothing more was changed.")
     if amended.claimed_by:
         return refuse(Reason.ALREADY_CLAIMED, "A member has claimed the sale; return it instead.")
+    if account is not None and (refused := closed(account)):
+        return refused
+    if original.kind is TransactionKind.RETURN:
+        if returned is None:
+            raise ValueError("a return is reversed with the amendment of what it returned")
+        if returned.reversed_ms:
+            return refuse(
+                Reason.ALREADY_REVERSED, "What was returned has been reversed as a whole, the return with it."
+            )
     undoing = _Undoing(account or Account(b""), context)
-    undoing.events.append(Reversed(original.sequence))
+    undoing.events.append(Reversed(original.sequence, _counted_by(original)))
     for event in original.events:
         refused = _undo_event(undoing, original, event, amended)
         if refused:
@@ -161,25 +209,36 @@ def reverse(account: Account | None, original: Entry, amended: Amendment, contex
     return Accepted(TransactionKind.REVERSAL, tuple(undoing.events))
 
 
+def _counted_by(original: Entry) -> tuple[Counter, ...]:
+    """What the awards of an entry counted towards daily caps."""
+    return tuple(
+        Counter(award.counter, award.day, award.units)
+        for event in original.events
+        if isinstance(event, Earned | ActivityEarned)
+        for award in event.awards
+        if award.counter
+    )
+
+
 def _undo_event(undoing: _Undoing, original: Entry, event: AnyEvent, amended: Amendment) -> Refused | None:
     if isinstance(event, Earned | ActivityEarned):
         for at, award in enumerate(event.awards):
-            back = amended.award_units[at] if at < len(amended.award_units) else 0
+            back = amended.award_units[at] if amended.award_units else 0
             undoing.take_back(award, award.units - back)
-    elif isinstance(event, Spent):
-        _undo_spend(undoing, event.taken, amended)
+    elif taken := _spent_by(event):
+        skipped = amended.minor  # all of it, or of one purse only
+        for part in taken:
+            undoing.give_back(_end_of(part, skipped, max(0, part.units - skipped)), REDEEMED)
+            skipped = max(0, skipped - part.units)
     elif isinstance(event, HoldPlaced):
         hold = undoing.account.hold(event.hold.hold_id)
         if hold is None:
             return refuse(Reason.AUTHORIZATION_NOT_OPEN, "The authorization is no longer open.")
         undoing.happened(release(hold, undoing.context.now_ms))
-    elif isinstance(event, HoldClosed) and event.spent:
-        _undo_spend(undoing, event.spent, amended)
     elif isinstance(event, Returned):
         undoing.events.append(ReturnUndone(event.original, event.lines, event.minor, event.award_units))
     elif original.kind is TransactionKind.RETURN and isinstance(event, Debited):
-        lots = (*event.lots, *event.pending_lots, *((Lot(event.debt),) if event.debt else ()))
-        undoing.happened(Credited(event.purse, revived(lots, undoing.context.now_ms), event.book))
+        undoing.give_back(Taken(event.purse, (*event.lots, *event.pending_lots), event.debt), event.book)
     elif original.kind is TransactionKind.RETURN and isinstance(event, Credited):
         return _take_again(undoing, event)
     elif not isinstance(event, Sold):
@@ -187,25 +246,22 @@ def _undo_event(undoing: _Undoing, original: Entry, event: AnyEvent, amended: Am
     return None
 
 
-def _undo_spend(undoing: _Undoing, taken: tuple[Taken, ...], amended: Amendment) -> None:
-    skipped = amended.minor
-    for part in taken:
-        units = part.units - min(skipped, part.units)
-        undoing.give_back(part.purse, _slice_from_end(part, part.units - units, units))
-        skipped -= part.units - units
-
-
 def _take_again(undoing: _Undoing, event: Credited) -> Refused | None:
-    """Takes again what a return gave back, since the return is undone."""
-    units = total(event.lots)
-    lots, _ = take(undoing.account.purse(event.purse).lots, units)
-    missing = units - total(lots)
-    definition: PurseDefinition | None = undoing.context.purses.get(event.purse)
-    if missing and definition and definition.spent_return_policy is not SpentReturnPolicy.NEGATIVE:
+    """Takes again what a return gave back, since the return is undone.
+
+    As in `take_back`, units whose expiry has passed count as with the merchant already.
+    """
+    wanted = tuple(lot for lot in event.lots if lot.expires_ms > undoing.context.now_ms)
+    purse = undoing.account.purse(event.purse)
+    definition = undoing.context.purses.get(event.purse)
+    units = total(wanted) + event.debt
+    if definition and not undoing.may_owe(event.purse) and units > spendable_units(purse, definition):
         return refuse(
             Reason.INSUFFICIENT_BALANCE,
             "What the return gave back is spent already, so the return cannot be undone.",
             purse=event.purse,
         )
-    undoing.happened(Debited(event.purse, event.book, lots, (), missing))
+    found, missing = _found(purse.lots, wanted, event.debt)
+    if found or missing:
+        undoing.happened(Debited(event.purse, event.book, found, (), missing))
     return None

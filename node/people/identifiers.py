@@ -237,12 +237,10 @@ def _parse_phone(dialled: str, region: str) -> str | None:
         is_stable = phonenumbers.parse(e164, None) == number
     except phonenumbers.NumberParseException:
         return None
-    as_mobile = phonenumbers.is_possible_number_for_type_with_reason(
-        number, phonenumbers.PhoneNumberType.MOBILE
-    )
-    is_plausible = as_mobile == phonenumbers.ValidationResult.IS_POSSIBLE or phonenumbers.is_valid_number(
-        number
-    )
+    mobile = phonenumbers.PhoneNumberType.MOBILE
+    reason = phonenumbers.is_possible_number_for_type_with_reason(number, mobile)
+    has_mobile_length = reason == phonenumbers.ValidationResult.IS_POSSIBLE
+    is_plausible = has_mobile_length or phonenumbers.is_valid_number(number)
     return e164 if is_stable and is_plausible else None
 
 

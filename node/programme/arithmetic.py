@@ -58,7 +58,9 @@ def split(units: int, weights: Weights) -> Shares:
         shares.append((number, share))
     if missing:
         # The remainders, the largest first: (units * weight) modulo the whole.
-        order = sorted([(-(units * weight % whole), number, at) for at, (number, weight) in enumerate(weights)])
+        order = sorted(
+            [(-(units * weight % whole), number, at) for at, (number, weight) in enumerate(weights)]
+        )
         for _, number, at in order[:missing]:
             shares[at] = (number, shares[at][1] + 1)
     return tuple(shares) if units >= whole else tuple([part for part in shares if part[1]])

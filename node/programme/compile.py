@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from node.programme.arithmetic import ROUNDERS
 from node.programme.conditions import BadCondition, Condition, compile_condition
 from node.programme.evaluate import CompiledProgramme
-from node.programme.model import ActivityRule, EarningRule, Exclusion, Fixed, Multiplier, Programme, Rate, Rounding
+from node.programme.model import (
+    ActivityRule,
+    EarningRule,
+    Exclusion,
+    Fixed,
+    Multiplier,
+    Programme,
+    Rate,
+    Rounding,
+)
 from node.programme.plan import Rule, Seasons
 from node.programme.receipts import ReceiptWords
 from node.programme.selectors import line_test

@@ -28,7 +28,8 @@ MAX_TOKENS = 300
 FUNCTIONS = frozenset({"size", "startsWith", "endsWith", "contains", "int", "string"})
 _LOOPS = frozenset({"all", "exists", "exists_one", "existsOne", "map", "filter"})
 _OPERATORS = frozenset(
-    "_&&_ _||_ !_ _==_ _!=_ _<_ _<=_ _>_ _>=_ _+_ _-_ _*_ _/_ _%_ -_ _?_:_ @in _[_]".split()
+    {"_&&_", "_||_", "!_", "_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "_?_:_", "@in", "_[_]"}
+    | {"_+_", "_-_", "_*_", "_/_", "_%_", "-_"}
 )
 _WORDS = frozenset({"true", "false", "null", "in"})
 
@@ -78,7 +79,7 @@ class Condition:
     fields: frozenset[FieldName]
     attributes: frozenset[str]
 
-    def judge(self, context: object) -> bool | Trouble:
+    def judge(self, context: cel.Context) -> bool | Trouble:
         """True or false; or why it is neither. Never raises, whatever the values of `new_context` are."""
         try:
             answer = self.program.execute(context)
@@ -121,7 +122,7 @@ def compile_condition(source: str, known: Mapping[str, frozenset[str]]) -> Condi
     return Condition(program, fields, frozenset(reading.attributes))
 
 
-def new_context(values: Mapping[str, object]) -> object:
+def new_context(values: Mapping[str, object]) -> cel.Context:
     """The values as the library wants them, turned once for all conditions of an evaluation."""
     return cel.Context(dict(values))
 

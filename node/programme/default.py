@@ -67,6 +67,6 @@ def starter_programme(currency_exponent: int, *, name: str) -> Programme:
             ),
             EarningRule("stamp", Fixed(1), STAMPS, condition="'STAMP' in purchase.codes"),
         ),
-        activities=(ActivityRule("welcome", POINTS, _WELCOME_POINTS, daily_limit=1),),
+        activities=(ActivityRule("welcome", POINTS, _WELCOME_POINTS, 1, "member.age_days == 0"),),
         limits=Limits(_ADJUSTMENT_POINTS, _TRANSFER_POINTS),
     )

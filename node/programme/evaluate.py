@@ -99,7 +99,7 @@ class CompiledProgramme:
         if not Judge(scene, condition.fields if condition else (), self._faults).admits(today):
             return ()
         till = Till(account, plan.number, locale)
-        units = till.left(today, today.rule.units)
+        units = till.left(today.rule, today.rule.units)
         return (till.award(today, units, ()),) if units else ()
 
     def _open_rules(

@@ -1,7 +1,6 @@
 """Why each rule of a programme did or did not apply to a purchase: for the merchant who tries a draft.
 
-It goes the way of `CompiledProgramme.evaluate`, with the same functions, and stops at each rule to say what it
-met there.
+It goes the way of `CompiledProgramme.evaluate`, with the same functions, and says at each rule what it met.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import cel
 from msgspec import Struct
 
 from node.ledger.days import local_minute_of_day
@@ -52,7 +53,7 @@ class Judge:
         self._scene = scene
         self._fields = fields
         self._faults = faults
-        self._context: object | None = None
+        self._context: cel.Context | None = None
         self._minute = -1
 
     def admits(self, today: RuleToday) -> bool:

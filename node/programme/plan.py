@@ -35,6 +35,7 @@ class Rule:
     """
 
     code: str
+    words: ReceiptWords
     purse: str = ""
     units: int = 0
     money_minor: int = 0
@@ -49,7 +50,6 @@ class Rule:
     whole_only: bool = False
     funder: str = ""
     campaign: str = ""
-    words: ReceiptWords = ReceiptWords((), 0)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

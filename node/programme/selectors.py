@@ -27,7 +27,7 @@ def line_test(selector: LineSelector) -> LineTest:
     tests = _tests(selector)
     if len(tests) == 1:
         return tests[0]
-    return lambda line: all([test(line) for test in tests])
+    return lambda line: all(test(line) for test in tests)
 
 
 def _tests(selector: LineSelector) -> list[LineTest]:

@@ -203,5 +203,8 @@ def _trials(condition: Condition, *, activity: bool) -> list[Scene]:
     account = Account(b"")
     if activity:
         attributes = tuple((name, "1") for name in sorted(condition.attributes))
-        return [Scene(Activity("a", "s", attributes), account, 0, "UTC"), Scene(Activity("a"), None, 0, "UTC")]
+        return [
+            Scene(Activity("a", "s", attributes), account, 0, "UTC"),
+            Scene(Activity("a"), None, 0, "UTC"),
+        ]
     return [Scene(_FULL_PURCHASE, account, 0, "UTC"), Scene(_EMPTY_PURCHASE, None, 0, "UTC")]

@@ -22,9 +22,8 @@ class MemoryStore:
     def __init__(self) -> None:
         self._values: dict[bytes, bytes] = {}
         self._keys: list[bytes] = []
-        # One entry a batch, newest last: the sequence before it, and what each key held before it.
-        self._unsynced: list[tuple[int, _Undo]] = []
-        self._sequence = 0
+        self._unsynced: list[_Undo] = []  # one entry a batch, newest last: what each key held before it
+        self._batches = 0
         self._refusal: StoreError | None = None
         self._break: Literal["write", "sync"] | None = None
 
@@ -33,7 +32,7 @@ class MemoryStore:
         """The store that `checkpoint` wrote to `path`."""
         store = cls()
         stored = (path / CHECKPOINT_FILE).read_bytes()
-        store._sequence, store._values = msgspec.msgpack.decode(stored, type=tuple[int, dict[bytes, bytes]])
+        store._batches, store._values = msgspec.msgpack.decode(stored, type=tuple[int, dict[bytes, bytes]])
         store._keys = sorted(store._values)
         return store
 
@@ -42,7 +41,7 @@ class MemoryStore:
         self.close()
         store = MemoryStore()
         store._values, store._keys, store._unsynced = self._values, self._keys, self._unsynced
-        store._sequence = self._sequence
+        store._batches = self._batches
         return store
 
     def lose_unsynced(self, *, survive: int = 0) -> None:
@@ -51,8 +50,8 @@ class MemoryStore:
         A disk may have taken some of what was not synced, always a prefix of whole batches.
         """
         while len(self._unsynced) > survive:
-            self._sequence, undo = self._unsynced.pop()
-            for key, before in reversed(undo):
+            self._batches -= 1
+            for key, before in reversed(self._unsynced.pop()):
                 self._set(key, before)
         self._unsynced.clear()
 
@@ -86,6 +85,8 @@ class MemoryStore:
     def write(self, batch: Batch) -> None:
         self._admit()
         self._maybe_break("write")
+        if not batch.operations:
+            return
         undo: _Undo = []
         for op, first, second in batch.operations:
             if op == Op.DELETE_RANGE:
@@ -96,22 +97,22 @@ class MemoryStore:
             else:
                 undo.append((first, self._values.get(first)))
                 self._set(first, second if op == Op.PUT else None)
-        self._unsynced.append((self._sequence, undo))
-        self._sequence += len(batch)
+        self._unsynced.append(undo)
+        self._batches += 1
 
     def sync(self) -> None:
         self._admit()
         self._maybe_break("sync")
         self._unsynced.clear()
 
-    def sequence(self) -> int:
+    def synced_batches(self) -> int:
         self._admit()
-        return self._sequence
+        return self._batches - len(self._unsynced)
 
     def checkpoint(self, path: Path) -> None:
         self._admit()
         path.mkdir()
-        (path / CHECKPOINT_FILE).write_bytes(msgspec.msgpack.encode((self._sequence, self._values)))
+        (path / CHECKPOINT_FILE).write_bytes(msgspec.msgpack.encode((self._batches, self._values)))
 
     def approximate_size(self) -> dict[str, int]:
         self._admit()

@@ -5,12 +5,14 @@ Which options are set, which are left and why is in docs/adr/0004-durability-and
 
 from __future__ import annotations
 
+import fcntl
 import gc
+import os
 import weakref
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, cast
+from typing import NoReturn
 
 from rocksdict import (
     BlockBasedOptions,
@@ -20,9 +22,11 @@ from rocksdict import (
     DBRecoveryMode,
     Options,
     Rdict,
+    RdictIter,
     WriteBatch,
 )
 
+from node.storage import recovery
 from node.storage.store import (
     Batch,
     Op,
@@ -32,6 +36,7 @@ from node.storage.store import (
     StoreForeign,
     StoreLocked,
 )
+from node.storage.wal import STAMP_KEY, Stamp
 
 MIB = 1024 * 1024
 
@@ -49,11 +54,19 @@ BLOOM_BITS_PER_KEY = 10
 
 BLOCK_BYTES = 8 * 1024
 MAX_OPEN_FILES = 512
+TABLE_FORMAT = 6
+"""The first format whose footer has a checksum, so that no byte of a table file is without one."""
+
+MAX_MANIFEST_BYTES = 256 * 1024
+"""The manifest is read and checked in Python at each start, so it is kept short."""
+
 KEEP_LOG_FILES = 4
 MAX_LOG_FILE_BYTES = 4 * MIB
 BACKGROUND_JOBS = 2
 TOMBSTONE_WINDOW_ENTRIES = 4096
 TOMBSTONE_TRIGGER_ENTRIES = 2048
+
+OWNER_FILE = "OWNER"
 
 _INFO_PROPERTIES = {
     "memtables": "rocksdb.cur-size-all-mem-tables",
@@ -78,9 +91,11 @@ def _native_options(options: RocksOptions) -> Options:
     native = Options(raw_mode=True)
     native.create_if_missing(options.create)
     native.set_error_if_exists(options.create)
-    native.set_wal_recovery_mode(DBRecoveryMode.tolerate_corrupted_tail_records())
+    # Anything but a perfect log is refused: what a power cut tore off, `recovery` has cut off before.
+    native.set_wal_recovery_mode(DBRecoveryMode.absolute_consistency())
     native.set_recycle_log_file_num(0)
     native.set_paranoid_checks(True)
+    native.set_max_manifest_file_size(MAX_MANIFEST_BYTES)
     native.set_write_buffer_size(options.write_buffer_bytes)
     native.set_max_write_buffer_number(WRITE_BUFFER_COUNT)
     native.set_max_open_files(MAX_OPEN_FILES)
@@ -96,7 +111,7 @@ def _native_options(options: RocksOptions) -> Options:
     table.set_bloom_filter(BLOOM_BITS_PER_KEY, False)
     table.set_cache_index_and_filter_blocks(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
-    table.set_format_version(5)
+    table.set_format_version(TABLE_FORMAT)
     native.set_block_based_table_factory(table)
     return native
 
@@ -111,6 +126,8 @@ class RocksStore:
 
     def __init__(self, path: Path, options: RocksOptions = RocksOptions()) -> None:
         self.path = path
+        self.recovered: str | None = None
+        """What was cut off at this start, in words for the log; None when nothing was."""
         self._refusal: StoreError | None = None
         self._scans: weakref.WeakSet[Generator[tuple[bytes, bytes], None, None]] = weakref.WeakSet()
         if not options.create and not (path / "CURRENT").exists():
@@ -119,10 +136,30 @@ class RocksStore:
                 "Nothing was created or changed.",
                 "Check the path and that its disk is mounted; a new store is only made by `vafa init`.",
             )
+        self._owner = _own(path, create=options.create)
         try:
-            self._db = Rdict(str(path), _native_options(options))
+            self._db = self._open(options)
+            # Everything recovered has been written to table files by the opening itself.
+            self._written = self._synced = Stamp.decode(self._db.get(STAMP_KEY)).number
+        except BaseException:
+            os.close(self._owner)
+            raise
+
+    def _open(self, options: RocksOptions) -> Rdict:
+        if options.create:
+            return self._open_native(options)
+        self.recovered = recovery.prepare(self.path)
+        try:
+            return self._open_native(options)
+        except StoreCorrupt:
+            self.recovered = recovery.cut_torn_tail(self.path)
+        return self._open_native(options)
+
+    def _open_native(self, options: RocksOptions) -> Rdict:
+        try:
+            return Rdict(str(self.path), _native_options(options))
         except Exception as error:
-            raise _explain(error, path, "opening") from error
+            raise _explain(error, self.path, "opening") from error
 
     def get(self, key: bytes) -> bytes | None:
         if self._refusal is not None:
@@ -134,53 +171,57 @@ class RocksStore:
         return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
-        if self._refusal is not None:
-            raise self._refusal
-        try:
-            found = self._db.get(list(keys))
-        except Exception as error:
-            self._read_failed(error)
-        return cast(list[bytes | None], found)
+        # One by one: rocksdict's own list form costs more a key than this does, up to five times for misses.
+        return [self.get(key) for key in keys]
 
     def scan(
         self, start: bytes, end: bytes, *, limit: int | None = None, reverse: bool = False
     ) -> Iterator[tuple[bytes, bytes]]:
         if self._refusal is not None:
             raise self._refusal
-        # The RocksDB iterator, and with it the snapshot, is made here and not at the first `next`.
-        # Bounds are checked here in Python: rocksdict encodes iterate bounds as if not in raw mode.
+        # Made and placed here, not at the first `next`, so that the snapshot is of this moment.
         try:
-            items = self._db.items(backwards=reverse, from_key=end if reverse else start)
+            cursor = self._db.iter()
+            if reverse:
+                cursor.seek_for_prev(end)
+                if cursor.valid() and cursor.key() == end:
+                    cursor.prev()
+            else:
+                cursor.seek(start)
         except Exception as error:
             self._read_failed(error)
-        scan = self._pairs(cast(Iterator[tuple[bytes, bytes]], items), start, end, limit, reverse)
+        scan = self._pairs(cursor, start, end, limit, reverse)
         self._scans.add(scan)
         return scan
 
     def _pairs(
-        self, items: Iterator[tuple[bytes, bytes]], start: bytes, end: bytes, limit: int | None, reverse: bool
+        self, cursor: RdictIter, start: bytes, end: bytes, limit: int | None, reverse: bool
     ) -> Generator[tuple[bytes, bytes], None, None]:
+        # Bounds are checked here: rocksdict encodes iterate bounds as if it were not in raw mode. Its `items`
+        # would be faster, but ends silently at a damaged block; only `status` tells that from the end.
+        step = cursor.prev if reverse else cursor.next
         left = -1 if limit is None else limit
-        while left != 0:
-            try:
-                key, value = next(items)
-            except StopIteration:
-                return
-            except Exception as error:
-                self._read_failed(error)
-            if key >= end:
-                if reverse:
-                    continue  # seeking backwards starts at `end` itself, which is outside
-                return
-            if key < start:
+        while left != 0 and cursor.valid():
+            key: bytes = cursor.key()
+            if not start <= key < end:
                 return
             left -= 1
-            yield key, value
+            yield key, cursor.value()
+            step()
+        try:
+            cursor.status()
+        except Exception as error:
+            self._read_failed(error)
 
     def write(self, batch: Batch) -> None:
         if self._refusal is not None:
             raise self._refusal
+        if not batch.operations:
+            return
         native = WriteBatch(raw_mode=True)
+        native.put(
+            STAMP_KEY, Stamp(self._written + 1, self._synced).encode()
+        )  # first: recovery finds it there
         put, delete, delete_range = native.put, native.delete, native.delete_range
         for op, first, second in batch.operations:
             if op == Op.PUT:
@@ -193,19 +234,20 @@ class RocksStore:
             self._db.write(native)
         except Exception as error:
             self._stop(error, "writing")
+        self._written += 1
 
     def sync(self) -> None:
         if self._refusal is not None:
             raise self._refusal
+        written = self._written
         try:
             self._db.flush_wal(True)
         except Exception as error:
             self._stop(error, "syncing")
+        self._synced = written
 
-    def sequence(self) -> int:
-        if self._refusal is not None:
-            raise self._refusal
-        return self._db.latest_sequence_number()
+    def synced_batches(self) -> int:
+        return self._synced
 
     def checkpoint(self, path: Path) -> None:
         if self._refusal is not None:
@@ -229,6 +271,7 @@ class RocksStore:
         self._db.close()
         del self._db
         gc.collect()
+        os.close(self._owner)
         if self._refusal is None:
             self._refusal = StoreFailed(
                 f"The store in {self.path} is closed.", "What was synced is kept.", "Open it again to use it."
@@ -242,15 +285,39 @@ class RocksStore:
         raise _explain(error, self.path, "reading") from error
 
 
+def _own(path: Path, *, create: bool) -> int:
+    """Locks the directory for this process; the descriptor holds the lock.
+
+    RocksDB's own LOCK comes too late for us, since recovery looks at the files before RocksDB opens them.
+    """
+    if create:
+        path.mkdir(parents=True, exist_ok=True)
+        if (path / "CURRENT").exists():
+            raise StoreForeign(
+                f"{path} already holds a store.", "Nothing was changed.", "Choose an empty directory."
+            )
+    handle = os.open(path / OWNER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(handle)
+        raise _in_use(path) from error
+    return handle
+
+
+def _in_use(path: Path) -> StoreLocked:
+    return StoreLocked(
+        f"{path} is in use by another process.",
+        "Nothing was changed.",
+        "Stop the other node first, or wait until it has ended.",
+    )
+
+
 def _explain(error: Exception, path: Path, doing: str) -> StoreError:
     """Say in our words what RocksDB said; rocksdict raises plain `Exception`, so only its text tells."""
     said = str(error)
-    if "LOCK" in said and ("lock hold" in said or "lock" in said.lower()):
-        return StoreLocked(
-            f"{path} is in use by another process.",
-            "Nothing was changed.",
-            "Stop the other node first, or wait until it has ended.",
-        )
+    if "LOCK: " in said:
+        return _in_use(path)
     if said.startswith("Corruption"):
         return StoreCorrupt(
             f"Damage was found when {doing} {path} ({said}).",

@@ -129,10 +129,10 @@ class Store(Protocol):
         """
         ...
 
-    def sequence(self) -> int:
-        """A number that grows by at least one with every operation written, for as long as the store lives.
+    def synced_batches(self) -> int:
+        """How many batches in the life of the store are known to be durable; kept across restarts.
 
-        It survives restarts, so a store that comes back with a smaller one than before has lost writes.
+        A store that comes back with a smaller number than it had has lost acknowledged batches.
         """
         ...
 

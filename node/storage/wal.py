@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from node.storage.crc32c import crc32c, one_bit_apart, unmask
 from node.storage.keyspace import StoreMeta, store_meta_key
@@ -27,8 +27,7 @@ _STAMP_FRONT = b"\x01" + bytes((len(STAMP_KEY),)) + STAMP_KEY + bytes((_STAMP.si
 _STAMP_BYTES = _BATCH_HEADER_BYTES + len(_STAMP_FRONT) + _STAMP.size
 
 
-@dataclass(frozen=True, slots=True)
-class Stamp:
+class Stamp(NamedTuple):
     """What each batch says of itself: its number, and the highest number known to be synced before it."""
 
     number: int
@@ -44,8 +43,7 @@ class Stamp:
         return cls(0, 0) if value is None else cls(*_STAMP.unpack(value))
 
 
-@dataclass(frozen=True, slots=True)
-class Fragment:
+class Fragment(NamedTuple):
     """One physical record: where its header is, its type, and where its payload starts and ends."""
 
     offset: int
@@ -54,11 +52,15 @@ class Fragment:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class LogRecord:
+class LogRecord(NamedTuple):
     """One batch in the log, made of one or more fragments."""
 
     fragments: tuple[Fragment, ...]
+
+    @property
+    def start(self) -> int:
+        """The offset of the record."""
+        return self.fragments[0].offset
 
     @property
     def end(self) -> int:
@@ -85,6 +87,23 @@ def records(data: bytes, offset: int = 0) -> Iterator[LogRecord]:
             fragments.clear()
 
 
+def structure_end(data: bytes) -> int | None:
+    """Where the chain of lengths stops holding, or None when it holds to the end of the file.
+
+    RocksDB must not be given a log that fails this: some types in a header send its reader into an endless
+    loop (seen in 9.8.4: a full record's type with one bit flipped, in every recovery mode).
+    """
+    end = 0
+    for record in records(data):
+        end = record.end
+    return None if ends_at(data, end) else end
+
+
+def ends_at(data: bytes, offset: int) -> bool:
+    """Whether nothing but the filling of a block comes at and behind `offset`."""
+    return _skip_trailer(offset) >= len(data)
+
+
 def is_whole(data: bytes, record: LogRecord) -> bool:
     """Whether every checksum of the batch holds."""
     return all(_holds(data, fragment) for fragment in record.fragments)
@@ -103,7 +122,7 @@ def read_stamp(data: bytes, record: LogRecord) -> Stamp | None:
 def records_after(data: bytes, offset: int) -> Iterator[LogRecord]:
     """Every whole batch that can be found at or behind `offset`, where the chain of lengths may be broken.
 
-    In the first block any place may start one; after that block starts are places where the chain resumes.
+    In the first block any place may start one; from then on the chain resumes at the start of each block.
     """
     block_end = _block_end(offset)
     for start in range(offset, min(block_end, len(data)) - _HEADER.size):

@@ -1,7 +1,7 @@
 """One till's screen as the customer sees it at the end of a visit.
 
-Numbers stand left and words right, with no frame around them: a terminal that turns Persian and Arabic around, and
-one that does not, both show it readable.
+Numbers stand left and words right, with no frame around them: a terminal that turns Persian and Arabic around
+and one that does not both show it readable.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def till_screen(visit: Visit, shop: Shopfront) -> list[str]:
             lines.append(_row(shop.money(-line.discount_minor), "  discount"))
     lines += [rule, _row(shop.money(basket.total_minor), f"total {basket.currency}")]
     for spent in visit.redeemed.spent if visit.redeemed else ():
-        lines.append(_row(shop.money(-spent.worth.minor), f"paid with {shop.units(spent.purse, spent.units)}"))
+        lines.append(
+            _row(shop.money(-spent.worth.minor), f"paid with {shop.units(spent.purse, spent.units)}")
+        )
     if paid:
         lines.append(_row(shop.money(basket.total_minor - paid), f"to pay {basket.currency}"))
     lines += [rule, f" {isolate(visit.identified.display_name)}"]

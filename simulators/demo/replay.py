@@ -1,7 +1,7 @@
 """Recorded baskets, sold again at this node: in the order of time, each member's strictly so.
 
-The recording is of a year long past. Its times are all moved by the same span, so that the last sale was an hour
-ago and each keeps its distance from the others. A year's span is wider than the usual bound for late postings,
+The recording is of a year long past. Its times are all moved by the same span, so that the last sale was an
+hour ago and each keeps its distance from the others. A year is wider than the usual bound for late postings,
 so the node of a replay is configured for 365 days: nothing else about it is special, and the clock is real.
 """
 
@@ -45,7 +45,7 @@ class SpanTooLong(ValueError):
 
 
 def brought_up_to(baskets: Sequence[Basket], now_ms: int) -> list[Basket]:
-    """The baskets moved in time so that the last was sold an hour before `now_ms`; they are in order of time."""
+    """The baskets moved so that the last was sold an hour before `now_ms`; they come in order of time."""
     span_ms = baskets[-1].occurred_ms - baskets[0].occurred_ms
     if span_ms > LONGEST_SPAN_MS:
         raise SpanTooLong(f"the baskets span {span_ms // 86_400_000} days; at most 364 can be replayed")

@@ -1,4 +1,4 @@
-"""What the person who runs the demo sees while it runs: a bar in a terminal, plain lines in a file or pipe."""
+"""What the person who runs the demo sees while it runs: bars in a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +7,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 Advance = Callable[[int], None]
 """Tells a step that so many more of its parts are done."""

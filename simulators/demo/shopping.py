@@ -1,7 +1,7 @@
 """A day in the made-up shop: customers come to the tills, earn, spend, bring things back.
 
-Each till serves one customer after the other, as tills do; the tills work side by side. What a customer does is
-drawn from the sale's number and the seed, so that two runs sell the same.
+Each till serves one customer after the other, as tills do; the tills work side by side. What a customer does
+is drawn from the sale's number and the seed, so that two runs sell the same.
 """
 
 from __future__ import annotations

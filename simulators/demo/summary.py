@@ -103,7 +103,10 @@ def _show_counts(summary: Summary, screen: Screen) -> None:
         (f"{summary.members:,}", "members"),
         (f"{summary.tills:,}", "tills, each with a certificate of its own"),
         (f"{counts['accruals']:,}", "purchases recorded"),
-        (f"{figures.accruals_per_second():,.0f}", "of them a second, each one call, while the tills also did the rest"),
+        (
+            f"{figures.accruals_per_second():,.0f}",
+            "of them a second, each one call, while the tills also did the rest",
+        ),
     ]
     if counts["late_accruals"]:
         rows.append((f"{counts['late_accruals']:,}", "sold offline and posted when the line was back,"))
@@ -141,7 +144,9 @@ def _show_verdict(summary: Summary, screen: Screen) -> None:
     for note in summary.notes:
         screen.say(f"  {note}")
     if summary.good:
-        screen.say("  The books sum to zero, and `vafa check` is clean: every journal replays to every balance.")
+        screen.say(
+            "  The books sum to zero, and `vafa check` is clean: every journal replays to every balance."
+        )
     if summary.books_sum:
         screen.say(f"  THE BOOKS MISS ZERO BY {summary.books_sum:,}.", style="bold red")
     if summary.check != CLEAN:

@@ -28,6 +28,7 @@ from node.identity.caller import (
 )
 from node.identity.keys import new_tls_key
 
+CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
 NOW_MS = 1_750_000_000_000
 DAY_MS = 86_400_000
 AUTHORITY = new_authority("bazaar", now_ms=NOW_MS)
@@ -41,7 +42,12 @@ def issue(caller: Caller, validity_days: int = 90) -> tuple[bytes, Caller]:
     return issued.pem, issued.caller
 
 
-def forge(names: Sequence[x509.GeneralName] | None, *, ca: bool = False, purpose: bool = True) -> bytes:
+def forge(
+    names: Sequence[x509.GeneralName] | None,
+    *,
+    ca: bool = False,
+    purpose: x509.ObjectIdentifier | None = CLIENT_AUTH,
+) -> bytes:
     """A certificate of the node's own CA as no code of the node would issue it."""
     key = new_tls_key()
     now = datetime.fromtimestamp(NOW_MS // 1000, UTC)
@@ -55,10 +61,8 @@ def forge(names: Sequence[x509.GeneralName] | None, *, ca: bool = False, purpose
         .not_valid_after(now + timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
     )
-    if purpose:
-        builder = builder.add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False
-        )
+    if purpose is not None:
+        builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     if names is not None:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(AUTHORITY.key, hashes.SHA256()).public_bytes(Encoding.PEM)
@@ -163,7 +167,8 @@ URI = x509.UniformResourceIdentifier(TILL.uri)
         pytest.param(forge([x509.UniformResourceIdentifier(TILL.uri + "\0")]), id="a zero"),
         pytest.param(forge([x509.DNSName(TILL.uri)]), id="the URI as a DNS name"),
         pytest.param(forge([URI], ca=True), id="a CA"),
-        pytest.param(forge([URI], purpose=False), id="no purpose"),
+        pytest.param(forge([URI], purpose=None), id="no purpose"),
+        pytest.param(forge([URI], purpose=ExtendedKeyUsageOID.SERVER_AUTH), id="a server's, with a URI"),
         pytest.param(AUTHORITY.certificate_pem, id="the root itself"),
         pytest.param(
             issue_server_certificate(

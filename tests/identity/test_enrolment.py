@@ -99,6 +99,7 @@ def test_a_code_may_be_typed_with_any_spacing_and_in_persian_or_arabic_digits(ty
         CODE[:-1] + "O",
         CODE[:-1] + "²",
         "1" * 10_000,
+        CODE + " " * 100,
         "کد ثبت‌نام",
         "\0" * 16,
     ],

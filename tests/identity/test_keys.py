@@ -130,6 +130,20 @@ def test_a_secret_that_could_not_be_written_whole_is_not_left_behind(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_secret_that_belongs_to_another_user_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "till.key"
+    write_secret(path, b"key")
+    if path.stat().st_uid == 0:
+        # A file of root's is nobody else's; only root can give it away.
+        os.chown(path, 4321, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(KeyUnusable, match="belongs to another user"):
+        read_secret(path)
+
+
 def test_a_directory_is_not_a_secret(tmp_path: Path) -> None:
     with pytest.raises(KeyUnusable):
         read_secret(tmp_path)

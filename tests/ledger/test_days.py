@@ -54,7 +54,7 @@ def clock(at_ms: int, zone: str) -> datetime:
 
 @cache
 def jumps_ms(zone: str) -> list[int]:
-    """The instants from 1900 to 2100 at which the clocks of a zone jump; two within five days count as none."""
+    """When the clocks of a zone jump, from 1900 to 2100; two jumps within five days count as none."""
     jumps = []
     for start in range(FIRST_MS // 1000, LAST_MS // 1000, 5 * 86_400):
         seconds = range(start, start + 5 * 86_400 + 1)

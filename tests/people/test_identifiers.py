@@ -110,6 +110,17 @@ def test_the_short_cut_for_mobiles_answers_what_the_parser_answers(data: st.Data
         assert identifiers._parse_phone.__wrapped__(typed, region) == e164
 
 
+@pytest.mark.parametrize("region", sorted(CODES))
+@pytest.mark.parametrize("count", range(6, 13))
+def test_the_short_cut_takes_mobiles_of_the_right_length_alone(region: str, count: int) -> None:
+    for first in "123456789":
+        national = first + "2345678901234"[: count - 1]
+        for typed in (f"+{CODES[region]}{national}", f"00{CODES[region]}{national}", f"0{national}"):
+            answer = normalise(IdentifierKind.PHONE, typed, region=region)
+            parsed = identifiers._parse_phone.__wrapped__(typed, region)
+            assert parsed == (answer.text if isinstance(answer, NormalForm) else None)
+
+
 @given(
     region=st.sampled_from(sorted(CODES)),
     home=st.sampled_from(sorted(CODES)),

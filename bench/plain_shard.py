@@ -1,0 +1,101 @@
+"""The node's own shard without Ray and gRPC: a store, settings, and commands as the gateway sends them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from bench.messages import AccrualMaker, card_number
+from node.actors.settings import ShardSettings
+from node.actors.shard import Shard
+from node.programme.default import starter_programme
+from node.programme.model import Programme
+from node.proto.vafa.member.v1.member_service_pb2 import EnrolRequest
+from node.storage.keyspace import partition_of
+from node.storage.rocks import RocksOptions, RocksStore
+from node.storage.store import Store
+from node.wire.commands import AnswerKind, Command, LinkWish, Op, decode_answers, encode
+
+PARTITIONS = 16
+CURRENCY = "IRR"
+_TERMINAL, _STORE = "store-1/till-1", "store-1"
+_CARD_KIND = 1
+_ENROL_AT_ONCE = 1_000
+
+
+class CommandRefused(Exception):
+    """A shard refused what a bench asked of it, so it did not measure what it meant to."""
+
+
+def settings(*, cached_accounts: int = 20_000) -> ShardSettings:
+    """The constants of the benches' merchant."""
+    return ShardSettings("bench", CURRENCY, "Asia/Tehran", PARTITIONS, cached_accounts=cached_accounts)
+
+
+def programmes() -> list[Programme]:
+    """The programme of a new installation, in force ever since."""
+    return [starter_programme(0, name="Bench")]
+
+
+def new_store(directory: Path, options: RocksOptions | None = None) -> RocksStore:
+    """A fresh store below `directory`."""
+    directory.parent.mkdir(parents=True, exist_ok=True)
+    return RocksStore(directory, options or RocksOptions(create=True))
+
+
+def open_shard(store: Store, hosted: Iterable[int] = range(PARTITIONS)) -> Shard:
+    """A shard over `store`."""
+    return Shard(store, hosted, settings(), programmes())
+
+
+def account_id(member: int) -> bytes:
+    """The account of the benches' member `member`: always the same, and uniform as an id must be."""
+    return hashlib.sha256(b"bench account %d" % member).digest()[:16]
+
+
+def card_digest(member: int) -> bytes:
+    """The digest of the member's card; keyed by nothing, for nobody looks it up."""
+    return hashlib.sha256(b"bench card %d" % member).digest()[:16]
+
+
+def enrolment(member: int, *, now_ms: int, partition: int | None = None) -> Command:
+    """Opens the member's account with its card, past the identifier index."""
+    request = EnrolRequest(request_id=f"enrol-{member}")
+    request.occurred_time.FromMilliseconds(now_ms)
+    link = LinkWish(card_digest(member), _CARD_KIND, card_number(member)[-4:], account_id(member))
+    return _command(Op.ENROL, member, request.SerializeToString(), partition, encode((link,)))
+
+
+def accrual(member: int, body: bytes, *, partition: int | None = None) -> Command:
+    """An AccrueRequest of the member's, whose account a card led to."""
+    return _command(Op.ACCRUE, member, body, partition, b"", card_digest(member))
+
+
+def accruals(maker: AccrualMaker, members: Sequence[int]) -> list[Command]:
+    """A new accrual for each of `members`. The card in it is another: a shard goes by the digest alone."""
+    return [accrual(member, body) for member, body in zip(members, maker.accruals(len(members)), strict=True)]
+
+
+def enrol(shard: Shard, members: Sequence[int], *, now_ms: int) -> None:
+    """Open all these accounts."""
+    for first in range(0, len(members), _ENROL_AT_ONCE):
+        some = members[first : first + _ENROL_AT_ONCE]
+        insist(shard.apply(encode([enrolment(member, now_ms=now_ms) for member in some])))
+
+
+def insist(answers: bytes) -> int:
+    """How many answers a shard's message holds; `CommandRefused` unless all of them are good."""
+    decoded = decode_answers(answers)
+    for answer in decoded:
+        if answer.kind != AnswerKind.DONE:
+            raise CommandRefused(f"The shard refused a command of the bench: {answer.refusal}")
+    return len(decoded)
+
+
+def _command(
+    op: Op, member: int, body: bytes, partition: int | None, extra: bytes, digest: bytes = b""
+) -> Command:
+    account = account_id(member)
+    placed = partition_of(account, PARTITIONS) if partition is None else partition
+    return Command(op, placed, account, digest, _TERMINAL, _STORE, _TERMINAL, "", body, extra)

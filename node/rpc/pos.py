@@ -1,0 +1,182 @@
+"""The point of sale: raw bytes in, raw bytes out, one table from methods to what they ask.
+
+Requests are read here only as far as their way goes; the shard reads the rest of the very same bytes, and its
+answer's bytes go out as they come.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from node.actors.counter import Ask, Counter
+from node.identity.caller import Caller
+from node.ledger.refusals import Reason, Refused, refuse
+from node.proto.vafa.pos.v1 import operation_pb2
+from node.rpc.admission import CALLER, Handler
+from node.rpc.status import Context, fail
+from node.telemetry import trace_id_from
+from node.wire.commands import Answer, AnswerKind, Command, Op, refused
+from node.wire.parse import invalid
+from node.wire.refusals import refusal_message
+from node.wire.routes import (
+    MAX_OPERATIONS,
+    nested,
+    operation_of,
+    refusal_bytes,
+    result_bytes,
+    route,
+    route_of,
+)
+
+SERVICE = "vafa.pos.v1.PosService"
+
+UNARY: dict[str, Op] = {
+    "Identify": Op.IDENTIFY,
+    "Quote": Op.QUOTE,
+    "Accrue": Op.ACCRUE,
+    "RecordActivity": Op.RECORD_ACTIVITY,
+    "ClaimPurchase": Op.CLAIM_PURCHASE,
+    "Authorize": Op.AUTHORIZE,
+    "Capture": Op.CAPTURE,
+    "Void": Op.VOID,
+    "Redeem": Op.REDEEM,
+    "Return": Op.RETURN,
+    "Reverse": Op.REVERSE,
+    "GetTransaction": Op.GET_TRANSACTION,
+    "GetBalance": Op.GET_BALANCE,
+    "ListStatement": Op.LIST_STATEMENT,
+}
+
+STREAM_WINDOW = 1_024
+"""Operations of one stream that are under way at a time; a client that sends faster is slowed down."""
+
+
+def pos_handlers(counter: Counter) -> grpc.GenericRpcHandler:
+    """All methods of the service."""
+    handlers: dict[str, Handler] = {
+        name: grpc.unary_unary_rpc_method_handler(_unary(counter, op)) for name, op in UNARY.items()
+    }
+    handlers["Submit"] = grpc.unary_unary_rpc_method_handler(_submit(counter))
+    handlers["SubmitStream"] = grpc.stream_stream_rpc_method_handler(_submit_stream(counter))
+    return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+
+def trace_of(context: Context) -> str:
+    """The call's trace id: of its traceparent (W3C Trace Context) where it has one, else a new one."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "traceparent":
+            return trace_id_from(value if isinstance(value, str) else None)
+    return trace_id_from(None)
+
+
+def _unary(counter: Counter, op: Op) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    async def handle(body: bytes, context: Context) -> bytes:
+        way = route(op, body)
+        if isinstance(way, Refused):
+            await fail(context, way)
+            raise AssertionError("fail always raises")
+        answer = await counter.ask(CALLER.get(), Ask(op, way, body), trace_of(context))
+        if answer.refusal is not None:
+            await fail(context, answer.refusal)
+        return answer.body
+
+    return handle
+
+
+def _asked(operation: operation_pb2.Operation) -> Ask | Refused:
+    found = operation_of(operation)
+    if isinstance(found, Refused):
+        return found
+    op, message = found
+    way = route_of(op, message)
+    return way if isinstance(way, Refused) else Ask(op, way, message.SerializeToString())
+
+
+def _result(op: Op | None, answer: Answer) -> bytes:
+    if answer.refusal is not None or op is None:
+        assert answer.refusal is not None
+        return refusal_bytes(refusal_message(answer.refusal).SerializeToString())
+    assert answer.kind == AnswerKind.DONE
+    return result_bytes(op, answer.body)
+
+
+def _submit(counter: Counter) -> Callable[[bytes, Context], Awaitable[bytes]]:
+    async def handle(body: bytes, context: Context) -> bytes:
+        request = operation_pb2.SubmitRequest()
+        try:
+            request.ParseFromString(body)
+        except DecodeError:
+            await fail(context, invalid("", "The bytes are not a message of this kind."))
+        if len(request.operations) > MAX_OPERATIONS:
+            await fail(context, invalid("operations", f"One call takes at most {MAX_OPERATIONS} operations."))
+        asked = [_asked(operation) for operation in request.operations]
+        asks = [ask for ask in asked if isinstance(ask, Ask)]
+        answers = iter(await counter.ask_many(CALLER.get(), asks, trace_of(context)))
+        results = [
+            _result(ask.op, next(answers)) if isinstance(ask, Ask) else _result(None, refused(ask))
+            for ask in asked
+        ]
+        return nested(results)
+
+    return handle
+
+
+def _submit_stream(
+    counter: Counter,
+) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
+    async def handle(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+        caller, trace_id = CALLER.get(), trace_of(context)
+        under_way: asyncio.Queue[tuple[Op | None, asyncio.Future[Answer]] | None] = asyncio.Queue(
+            STREAM_WINDOW
+        )
+        reader = asyncio.create_task(_read(counter, caller, trace_id, requests, under_way))
+        try:
+            while (item := await under_way.get()) is not None:
+                op, answer = item
+                yield nested([_result(op, await answer)])
+            await reader
+        finally:
+            reader.cancel()
+
+    return handle
+
+
+async def _read(
+    counter: Counter,
+    caller: Caller,
+    trace_id: str,
+    requests: AsyncIterator[bytes],
+    under_way: asyncio.Queue[tuple[Op | None, asyncio.Future[Answer]] | None],
+) -> None:
+    """Starts each operation in the order in which they come; the answers are awaited in the same order."""
+    loop = asyncio.get_running_loop()
+    try:
+        async for body in requests:
+            ask = _streamed(body)
+            if isinstance(ask, Refused):
+                known = loop.create_future()
+                known.set_result(refused(ask))
+                await under_way.put((None, known))
+                continue
+            command = await counter.prepare(caller, ask, trace_id)
+            answer = loop.create_task(_finish(counter, caller, ask, command))
+            await under_way.put((ask.op, answer))
+    finally:
+        await under_way.put(None)
+
+
+async def _finish(counter: Counter, caller: Caller, ask: Ask, command: Command | Answer) -> Answer:
+    return command if isinstance(command, Answer) else await counter.finish(caller, ask, command)
+
+
+def _streamed(body: bytes) -> Ask | Refused:
+    request = operation_pb2.SubmitStreamRequest()
+    try:
+        request.ParseFromString(body)
+    except DecodeError:
+        return refuse(Reason.INVALID_ARGUMENT, "The bytes are not a message of this kind.")
+    return _asked(request.operation)

@@ -1,0 +1,185 @@
+"""Before a store is opened: is what its log lacks the torn tail of a power cut, or damage to what was synced?
+
+A power cut may leave any part of what was not yet synced: that tail is cut off, kept aside, and the store
+opens. Anything else refuses the store and changes nothing in it. The proof, in this order:
+
+1. The chain of record lengths in the manifest and the logs, and the numbers of the batches, must run on.
+2. Where they stop, or where RocksDB finds a wrong checksum, RocksDB itself reads a copy cut off there and so
+   says which batch is the last good one.
+3. If any whole batch behind that place says that more had been synced when it was written, or if one flipped
+   bit explains the damage, then something synced was damaged.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, NoReturn
+
+from rocksdict import AccessType, DBRecoveryMode, Options, Rdict
+
+from node.storage import wal
+from node.storage.files import sync_directory, write_synced
+from node.storage.store import StoreCorrupt
+
+TORN_DIRECTORY = "torn"
+TORN_KEPT_FILES = 8
+_CURRENT = re.compile(rb"\AMANIFEST-\d{6,}\n\Z")
+_NEXT_STEP = "Copy the directory aside, check the disk, and restore the last backup with `vafa restore`."
+
+
+class _Log(NamedTuple):
+    path: Path
+    data: bytes
+
+
+def prepare(directory: Path) -> str | None:
+    """Checks manifest and logs before RocksDB reads them; cuts off a torn tail.
+
+    Returns what was cut, in words for the log, or None when nothing was. Raises StoreCorrupt.
+    """
+    _check_manifest(directory)
+    logs = [_Log(path, path.read_bytes()) for path in wal.log_files(directory)]
+    if not logs:
+        return None
+    number = _probe(directory, []).number
+    for place, log in enumerate(logs):
+        end = wal.structure_end(log.data)
+        for record in wal.records(log.data):
+            stamp = wal.read_stamp(log.data, record)
+            if stamp is None or stamp.number <= number:
+                continue
+            if stamp.number > number + 1 and wal.is_whole(log.data, record):
+                _missing(directory, number + 1, stamp.number - 1)
+            number = stamp.number
+        if end is not None:
+            return _cut_unless_damaged(directory, logs, place, end)
+    return None
+
+
+def cut_torn_tail(directory: Path) -> str:
+    """The same for logs whose lengths run on but in which RocksDB found a wrong checksum."""
+    logs = [_Log(path, path.read_bytes()) for path in wal.log_files(directory)]
+    if not logs:
+        _damaged(directory, "the manifest or a table file")
+    return _cut_unless_damaged(directory, logs, len(logs) - 1, len(logs[-1].data))
+
+
+def _check_manifest(directory: Path) -> None:
+    """The manifest lists the table files. It is synced whenever it grows, so only its tail can be torn."""
+    current = (directory / "CURRENT").read_bytes()
+    if not _CURRENT.match(current) or not (directory / current[:-1].decode()).exists():
+        _damaged(directory, "the file CURRENT")
+    manifest = directory / current[:-1].decode()
+    data = manifest.read_bytes()
+    good = 0
+    for record in wal.records(data):
+        if not wal.is_whole(data, record):
+            break
+        good = record.end
+    if wal.ends_at(data, good):
+        return
+    if next(wal.records_after(data, good), None) is not None or wal.one_flip_explains(data, good):
+        _damaged(directory, "the manifest")
+    _set_aside(directory, manifest, good, data)
+
+
+def _cut_unless_damaged(directory: Path, logs: Sequence[_Log], place: int, end: int) -> str:
+    """Cuts the logs off behind the last good batch at or before (`place`, `end`), unless that loses synced ones.
+
+    `end` is an offset in log number `place`, up to which the chain of lengths holds.
+    """
+    cut = [log.data for log in logs[:place]] + [logs[place].data[:end]]
+    readable = [_Log(log.path, data) for log, data in zip(logs, cut, strict=False)]
+    good = _probe(directory, readable)
+    place, offset = _behind(readable, good.number)
+    if place == len(logs) - 1 and wal.ends_at(logs[place].data, offset):
+        _damaged(directory, "the manifest or a table file")
+    for position, log in enumerate(logs[place:]):
+        for record in wal.records_after(log.data, offset if position == 0 else 0):
+            stamp = wal.read_stamp(log.data, record)
+            if stamp is not None and stamp.synced > good.number:
+                _damaged(directory, f"batch {good.number + 1} in {logs[place].path.name}, which was synced")
+    if wal.one_flip_explains(logs[place].data, offset):
+        _damaged(directory, f"batch {good.number + 1} in {logs[place].path.name}: one bit is wrong")
+    for log in reversed(logs[place + 1 :]):
+        _set_aside(directory, log.path, 0, log.data)
+    _set_aside(directory, logs[place].path, offset, logs[place].data)
+    return (
+        f"The log of {directory} ended in a batch that was never made durable, as after a power cut. "
+        f"It was cut off behind batch {good.number}; nothing acknowledged was in it. "
+        f"The bytes are kept in {directory / TORN_DIRECTORY}."
+    )
+
+
+def _behind(logs: Sequence[_Log], number: int) -> tuple[int, int]:
+    """(which log, offset in it) right behind batch `number`, or where the first later one starts."""
+    expected = -1
+    for place, log in enumerate(logs):
+        for record in wal.records(log.data):
+            stamp = wal.read_stamp(log.data, record)
+            if stamp is None or stamp.number > number:
+                return place, record.start
+            if stamp.number != expected and not wal.is_whole(log.data, record):
+                return place, record.start  # a number that is itself damaged
+            if stamp.number == number:
+                return _skip_to_next(logs, place, record.end)
+            expected = stamp.number + 1
+    return len(logs) - 1, wal.structure_end(logs[-1].data) or len(logs[-1].data)
+
+
+def _skip_to_next(logs: Sequence[_Log], place: int, offset: int) -> tuple[int, int]:
+    """The same place, or the start of the next log when this one ends there."""
+    while place < len(logs) - 1 and wal.ends_at(logs[place].data, offset):
+        place, offset = place + 1, 0
+    return place, offset
+
+
+def _probe(directory: Path, logs: Sequence[_Log]) -> wal.Stamp:
+    """The stamp of the last batch that RocksDB reads from the tables and these logs, without touching them."""
+    options = Options(raw_mode=True)
+    options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
+    options.set_paranoid_checks(True)
+    with tempfile.TemporaryDirectory(prefix="vafa-recovery-") as scratch:
+        for path in directory.resolve().iterdir():
+            if path.name.startswith(("CURRENT", "MANIFEST", "IDENTITY")) or path.suffix == ".sst":
+                (Path(scratch) / path.name).symlink_to(path)
+        for log in logs:
+            (Path(scratch) / log.path.name).write_bytes(log.data)
+        try:
+            database = Rdict(scratch, options, access_type=AccessType.read_only(False))
+            value: bytes | None = database.get(wal.STAMP_KEY)
+            database.close()
+        except Exception as error:
+            _damaged(directory, f"its files ({str(error).replace(scratch, '')})", error)
+    return wal.Stamp.decode(value)
+
+
+def _set_aside(directory: Path, path: Path, offset: int, data: bytes) -> None:
+    """Keeps what follows `offset` in a file of its own, then cuts it off."""
+    kept = directory / TORN_DIRECTORY
+    kept.mkdir(exist_ok=True)
+    write_synced(kept / f"{path.name}-{offset}", data[offset:])
+    sync_directory(directory)
+    with path.open("r+b") as file:
+        file.truncate(offset)
+        os.fsync(file.fileno())
+    for old in sorted(kept.iterdir(), key=lambda entry: entry.stat().st_mtime_ns)[:-TORN_KEPT_FILES]:
+        old.unlink()
+
+
+def _missing(directory: Path, first: int, last: int) -> NoReturn:
+    raise StoreCorrupt(
+        f"{directory} lacks batches {first} to {last}, which were synced: a log or table file is missing.",
+        "Nothing was changed.",
+        _NEXT_STEP,
+    )
+
+
+def _damaged(directory: Path, what: str, cause: Exception | None = None) -> NoReturn:
+    raise StoreCorrupt(
+        f"{directory} is damaged: {what}.", "Nothing damaged was read and nothing was changed.", _NEXT_STEP
+    ) from cause

@@ -1,0 +1,100 @@
+"""`vafa demo`: a shop's day against a node of its own, from nothing to proven books."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import grpc
+import typer
+from rich.console import Console
+
+from simulators.baskets import UnreadableBaskets
+from simulators.demo.replay import SpanTooLong
+from simulators.demo.run import Plan, run
+from simulators.demo.screen import Screen
+from simulators.demo.summary import show
+from simulators.launch import NodeFailed
+from simulators.refusal import Refused
+from simulators.till import OutcomeUnknown
+
+app = typer.Typer(help="A shop's day against a node of its own, with nothing to prepare.")
+
+_FAILED = 1
+_UNUSABLE = 2
+_FORESEEN = (NodeFailed, Refused, OutcomeUnknown, grpc.aio.AioRpcError)
+
+
+@app.callback(invoke_without_command=True)
+def demo(
+    members: Annotated[int, typer.Option(min=1, max=100_000, help="Members to enrol.")] = 400,
+    tills: Annotated[int, typer.Option(min=2, max=200, help="Tills; the last of them sells offline.")] = 12,
+    purchases: Annotated[int, typer.Option(min=10, max=1_000_000, help="Purchases to make.")] = 6_000,
+    seed: Annotated[int, typer.Option(help="Another seed makes other members and purchases.")] = 1,
+    baskets: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="Replay recorded baskets (transactions.csv.gz) instead."
+        ),
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the summary's figures here.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Leave the node's installation in this new directory.")
+    ] = None,
+) -> None:
+    """Starts a node in a temporary directory, lets simulated tills shop at it over mutual TLS, and ends with
+    a summary. Ends with status 1 when the books do not sum to zero or `vafa check` is not clean."""
+    screen = Screen(Console())
+    directory = _new_directory(keep)
+    plan = Plan(members, tills, purchases, seed, baskets)
+    kept = keep is not None
+    try:
+        summary = run(plan, directory, screen)
+        show(summary, screen)
+        kept = kept or not summary.good
+    except (UnreadableBaskets, SpanTooLong) as error:
+        typer.echo(f"These baskets cannot be replayed: {error}", err=True)
+        raise typer.Exit(_UNUSABLE) from None
+    except Exception as error:
+        if not isinstance(fault := _first(error), _FORESEEN):
+            raise
+        kept = True
+        typer.echo(f"The demo stopped. {type(fault).__name__}: {_words(fault)}", err=True)
+        raise typer.Exit(_FAILED) from None
+    finally:
+        if kept:
+            typer.echo(f"The installation and its log are kept in {directory}", err=True)
+        else:
+            shutil.rmtree(directory, ignore_errors=True)
+    if json_file is not None:
+        text = json.dumps(summary.as_json(), ensure_ascii=False, indent=2)
+        json_file.write_text(text + "\n", encoding="utf-8")
+    if not summary.good:
+        raise typer.Exit(_FAILED)
+
+
+def _new_directory(keep: Path | None) -> Path:
+    if keep is None:
+        return Path(tempfile.mkdtemp(prefix="vafa-demo-"))
+    if keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
+        raise typer.BadParameter(f"{keep} is not a new or empty directory", param_hint="--keep")
+    keep.mkdir(parents=True, exist_ok=True)
+    return keep.resolve()
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first fault of a group: tills work side by side, and a fault of one ends them all."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def _words(fault: BaseException) -> str:
+    if isinstance(fault, grpc.aio.AioRpcError):
+        return f"{fault.code().name}: {fault.details()}"
+    return str(fault)
