@@ -39,7 +39,7 @@ lint: $(ALL_STAMP) ## Style, types, the import floors, the protos.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports --no-logo
+	$(BIN)/lint-imports --no-logo --no-cache
 	$(BIN)/buf lint
 # What main promises, clients rely on. In a checkout whose main has no protos, or none at all
 # (the first commit, a checkout of one other branch), there is nothing to compare with.

@@ -11,7 +11,6 @@ import contextlib
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import grpc
 from grpc import aio
@@ -19,15 +18,11 @@ from grpc import aio
 from bench.load import run_async
 from bench.processes import Served, say_ready, serve_module
 from bench.tls import ServerTls
+from node.rpc.server import MAX_CONCURRENT_RPCS, SERVER_OPTIONS
 
 SERVICE = "vafa.bench.v1.EchoService"
 UNARY = f"/{SERVICE}/Echo"
 STREAM = f"/{SERVICE}/EchoStream"
-
-SERVER_OPTIONS: tuple[tuple[str, Any], ...] = (
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 16 * 1024 * 1024),
-)
 
 
 @contextlib.contextmanager
@@ -52,7 +47,7 @@ async def serve(tls: ServerTls, ready_file: Path) -> None:
         "Echo": grpc.unary_unary_rpc_method_handler(_echo),
         "EchoStream": grpc.stream_stream_rpc_method_handler(_echo_stream),
     }
-    server = aio.server(options=SERVER_OPTIONS)
+    server = aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
     port = server.add_secure_port("127.0.0.1:0", tls.credentials())
     ended = asyncio.Event()

@@ -28,7 +28,7 @@ class LoadManifest(msgspec.Struct, frozen=True):
     @classmethod
     def read(cls, path: Path) -> Self:
         """As it was written."""
-        return msgspec.json.decode(path.read_bytes(), type=cls)
+        return msgspec.json.decode(path.read_bytes(), type=cls, dec_hook=lambda kind, text: kind(text))
 
     def write(self, path: Path) -> None:
         """As JSON."""

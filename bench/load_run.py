@@ -198,3 +198,7 @@ def _p99_ms(response_times: dict[str, int]) -> float:
         if seen >= wanted:
             return milliseconds
     return float("nan")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

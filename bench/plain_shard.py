@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+from msgspec.structs import replace
+
 from bench.messages import AccrualMaker, card_number
+from node.actors.host import ShardHost, ShardSpec
 from node.actors.settings import ShardSettings
-from node.actors.shard import Shard
 from node.programme.default import starter_programme
-from node.programme.model import Programme
 from node.proto.vafa.member.v1.member_service_pb2 import EnrolRequest
 from node.storage.keyspace import partition_of
-from node.storage.rocks import RocksOptions, RocksStore
-from node.storage.store import Store
+from node.storage.meta import FIRST_GENERATION, StoreIdentity, StoreKind, create_store
 from node.wire.commands import AnswerKind, Command, LinkWish, Op, decode_answers, encode
 
 PARTITIONS = 16
 CURRENCY = "IRR"
+_MERCHANT = "bench"
 _TERMINAL, _STORE = "store-1/till-1", "store-1"
 _CARD_KIND = 1
 _ENROL_AT_ONCE = 1_000
@@ -28,25 +31,22 @@ class CommandRefused(Exception):
     """A shard refused what a bench asked of it, so it did not measure what it meant to."""
 
 
-def settings(*, cached_accounts: int = 20_000) -> ShardSettings:
-    """The constants of the benches' merchant."""
-    return ShardSettings("bench", CURRENCY, "Asia/Tehran", PARTITIONS, cached_accounts=cached_accounts)
-
-
-def programmes() -> list[Programme]:
-    """The programme of a new installation, in force ever since."""
-    return [starter_programme(0, name="Bench")]
-
-
-def new_store(directory: Path, options: RocksOptions | None = None) -> RocksStore:
-    """A fresh store below `directory`."""
+def new_host(directory: Path, hosted: Iterable[int] = range(PARTITIONS)) -> ShardHost:
+    """A shard over a fresh store in `directory`, with the programme of a new installation, ready to apply."""
+    identity = StoreIdentity(os.urandom(16), StoreKind.SHARD, _MERCHANT, PARTITIONS)
     directory.parent.mkdir(parents=True, exist_ok=True)
-    return RocksStore(directory, options or RocksOptions(create=True))
-
-
-def open_shard(store: Store, hosted: Iterable[int] = range(PARTITIONS)) -> Shard:
-    """A shard over `store`."""
-    return Shard(store, hosted, settings(), programmes())
+    create_store(directory, identity, hosted=hosted)
+    programme = replace(starter_programme(0, name="Bench"), version=1)
+    spec = ShardSpec(
+        number=0,
+        directory=str(directory),
+        store_id=identity.store_id,
+        generation=FIRST_GENERATION,
+        settings=ShardSettings(_MERCHANT, CURRENCY, "Asia/Tehran", PARTITIONS),
+        programmes=msgspec.msgpack.encode((programme,)),
+        master_key=bytes(32),
+    )
+    return ShardHost(spec)
 
 
 def account_id(member: int) -> bytes:
@@ -77,11 +77,12 @@ def accruals(maker: AccrualMaker, members: Sequence[int]) -> list[Command]:
     return [accrual(member, body) for member, body in zip(members, maker.accruals(len(members)), strict=True)]
 
 
-def enrol(shard: Shard, members: Sequence[int], *, now_ms: int) -> None:
-    """Open all these accounts."""
+def enrol(host: ShardHost, members: Sequence[int], *, now_ms: int, partition: int | None = None) -> None:
+    """Open all these accounts, where their ids lead, or all in one partition."""
     for first in range(0, len(members), _ENROL_AT_ONCE):
         some = members[first : first + _ENROL_AT_ONCE]
-        insist(shard.apply(encode([enrolment(member, now_ms=now_ms) for member in some])))
+        opened = [enrolment(member, now_ms=now_ms, partition=partition) for member in some]
+        insist(host.apply(encode(opened)))
 
 
 def insist(answers: bytes) -> int:

@@ -21,7 +21,6 @@ import asyncpg
 import grpc
 from grpc import aio
 
-from bench.echo import SERVER_OPTIONS
 from bench.load import run_async
 from bench.messages import card_number
 from bench.postgres_cluster import Cluster
@@ -30,6 +29,7 @@ from bench.tls import ServerTls
 from node.proto.vafa.common.v1.refusal_pb2 import Reason
 from node.proto.vafa.pos.v1.earning_pb2 import AccrueRequest, AccrueResponse
 from node.proto.vafa.pos.v1.operation_pb2 import OperationResult, SubmitRequest, SubmitResponse
+from node.rpc.server import MAX_CONCURRENT_RPCS, SERVER_OPTIONS
 
 SERVICE = "vafa.pos.v1.PosService"
 ACCRUE = f"/{SERVICE}/Accrue"
@@ -140,7 +140,7 @@ async def serve(tls: ServerTls, ready_file: Path) -> None:
             "Accrue": grpc.unary_unary_rpc_method_handler(front.accrue),
             "Submit": grpc.unary_unary_rpc_method_handler(front.submit),
         }
-        server = aio.server(options=SERVER_OPTIONS)
+        server = aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         port = server.add_secure_port("127.0.0.1:0", tls.credentials())
         ended = asyncio.Event()

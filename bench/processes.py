@@ -120,6 +120,15 @@ def resident_bytes(pid: int) -> int:
     return int(fields[21]) * _PAGE_BYTES if fields else 0
 
 
+def proportional_bytes(pid: int) -> int:
+    """Memory that the process holds, each shared page divided among its sharers; 0 when it is gone."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
 def _stat(pid: int) -> list[str]:
     """The fields of /proc/PID/stat from the state on (proc(5)); the name before it may hold brackets."""
     try:

@@ -67,7 +67,7 @@ def figure(value: float) -> str:
 
 def say(text: str) -> None:
     """One line of progress, on standard error."""
-    _progress.print(text)
+    _progress.print(text, soft_wrap=True)
 
 
 def show_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -18,10 +18,11 @@ from typing import Any
 from unittest import mock
 
 from bench.messages import AccrualMaker, card_number
-from bench.plain_shard import accruals, enrol, insist, new_store, open_shard
+from bench.plain_shard import accruals, enrol, insist, new_host
 from bench.report import figure
 from node.actors import member, partition, shard
 from node.actors.desk import Desk
+from node.actors.host import ShardHost
 from node.storage.rocks import RocksStore
 from node.wire.commands import encode
 
@@ -70,20 +71,19 @@ def measure(*, lines: int, seconds: float) -> Stages:
     maker = AccrualMaker([card_number(0)], occurred_ms=now_ms, lines=lines)
     chance = random.Random(1)
     with tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch:
-        store = new_store(Path(scratch, "store"))
-        served = open_shard(store)
+        served = new_host(Path(scratch, "store"))
         enrol(served, range(_MEMBERS), now_ms=now_ms)
 
         def batch(size: int) -> bytes:
             return encode(accruals(maker, chance.choices(range(_MEMBERS), k=size)))
 
         by_size = {size: _measure_size(served, batch, size, seconds) for size in BATCH_SIZES}
-        store.close()
+        served.close()
     return Stages(by_size)
 
 
 def _measure_size(
-    served: shard.Shard, batch: Callable[[int], bytes], size: int, seconds: float
+    served: ShardHost, batch: Callable[[int], bytes], size: int, seconds: float
 ) -> dict[str, float]:
     for _ in range(_WARM_UP_BATCHES):
         insist(served.apply(batch(size)))

@@ -1,8 +1,9 @@
 """Reads back exactly which batches a store has written, with their keys and values, from its write-ahead log.
 
-What a batch looks like is in RocksDB's write_batch.cc; how the log is cut into records,
-in `node.storage.wal`. The log of a live store may be read: what is being appended at the moment looks like a torn tail, and reading
-ends there. A store that is closed in order writes its memory tables out and leaves an empty log.
+What a batch looks like is in RocksDB's write_batch.cc; how the log is cut into records, in
+`node.storage.wal`. The log of a live store may be read: what is being appended at the moment looks like a
+torn tail, and reading ends there. A store that is closed in order writes its memory tables out and leaves an
+empty log.
 """
 
 from __future__ import annotations

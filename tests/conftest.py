@@ -1,5 +1,6 @@
 """What all tests share: Hypothesis profiles, the one local Ray, short directories, the real baskets."""
 
+import logging
 import os
 import secrets
 import shutil
@@ -67,7 +68,7 @@ def local_ray() -> Iterator[None]:
         object_store_memory=80 * 1024 * 1024,  # the least is 75 MiB
         include_dashboard=False,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
         _temp_dir=directory,
     )
     yield

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from node import telemetry
 from node.actors import index
@@ -25,12 +26,32 @@ from node.programme.model import Programme
 from node.storage import keyspace
 from node.storage.keyspace import Kind
 from node.storage.store import Store
-from node.telemetry import Figures
+from node.telemetry import Figures, Snapshot
 from node.wire import records
 from node.wire.commands import Answer, Command, decode_commands, encode, refused
 
-HeadKeeper = Callable[[int, int, bytes], None]
-"""Told (partition, sequence, hash) of every partition after each synced batch."""
+
+class HeadKeeper(Protocol):
+    """Told after each synced batch how far it came, so that a store that lost something can be refused."""
+
+    def keep(self, partition: int, sequence: int, digest: bytes) -> None:
+        """A partition has durably come to this sequence and hash."""
+        ...
+
+    def touch(self) -> None:
+        """A batch without journal entries was synced."""
+        ...
+
+
+class NoHead:
+    """For a store in memory, which nothing outlives."""
+
+    def keep(self, partition: int, sequence: int, digest: bytes) -> None:
+        """Nothing to keep."""
+
+    def touch(self) -> None:
+        """Nothing to keep."""
+
 
 MAX_SWEPT = 500
 """Accounts that one sweep settles in one batch."""
@@ -46,7 +67,7 @@ class Shard:
         settings: ShardSettings,
         programmes: Iterable[Programme],
         *,
-        keep_head: HeadKeeper = lambda partition, sequence, digest: None,
+        head: HeadKeeper | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         number: int = 0,
     ) -> None:
@@ -59,7 +80,7 @@ class Shard:
         self._activations = self.figures.count(telemetry.ACTIVATIONS)
         self._passivations = self.figures.count(telemetry.PASSIVATIONS)
         self._store = store
-        self._keep_head = keep_head
+        self._head = head or NoHead()
         self._partitions = {number: Partition.load(store, number) for number in hosted}
         self._members: OrderedDict[tuple[int, bytes], MemberActor] = OrderedDict()
         versions = Programmes(programmes, tz=settings.time_zone, currency=settings.currency)
@@ -101,8 +122,9 @@ class Shard:
         moved = [partition for partition in self._partitions.values() if partition.save(work)]
         if len(work):
             self._sync_seconds.observe(work.commit())
+            self._head.touch()
         for partition in moved:
-            self._keep_head(partition.number, partition.sequence, partition.hash)
+            self._head.keep(partition.number, partition.sequence, partition.hash)
         self._passivate()
 
     def _member(self, partition: Partition, account_id: bytes, work: Work) -> MemberActor:
@@ -170,6 +192,11 @@ class Shard:
         self._desk.programmes = Programmes(
             programmes, tz=self.settings.time_zone, currency=self.settings.currency
         )
+
+    def snapshot(self) -> Snapshot:
+        """What the shard has counted, with what is in memory now."""
+        self.figures.count(telemetry.CACHED_ACCOUNTS).set(len(self._members))
+        return self.figures.snapshot()
 
     @property
     def partitions(self) -> dict[int, Partition]:

@@ -26,10 +26,7 @@ class LineBack(Struct, frozen=True):
 
 
 class Part(Struct, frozen=True):
-    """The part of a purchase that comes back now: quantities by line, money, units of each award.
-
-    The money is below 0 where a line comes back that had lowered the total.
-    """
+    """The part of a purchase that comes back now: quantities by line, money, units of each award."""
 
     original: int
     lines: tuple[tuple[int, int], ...]
@@ -94,9 +91,9 @@ def part_of_purchase(
     whole = _is_whole(purchase, cumulative, minor_back)
     awards = event.awards if isinstance(event, Earned) else ()
     before = amended.award_units or (0,) * len(awards)
+    # A line that had lowered the total may come back later than what it was taken off. Then more is back
+    # already than the sums ask for, and nothing is taken now: neither money nor units.
     units = tuple(
-        # A line that had lowered the total may come back later than what it was taken off: then what was
-        # taken back already is more than the sum asks for, and nothing is taken now.
         max(0, (award.units if whole else _award_back(award, purchase, by_number, *back)) - old)
         for award, old in zip(awards, before, strict=True)
     )
@@ -105,7 +102,7 @@ def part_of_purchase(
         for number, quantity in cumulative.items()
         if number not in amended.lines or quantity != amended.lines[number]
     )
-    return Part(original, changed, minor_back - amended.minor, units)
+    return Part(original, changed, max(0, minor_back - amended.minor), units)
 
 
 def _lines_back(

@@ -143,6 +143,8 @@ def _tokens(source: str) -> list[Token]:
     while at < len(source):
         found = _TOKEN.match(source, at)
         if found is None:
+            if source[at] in "\"'":
+                raise BadCondition(f"The text that begins at character {at + 1} is not closed.")
             raise BadCondition(f"The character {source[at]!r} at {at + 1} does not belong in a condition.")
         kind = found.lastgroup or ""
         if kind != "space":

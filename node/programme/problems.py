@@ -28,7 +28,7 @@ class Problem(Struct, frozen=True):
 def bounded(path: str, value: int, least: int, most: int) -> Iterator[Problem]:
     """A number from `least` to `most`."""
     if not least <= value <= most:
-        yield Problem(path, f"This is a number from {least} to {most}.")
+        yield Problem(path, f"This must be a number from {least} to {most}.")
 
 
 def text(path: str, value: str, most: int, *, empty: bool = False) -> Iterator[Problem]:
@@ -36,15 +36,15 @@ def text(path: str, value: str, most: int, *, empty: bool = False) -> Iterator[P
     if not value.strip() and (value or not empty):
         yield Problem(path, "This must not be empty.")
     if len(value) > most:
-        yield Problem(path, f"This has at most {most} characters; here are {len(value)}.")
+        yield Problem(path, f"This may have at most {most} characters; here are {len(value)}.")
     if any(unicodedata.category(character) in ("Cc", "Cs") for character in value):
-        yield Problem(path, "This is one line of text, without control characters.")
+        yield Problem(path, "This must be one line of text, without control characters.")
 
 
 def listed(path: str, values: Sequence[str], most: int, most_characters: int) -> Iterator[Problem]:
     """A list of at most `most` texts, none twice."""
     if len(values) > most:
-        yield Problem(path, f"There are at most {most}; here are {len(values)}.")
+        yield Problem(path, f"There may be at most {most}; here are {len(values)}.")
         return
     for at, value in enumerate(values):
         yield from text(f"{path}[{at}]", value, most_characters)
@@ -61,7 +61,7 @@ def unique(path: str, codes: Sequence[str]) -> Iterator[Problem]:
 def date_of(path: str, value: str) -> Iterator[Problem]:
     """A date that exists, as YYYY-MM-DD with Latin digits."""
     if parsed_date(value) is None:
-        yield Problem(path, f"This is a date as YYYY-MM-DD, of the years {FIRST_YEAR} to {LAST_YEAR}.")
+        yield Problem(path, f"This must be a date as YYYY-MM-DD, of the years {FIRST_YEAR} to {LAST_YEAR}.")
 
 
 def parsed_date(value: str) -> date | None:

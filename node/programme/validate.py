@@ -56,7 +56,7 @@ def _problems(programme: Programme) -> Iterator[Problem]:
         ("activities", programme.activities, MAX_ACTIVITIES),
     ):
         if len(entries) > most:
-            yield Problem(path, f"There are at most {most}; here are {len(entries)}.")
+            yield Problem(path, f"There may be at most {most}; here are {len(entries)}.")
             return  # judging thousands of rules one by one would help nobody
     yield from unique("purses", [purse.code for purse in programme.purses])
     yield from unique("rules", [rule.code for rule in programme.rules])
@@ -71,7 +71,7 @@ def _problems(programme: Programme) -> Iterator[Problem]:
 
 def _purse_problems(path: str, purse: PurseDefinition) -> Iterator[Problem]:
     if not _PURSE_CODE.match(purse.code):
-        yield Problem(f"{path}.code", "A purse's code is 1 to 24 characters of a-z 0-9 and _.")
+        yield Problem(f"{path}.code", "A purse's code must be 1 to 24 characters of a-z 0-9 and _.")
     yield from text(f"{path}.unit", purse.unit, MAX_UNIT_NAME, empty=True)
     yield from bounded(f"{path}.exponent", purse.exponent, 0, MAX_EXPONENT)
     yield from bounded(f"{path}.spend_order", purse.spend_order, -MAX_SPEND_ORDER, MAX_SPEND_ORDER)
@@ -92,7 +92,6 @@ def _purse_problems(path: str, purse: PurseDefinition) -> Iterator[Problem]:
 
 def _terms_problems(programme: Programme) -> Iterator[Problem]:
     places = {purse.code: f"purses[{at}]" for at, purse in enumerate(programme.purses)}
-    yield from unique("terms", [terms.purse for terms in programme.terms])
     for at, terms in enumerate(programme.terms):
         if terms.purse not in places:
             yield Problem(f"terms[{at}].purse", f"There is no purse {terms.purse!r}.")

@@ -74,7 +74,7 @@ def activity_problems(programme: Programme) -> Iterator[Problem]:
 
 def _code(path: str, code: str) -> Iterator[Problem]:
     if not _RULE_CODE.match(code):
-        yield Problem(f"{path}.code", "A code is 1 to 40 characters of a-z 0-9 - and _.")
+        yield Problem(f"{path}.code", "A code must be 1 to 40 characters of a-z 0-9 - and _.")
 
 
 def _purse(path: str, purse: str, purses: set[str]) -> Iterator[Problem]:
@@ -110,7 +110,7 @@ def _grant(path: str, rule: EarningRule, raised: set[str]) -> Iterator[Problem]:
         case Multiplier(milli):
             if not 1_000 < milli <= MAX_MULTIPLIER_MILLI:
                 most = f"{MAX_MULTIPLIER_MILLI} (a hundredfold)"
-                yield Problem(f"{path}.multiplier_milli", f"A multiplier is from 1001 to {most}.")
+                yield Problem(f"{path}.multiplier_milli", f"A multiplier must be from 1001 to {most}.")
             if rule.purse not in raised:
                 yield Problem(
                     f"{path}.multiplier_milli",
@@ -136,7 +136,7 @@ def _window(path: str, window: TimeWindow) -> Iterator[Problem]:
     if first and last and last < first:
         yield Problem(f"{path}.end_date", "The last day is before the first.")
     if any(not 1 <= weekday <= 7 for weekday in window.weekdays):
-        yield Problem(f"{path}.weekdays", "Weekdays are from 1 for Monday to 7 for Sunday.")
+        yield Problem(f"{path}.weekdays", "Weekdays must be from 1 for Monday to 7 for Sunday.")
     if len(set(window.weekdays)) < len(window.weekdays):
         yield Problem(f"{path}.weekdays", "A weekday is there twice.")
     yield from bounded(f"{path}.start_minute", window.start_minute, 0, MINUTES_PER_DAY - 1)
@@ -158,11 +158,11 @@ def _reward(path: str, activity: ActivityRule, purses: set[str]) -> Iterator[Pro
 
 def _receipt_text(path: str, texts: ReceiptText) -> Iterator[Problem]:
     if len(texts) > MAX_LANGUAGES:
-        yield Problem(path, f"There are at most {MAX_LANGUAGES} languages; here are {len(texts)}.")
+        yield Problem(path, f"There may be at most {MAX_LANGUAGES} languages; here are {len(texts)}.")
         return
     for language, words in texts:
         if not _LANGUAGE.match(language):
-            yield Problem(path, "A language is a tag such as fa, ar-EG or en.")
+            yield Problem(path, "A language must be a tag such as fa, ar-EG or en.")
         else:
             yield from text(f"{path}.{language}", words, MAX_RECEIPT_CHARACTERS)
     if len({language.lower() for language, _ in texts}) < len(texts):

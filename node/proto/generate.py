@@ -2,8 +2,9 @@
 
 protoc writes imports that start at the proto root (``from vafa.common.v1 import …``). They are
 rewritten to ``from node.proto.vafa.common.v1 import …`` so that the code loads from where it lies and
-no top-level package named ``vafa`` is needed. ``--check`` writes nothing and exits 1 where the
-committed code differs from what the protos give.
+no top-level package named ``vafa`` is needed. Every folder gets an ``__init__.py``: without one the
+import contracts would not see who uses the generated code. ``--check`` writes nothing and exits 1
+where the committed code differs from what the protos give.
 """
 
 from __future__ import annotations
@@ -36,6 +37,9 @@ def generate_into(target: Path) -> None:
     for path in sorted(target.glob("vafa/**/*_pb2*.py*")):
         path.write_text(_rewrite(path.read_text("utf-8"), path.suffix), "utf-8")
     _drop_empty_services(target)
+    for path in target.glob("vafa/**/*_pb2.py"):
+        for folder in (target / "vafa", path.parent.parent, path.parent):
+            (folder / "__init__.py").touch()
 
 
 def _rewrite(text: str, suffix: str) -> str:
@@ -54,9 +58,13 @@ def _drop_empty_services(target: Path) -> None:
 
 def drift(fresh: Path) -> list[str]:
     """The generated files that differ between `fresh` and this package, by relative name."""
-    made = {path.relative_to(fresh): path.read_bytes() for path in fresh.glob("vafa/**/*_pb2*.py*")}
-    kept = {path.relative_to(ROOT): path.read_bytes() for path in ROOT.glob("vafa/**/*_pb2*.py*")}
+    made, kept = _python_below(fresh), _python_below(ROOT)
     return sorted(str(name) for name in made.keys() | kept.keys() if made.get(name) != kept.get(name))
+
+
+def _python_below(root: Path) -> dict[Path, bytes]:
+    found = (path for path in root.glob("vafa/**/*") if path.suffix in {".py", ".pyi"})
+    return {path.relative_to(root): path.read_bytes() for path in found}
 
 
 def main() -> int:

@@ -77,19 +77,24 @@ class ControlKind(IntEnum):
     ERASURE = 0x07
     """A person erased, by person id: replayed over a restored backup."""
     SETTING = 0x08
+    STORE = 0x09
+    """A store of this installation, by store id: which directories belong together."""
 
 
 class StoreMeta(IntEnum):
     """What the storage floor keeps about a store."""
 
-    SYNCED = 0x00
-    """How far the store was synced when this was written; in every batch, for recovery to read."""
+    STAMP = 0x00
+    """The number of the batch, and how far the store was synced before it; in every batch, for recovery."""
     IDENTITY = 0x01
-    MIGRATION = 0x02
+    """Whose store this is; see `meta`."""
+    FORMAT = 0x02
+    """The version of what is stored, and how far a migration has come; see `migrate`."""
     MOVE = 0x03
+    """A partition on its way to another store; see `move`."""
 
 
-class BadKey(ValueError):  # noqa: N818 - named for what is the case
+class BadKey(ValueError):
     """A key that is not of the kind it was read as, or parts that cannot make one."""
 
 

@@ -88,7 +88,7 @@ def _check_manifest(directory: Path) -> None:
 
 
 def _cut_unless_damaged(directory: Path, logs: Sequence[_Log], place: int, end: int) -> str:
-    """Cuts the logs off behind the last good batch at or before (`place`, `end`), unless that loses synced ones.
+    """Cuts the logs off behind the last good batch up to (`place`, `end`), unless that loses synced ones.
 
     `end` is an offset in log number `place`, up to which the chain of lengths holds.
     """
@@ -139,7 +139,7 @@ def _skip_to_next(logs: Sequence[_Log], place: int, offset: int) -> tuple[int, i
 
 
 def _probe(directory: Path, logs: Sequence[_Log]) -> wal.Stamp:
-    """The stamp of the last batch that RocksDB reads from the tables and these logs, without touching them."""
+    """The stamp of the last batch that RocksDB reads from the tables and these logs; touches neither."""
     options = Options(raw_mode=True)
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
     options.set_paranoid_checks(True)

@@ -87,6 +87,9 @@ class RocksOptions:
     write_buffer_bytes: int = WRITE_BUFFER_BYTES
 
 
+DEFAULT_OPTIONS = RocksOptions()
+
+
 def _native_options(options: RocksOptions) -> Options:
     native = Options(raw_mode=True)
     native.create_if_missing(options.create)
@@ -124,7 +127,7 @@ class RocksStore:
     pass their checksums.
     """
 
-    def __init__(self, path: Path, options: RocksOptions = RocksOptions()) -> None:
+    def __init__(self, path: Path, options: RocksOptions = DEFAULT_OPTIONS) -> None:
         self.path = path
         self.recovered: str | None = None
         """What was cut off at this start, in words for the log; None when nothing was."""
@@ -256,6 +259,18 @@ class RocksStore:
             Checkpoint(self._db).create_checkpoint(str(path))
         except Exception as error:
             raise _explain(error, path, "writing a checkpoint of the store to") from error
+
+    def forget_deleted(self, start: bytes, end: bytes) -> None:
+        """Rewrite the table files that hold [start, end) without what was deleted there.
+
+        A deleted value stays in them until they are next compacted, which may be never: an erased person's
+        key must not. Deletions are synced first.
+        """
+        self.sync()
+        try:
+            self._db.compact_range(start, end)
+        except Exception as error:
+            raise _explain(error, self.path, "compacting") from error
 
     def approximate_size(self) -> dict[str, int]:
         if self._refusal is not None:

@@ -33,23 +33,23 @@ class StoreError(Exception):
         return f"{self.happened} {self.kept} {self.next_step}"
 
 
-class StoreLocked(StoreError):  # noqa: N818 - named for what is the case
+class StoreLocked(StoreError):
     """Another process (or a handle not yet closed in this one) owns the directory."""
 
 
-class StoreCorrupt(StoreError):  # noqa: N818 - named for what is the case
+class StoreCorrupt(StoreError):
     """A checksum does not hold: what is stored is not what was written. Nothing damaged is ever returned."""
 
 
-class StoreForeign(StoreError):  # noqa: N818 - named for what is the case
+class StoreForeign(StoreError):
     """The directory is empty, is somebody else's, or belongs to another generation or a newer version."""
 
 
-class StoreBehindHead(StoreError):  # noqa: N818 - named for what is the case
+class StoreBehindHead(StoreError):
     """The store ends before what its head file says was made durable: acknowledged records are missing."""
 
 
-class StoreFailed(StoreError):  # noqa: N818 - named for what is the case
+class StoreFailed(StoreError):
     """A write, sync or read failed (disk full, I/O error), or the store has failed or is closed."""
 
 

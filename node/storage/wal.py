@@ -22,7 +22,7 @@ _FULL, _FIRST, _MIDDLE, _LAST = 1, 2, 3, 4
 _BATCH_HEADER_BYTES = 12
 _STAMP = struct.Struct(">QQ")
 
-STAMP_KEY = store_meta_key(StoreMeta.SYNCED)
+STAMP_KEY = store_meta_key(StoreMeta.STAMP)
 _STAMP_FRONT = b"\x01" + bytes((len(STAMP_KEY),)) + STAMP_KEY + bytes((_STAMP.size,))
 _STAMP_BYTES = _BATCH_HEADER_BYTES + len(_STAMP_FRONT) + _STAMP.size
 
@@ -193,9 +193,9 @@ def _length_flip(data: bytes, offset: int, stored: int, length: int) -> bool:
     wanted = unmask(stored)
     for bit in range(16):
         end = offset + _HEADER.size + (length ^ (1 << bit))
-        if end <= min(len(data), _block_end(offset)):
-            if crc32c(data[offset + _HEADER.size - 1 : end]) == wanted:
-                return True
+        fits = end <= min(len(data), _block_end(offset))
+        if fits and crc32c(data[offset + _HEADER.size - 1 : end]) == wanted:
+            return True
     return False
 
 

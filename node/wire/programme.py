@@ -77,7 +77,9 @@ class _Reader:
         time = message.effective_time
         at_ms = time.seconds * 1_000 + time.nanos // 1_000_000
         if not (0 <= at_ms < MAX_MS and 0 <= time.nanos < 1_000_000_000):
-            self.problems.append(Problem("effective_time", "This is a time from 1970 to the end of 2199."))
+            self.problems.append(
+                Problem("effective_time", "This must be a time from 1970 to the end of 2199.")
+            )
             return 0
         return at_ms
 
@@ -126,14 +128,14 @@ class _Reader:
         try:
             return SpentReturnPolicy(policy or pb.SPENT_RETURN_POLICY_NEGATIVE)
         except ValueError:
-            self.problems.append(Problem(path, "This is negative, clip or recover."))
+            self.problems.append(Problem(path, "This must be negative, clip or recover."))
             return SpentReturnPolicy.NEGATIVE
 
     def _rounding(self, path: str, rounding: pb.Rounding.ValueType) -> Rounding:
         try:
             return Rounding(rounding or pb.ROUNDING_DOWN)
         except ValueError:
-            self.problems.append(Problem(path, "This is down, up, half_up or half_even."))
+            self.problems.append(Problem(path, "This must be down, up, half_up or half_even."))
             return Rounding.DOWN
 
     def _rule(self, path: str, rule: pb.EarningRule) -> EarningRule:

@@ -10,9 +10,9 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, cast
 
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.descriptor import EnumDescriptor, FieldDescriptor
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -50,11 +50,11 @@ class _Wrong(ValueError):
 
 
 def _fill(message: Message, table: Mapping[str, Any], path: str) -> Iterator[Problem]:
-    fields = message.DESCRIPTOR.fields_by_name
+    fields = cast(Mapping[str, FieldDescriptor], message.DESCRIPTOR.fields_by_name)
     for key, value in table.items():
         place = f"{path}.{key}" if path else key
         if key not in fields:
-            yield Problem(place, _unknown(key, message.DESCRIPTOR))
+            yield Problem(place, _unknown(key, list(fields)))
             continue
         field = fields[key]
         group = field.containing_oneof
@@ -68,13 +68,13 @@ def _fill(message: Message, table: Mapping[str, Any], path: str) -> Iterator[Pro
             yield Problem(place, str(fault) if isinstance(fault, _Wrong) else "The value is out of range.")
 
 
-def _unknown(key: str, descriptor: Descriptor) -> str:
-    near = get_close_matches(key, list(descriptor.fields_by_name), 1)
+def _unknown(key: str, names: list[str]) -> str:
+    near = get_close_matches(key, names, 1)
     return f"There is no such field; do you mean {near[0]}?" if near else "There is no such field."
 
 
 def _set(message: Message, field: FieldDescriptor, value: object, path: str) -> Iterator[Problem]:
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+    if _is_map(field):
         texts = getattr(message, field.name)
         for language, words in _expect(dict, value, "a table of texts by language").items():
             texts[language] = _expect(str, words, "a table of texts by language")
@@ -100,6 +100,8 @@ def _set_list(message: Message, field: FieldDescriptor, values: list[Any], path:
 
 
 def _scalar(field: FieldDescriptor, value: object) -> object:
+    if field.enum_type is not None:
+        return _enum(field.enum_type, value)
     match field.type:
         case FieldDescriptor.TYPE_STRING:
             if isinstance(value, date) and not isinstance(value, datetime):
@@ -107,18 +109,16 @@ def _scalar(field: FieldDescriptor, value: object) -> object:
             return _expect(str, value, "text in quotes")
         case FieldDescriptor.TYPE_BOOL:
             return _expect(bool, value, "true or false")
-        case FieldDescriptor.TYPE_ENUM:
-            return _enum(field.enum_type, value)
         case _:
             if isinstance(value, bool):
-                raise _Wrong("This is a whole number.")
+                raise _Wrong("This must be a whole number.")
             return _expect(int, value, "a whole number")
 
 
 def _enum(enum: EnumDescriptor, value: object) -> int:
     names = {_short(enum, each.name): each.number for each in enum.values if each.number}
     if not isinstance(value, str) or value not in names:
-        raise _Wrong(f"This is one of {', '.join(names)}.")
+        raise _Wrong(f"This must be one of {', '.join(names)}.")
     return names[value]
 
 
@@ -129,7 +129,7 @@ def _timestamp(value: object) -> Timestamp:
         except ValueError:
             value = None
     if not isinstance(value, datetime) or value.tzinfo is None:
-        raise _Wrong("This is a time with its offset, such as 2026-03-21T00:00:00+03:30.")
+        raise _Wrong("This must be a time with its offset, such as 2026-03-21T00:00:00+03:30.")
     found = Timestamp()
     found.FromDatetime(value)
     return found
@@ -137,7 +137,7 @@ def _timestamp(value: object) -> Timestamp:
 
 def _expect(kind: type, value: Any, words: str) -> Any:
     if not isinstance(value, kind):
-        raise _Wrong(f"This is {words}.")
+        raise _Wrong(f"This must be {words}.")
     return value
 
 
@@ -159,7 +159,7 @@ def _table(message: Message, path: str) -> Iterator[str]:
             yield f"{field.name} = {_value(field, value)}"
     for field, value in tables:
         name = f"{path}.{field.name}" if path else field.name
-        if field.message_type.GetOptions().map_entry:
+        if _is_map(field):
             yield from ("", f"[{name}]")
             yield from (f"{_quoted(key)} = {_quoted(value[key])}" for key in sorted(value))
         elif field.is_repeated:
@@ -171,6 +171,10 @@ def _table(message: Message, path: str) -> Iterator[str]:
             yield from _table(value, name)
 
 
+def _is_map(field: FieldDescriptor) -> bool:
+    return field.message_type is not None and field.message_type.GetOptions().map_entry
+
+
 def _is_table(field: FieldDescriptor) -> bool:
     """Whether a field gets a heading of its own: lists and maps of tables, and tables that hold lists."""
     kind = field.message_type
@@ -178,7 +182,7 @@ def _is_table(field: FieldDescriptor) -> bool:
         return False
     return (
         field.is_repeated
-        or field.containing_type.name == "Programme"
+        or field.containing_type is pb.Programme.DESCRIPTOR
         or any(each.is_repeated for each in kind.fields)
     )
 

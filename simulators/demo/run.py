@@ -87,7 +87,7 @@ def _recording(path: Path, screen: Screen) -> Sequence[Basket]:
 async def _open(
     node: NodeUnderTest, plan: Plan, recording: Sequence[Basket] | None, screen: Screen
 ) -> Summary:
-    async with Staff(node.addresses.serving, node.issue(Role.STAFF, "demo")) as staff:
+    async with Staff(node.addresses.serving, node.issue(Role.ADMIN, "demo")) as staff:
         if recording is not None:
             day = await recorded_day(node, staff, screen, recording)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from pathlib import Path
@@ -98,6 +99,15 @@ def test_a_ready_file_of_an_earlier_run_is_not_believed(
     run_instead(monkeypatch, "import sys; sys.exit(1)")
     with pytest.raises(NodeFailed, match="before it served"):
         node.start()
+
+
+def test_a_ready_file_that_is_half_written_is_waited_for(node: NodeUnderTest) -> None:
+    path = node.directory / "ready.json"
+    whole = json.dumps({"address": "a:1", "enrol_address": "a:2", "metrics_address": "a:3", "pid": 7})
+    path.write_text(whole[:40], encoding="utf-8")
+    assert launch._read_ready(path) is None
+    path.write_text(whole, encoding="utf-8")
+    assert launch._read_ready(path) == launch.Addresses("a:1", "a:2", "a:3", 7)
 
 
 def test_settings_are_changed_in_the_file_and_the_rest_stays(node: NodeUnderTest) -> None:

@@ -1,0 +1,168 @@
+"""The host of a shard: opens its store, keeps its head, and ends the process when storage fails.
+
+Everything that the Ray actor does beyond forwarding is here, so that tests and simulators run it without Ray.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from node.actors.partition import Partition
+from node.actors.settings import ShardSettings
+from node.actors.shard import Shard
+from node.programme.model import Programme
+from node.storage import keyspace
+from node.storage.keyspace import Kind
+from node.storage.meta import StoreKind, open_store
+from node.storage.store import StoreError
+from node.telemetry import Snapshot
+from node.wire import records
+
+FAULT_STATUS = 70
+"""The exit status of a process that storage failed: BSD's EX_SOFTWARE."""
+
+PROGRAMMES = msgspec.msgpack.Decoder(tuple[Programme, ...])
+
+
+class ShardSpec(Struct, frozen=True):
+    """Everything a shard's process must be told. `master_key` wraps the persons' keys; it is never logged."""
+
+    number: int
+    directory: str
+    store_id: bytes
+    generation: int
+    settings: ShardSettings
+    programmes: bytes
+    master_key: bytes
+
+    def __repr__(self) -> str:
+        return f"ShardSpec(number={self.number}, directory={self.directory!r})"
+
+
+class ShardState(Struct, frozen=True):
+    """What a shard says of itself for the status: heads by partition, and what is in memory."""
+
+    number: int
+    entries: int
+    accounts: int
+    active_accounts: int
+    quarantined_accounts: int
+    books: tuple[tuple[str, str, int], ...]
+
+
+class ShardHost:
+    """A shard with its store and its head. `abort` ends the process; tests put something milder there."""
+
+    def __init__(self, spec: ShardSpec, *, abort: Callable[[StoreError], None] | None = None) -> None:
+        self._abort = abort or _end_process
+        self._open = open_store(
+            Path(spec.directory),
+            merchant_id=spec.settings.merchant,
+            kind=StoreKind.SHARD,
+            store_id=spec.store_id,
+            generation=spec.generation,
+        )
+        for note in self._open.notes:
+            print(f"vafa: shard {spec.number}: {note}", file=sys.stderr, flush=True)
+        self._store = self._open.store
+        self.shard = Shard(
+            self._store,
+            self._open.hosted,
+            spec.settings,
+            PROGRAMMES.decode(spec.programmes),
+            head=self._open.head,
+            number=spec.number,
+        )
+
+    def apply(self, message: bytes) -> bytes:
+        """A batch, durable when it is answered; a storage fault ends the process unanswered."""
+        try:
+            return self.shard.apply(message)
+        except StoreError as fault:
+            self._abort(fault)
+            raise
+
+    def sweep(self) -> int:
+        """Settles what is due; says how many accounts."""
+        try:
+            return self.shard.sweep()
+        except StoreError as fault:
+            self._abort(fault)
+            raise
+
+    def forget_old_requests(self, cursor: bytes) -> bytes:
+        """One bounded step of dropping old request records."""
+        try:
+            return self.shard.forget_old_requests(cursor)
+        except StoreError as fault:
+            self._abort(fault)
+            raise
+
+    def publish(self, programmes: bytes) -> None:
+        """Takes over a snapshot of the programme versions."""
+        self.shard.publish(PROGRAMMES.decode(programmes))
+
+    def entries(self, partition: int, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Up to `limit` journal entries after a sequence, as stored; never beyond what is durable."""
+        last = self.shard.partitions[partition].sequence
+        start, end = keyspace.sequence_range(partition, Kind.JOURNAL, after + 1, max(last, after + 1))
+        return [(keyspace.parse_sequence(key, Kind.JOURNAL)[1], data) for key, data in
+                self._store.scan(start, end, limit=limit)]  # fmt: skip
+
+    def sequences(self) -> dict[int, int]:
+        """The last sequence of each partition."""
+        return {number: partition.sequence for number, partition in self.shard.partitions.items()}
+
+    def outbox(self, limit: int) -> bytes:
+        """What waits to be delivered to other partitions."""
+        return msgspec.msgpack.encode(self.shard.outbox(limit))
+
+    def quarantined(self, limit: int) -> list[bytes]:
+        """Accounts that were set aside, with the evidence, as stored."""
+        found: list[bytes] = []
+        for number in self.shard.partitions:
+            start, end = keyspace.kind_range(number, Kind.QUARANTINE)
+            found.extend(data for _, data in self._store.scan(start, end, limit=limit - len(found)))
+            if len(found) >= limit:
+                break
+        return found
+
+    def state(self) -> ShardState:
+        """Where the shard stands."""
+        partitions: Sequence[Partition] = list(self.shard.partitions.values())
+        books: dict[tuple[str, str], int] = {}
+        for partition in partitions:
+            for book, purse, units in records.books_record(partition.books):
+                books[book, purse] = books.get((book, purse), 0) + units
+        return ShardState(
+            self.shard.number,
+            sum(partition.sequence for partition in partitions),
+            sum(partition.accounts for partition in partitions),
+            self.shard.active_accounts,
+            len(self.quarantined(1000)),
+            tuple((book, purse, units) for (book, purse), units in books.items()),
+        )
+
+    def figures(self) -> Snapshot:
+        """What the shard has counted, for the gateway's metrics."""
+        return self.shard.snapshot()
+
+    def checkpoint(self, path: str) -> None:
+        """A consistent copy of the store for a backup."""
+        self._store.checkpoint(Path(path))
+
+    def close(self) -> None:
+        """Writes the head and lets go of the store."""
+        self._open.close()
+
+
+def _end_process(fault: StoreError) -> None:
+    """What was written is unknown after a storage fault, so nothing more is answered from this process."""
+    print(f"vafa: a shard stops: {fault}", file=sys.stderr, flush=True)
+    os._exit(FAULT_STATUS)

@@ -1,0 +1,157 @@
+"""Ray, and nothing else of it anywhere: starts the private instance, places shards, hands batches over.
+
+A shard is an actor with at-most-once calls: a call whose actor died may or may not have happened, and the ids
+of the requests in it decide, never Ray. Where the configuration names a cluster, each shard is pinned by a
+custom resource to the machine that holds its directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Sequence
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayError
+
+from node.actors.host import ShardHost, ShardSpec, ShardState
+from node.actors.router import ShardGone
+from node.config import RaySection
+from node.storage.store import StoreError
+from node.telemetry import Snapshot
+
+PIN_SHARE = 0.001
+"""How much of a machine's pin one shard takes: pins say where, they do not count."""
+
+
+class _ShardActor:
+    """The Ray shell: it forwards, and ends with its process."""
+
+    def __init__(self, spec: ShardSpec) -> None:
+        self._host = ShardHost(spec)
+        # Ray restarts an actor with the arguments of its first start: its programmes may be old by now.
+        self._stale = ray.get_runtime_context().was_current_actor_reconstructed
+
+    def apply(self, message: bytes) -> bytes:
+        if self._stale:
+            raise RuntimeError("the shard has restarted and waits for the present programme versions")
+        return self._host.apply(message)
+
+    def publish(self, programmes: bytes) -> None:
+        self._host.publish(programmes)
+        self._stale = False
+
+    def call(self, name: str, *arguments: Any) -> Any:
+        return getattr(self._host, name)(*arguments)
+
+
+def start_ray(section: RaySection, log_level: str) -> None:
+    """Starts the merchant's private Ray, or joins the cluster that the configuration names.
+
+    `environment.prepare_ray` has been called before this module was imported.
+    """
+    logging.getLogger("ray").setLevel(logging.ERROR if log_level != "debug" else logging.INFO)
+    common = {"include_dashboard": False, "log_to_driver": True, "logging_level": logging.ERROR}
+    if section.address:
+        ray.init(address=section.address, namespace="vafa", log_to_driver=True, logging_level=logging.ERROR)
+        return
+    ray.init(
+        num_cpus=os.cpu_count(),
+        object_store_memory=section.object_store_bytes,
+        _temp_dir=section.temp_directory or None,
+        _node_ip_address="127.0.0.1",
+        namespace="vafa",
+        **common,
+    )
+
+
+def stop_ray() -> None:
+    """Ends this process's part in Ray, and with a private instance all of it."""
+    ray.shutdown()
+
+
+class RayShard:
+    """A shard from the gateway's side."""
+
+    def __init__(self, spec: ShardSpec, pin: str = "") -> None:
+        actor = ray.remote(_ShardActor).options(
+            num_cpus=0,
+            max_restarts=-1,
+            max_task_retries=0,
+            resources={pin: PIN_SHARE} if pin else None,
+        )
+        self.number = spec.number
+        self._actor = actor.remote(spec)
+        self._programmes = spec.programmes
+
+    async def started(self) -> None:
+        """Returns once the store is open; raises what kept it from opening."""
+        try:
+            await self._actor.call.remote("sequences")
+        except RayActorError as gone:
+            raise ShardNotStarted(_cause(gone)) from gone
+
+    async def apply(self, message: bytes) -> bytes:
+        """Hands over a batch; raises ShardGone where its process ended with it in hand."""
+        try:
+            return await self._actor.apply.remote(message)  # type: ignore[no-any-return]
+        except (RayError, StoreError) as gone:
+            raise ShardGone(type(gone).__name__) from gone
+
+    async def revived(self) -> None:
+        """Returns once the shard answers again after a restart."""
+        while True:
+            try:
+                await self._actor.publish.remote(self._programmes)
+                return
+            except RayError:
+                await asyncio.sleep(0.05)
+
+    async def publish(self, programmes: bytes) -> None:
+        """Gives the shard the programme versions; one that is away gets them when it is back."""
+        self._programmes = programmes
+        with contextlib.suppress(RayError):
+            await self._actor.publish.remote(programmes)
+
+    async def call(self, name: str, *arguments: Any) -> Any:
+        """Any other method of the host; raises ShardGone."""
+        try:
+            return await self._actor.call.remote(name, *arguments)
+        except RayError as gone:
+            raise ShardGone(type(gone).__name__) from gone
+
+    async def state(self) -> ShardState:
+        """Where the shard stands."""
+        return await self.call("state")  # type: ignore[no-any-return]
+
+    async def figures(self) -> Snapshot:
+        """What it has counted."""
+        return await self.call("figures")  # type: ignore[no-any-return]
+
+    async def close(self) -> None:
+        """Closes the store in good order and ends the actor."""
+        with contextlib.suppress(RayError):
+            await self._actor.call.remote("close")
+        ray.kill(self._actor, no_restart=True)
+
+
+class ShardNotStarted(Exception):
+    """A shard could not open its store; the text says why and what to do."""
+
+
+def _cause(gone: RayActorError) -> str:
+    text = str(gone)
+    for line in reversed(text.splitlines()):
+        if "Store" in line and ":" in line:
+            return line.split(":", 1)[1].strip()
+    return text.splitlines()[-1] if text else "its process ended"
+
+
+async def start_shards(specs: Sequence[ShardSpec], pins: Sequence[str]) -> list[RayShard]:
+    """Starts all shards, pinned where there are pins, and waits until every store is open."""
+    shards = [RayShard(spec, pins[at] if pins else "") for at, spec in enumerate(specs)]
+    await asyncio.gather(*(shard.started() for shard in shards))
+    return shards

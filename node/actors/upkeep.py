@@ -1,0 +1,86 @@
+"""What the gateway does by itself, again and again: sweeps, clean-up, figures, deliveries.
+
+Each task is a loop with a pause of its own; a fault in one round is logged and the next round comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+import structlog
+
+from node.actors.placement import RayShard
+from node.actors.resolver import Resolver
+from node.actors.router import Router, ShardGone
+from node.actors.shard import MAX_SWEPT
+from node.telemetry import QUEUE_DEPTH, Exporter, Figures
+
+SWEEP_SECONDS = 1.0
+FORGET_SECONDS = 5.0
+FIGURES_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class Upkeep:
+    """The background tasks of a node."""
+
+    def __init__(
+        self,
+        shards: Sequence[RayShard],
+        router: Router,
+        resolver: Resolver,
+        exporter: Exporter,
+        figures: Figures,
+    ) -> None:
+        self._shards = shards
+        self._router = router
+        self._resolver = resolver
+        self._exporter = exporter
+        self._figures = figures
+        self._cursors = [b""] * len(shards)
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Starts the tasks."""
+        rounds: list[tuple[str, float, Callable[[], Awaitable[None]]]] = [
+            ("sweep", SWEEP_SECONDS, self._sweep),
+            ("forget", FORGET_SECONDS, self._forget),
+            ("figures", FIGURES_SECONDS, self._collect),
+        ]
+        self._tasks = [asyncio.create_task(self._repeat(*one)) for one in rounds]
+
+    async def stop(self) -> None:
+        """Ends the tasks."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _repeat(self, name: str, pause_seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(pause_seconds)
+            try:
+                await work()
+            except ShardGone as gone:
+                log.warning("upkeep_waits", task=name, fault=str(gone))
+            except Exception as fault:
+                log.error("upkeep_faulted", task=name, fault=type(fault).__name__, exc_info=fault)
+
+    async def _sweep(self) -> None:
+        """Settles what is due on every shard, one bounded batch at a time."""
+        for shard in self._shards:
+            settled = MAX_SWEPT
+            while settled == MAX_SWEPT:
+                settled = await shard.call("sweep")
+
+    async def _forget(self) -> None:
+        """One bounded step of dropping old request records on every shard."""
+        for at, shard in enumerate(self._shards):
+            self._cursors[at] = await shard.call("forget_old_requests", self._cursors[at])
+
+    async def _collect(self) -> None:
+        """Takes the shards' figures over into the node's metrics."""
+        for shard, lane in zip(self._shards, self._router.lanes, strict=True):
+            self._figures.count(QUEUE_DEPTH, str(shard.number)).set(lane.queued)
+            self._exporter.put(str(shard.number), await shard.figures())

@@ -1,0 +1,225 @@
+"""The composition root: builds a node from its configuration, serves, drains. It alone knows everything."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import structlog
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from msgspec import Struct
+
+from node import installation, telemetry
+from node.actors.control import Control
+from node.actors.counter import Counter
+from node.actors.host import ShardSpec
+from node.actors.placement import RayShard, start_ray, start_shards, stop_ray
+from node.actors.resolver import Resolver
+from node.actors.router import Router
+from node.actors.settings import DAY_MS, ShardSettings
+from node.actors.upkeep import Upkeep
+from node.config import Config, split_address
+from node.identity.ca import issue_server_certificate
+from node.identity.caller import Caller, Role
+from node.identity.digests import IdentifierDigests
+from node.identity.keys import NodeSecrets, load_secrets, private_key_pem
+from node.rpc import server as servers
+from node.rpc.admission import Admission
+from node.rpc.services import ENROLMENT, SERVICES, Services, enrolment_handlers, handlers
+from node.storage.meta import OpenStore, registered_stores
+
+SERVER_CERTIFICATE_DAYS = 825
+DRAIN_SECONDS = 20.0
+"""How long calls under way may take when the node stops; a till's own deadline is shorter."""
+
+log = structlog.get_logger()
+
+
+class Addresses(Struct, frozen=True):
+    """Where a node serves."""
+
+    address: str
+    enrol_address: str
+    metrics_address: str
+
+
+class Node:
+    """A merchant's node. `start`, then `serve` until `stop`; every part is built in one place, here."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.figures = telemetry.Figures()
+        self.secrets: NodeSecrets = load_secrets(config.secrets_directory)
+        self.started_ms = time.time_ns() // 1_000_000
+        self._opened: OpenStore = installation.open_control(config)
+        self.control = Control(self._opened.store)
+        self.shards: list[RayShard] = []
+        self._servers: list[grpc.aio.Server] = []
+        self._metrics: telemetry.MetricsServer | None = None
+
+    async def start(self) -> Addresses:
+        """Opens every store, then listens. Raises what keeps the node from serving."""
+        config = self.config
+        start_ray(config.ray, config.log.level)
+        self.shards = await start_shards(self._specs(), config.ray.shard_pins)
+        self.router = Router(
+            self.shards,
+            await self._placement(),
+            queue_limit=config.limits.queue_per_shard,
+            batch_limit=config.limits.batch_commands,
+        )
+        digests = IdentifierDigests(self.secrets.index_key)
+        self.resolver = Resolver(self.router, digests, config.merchant.country)
+        self.counter = Counter(self.router, self.resolver, self.control.terminals_of)
+        self.exporter = telemetry.Exporter(self.figures)
+        self.upkeep = Upkeep(self.shards, self.router, self.resolver, self.exporter, self.figures)
+        addresses = await self._listen()
+        self.upkeep.start()
+        return addresses
+
+    def _specs(self) -> list[ShardSpec]:
+        merchant, limits = self.config.merchant, self.config.limits
+        settings = ShardSettings(
+            merchant=merchant.id,
+            currency=merchant.currency,
+            time_zone=merchant.time_zone,
+            partitions=self.config.storage.partitions,
+            retention_ms=limits.request_retention_days * DAY_MS,
+            lateness_ms=limits.lateness_days * DAY_MS,
+            future_ms=limits.freshness_seconds * 1000,
+            cached_accounts=limits.cached_accounts_per_shard,
+        )
+        return [
+            ShardSpec(
+                number=number,
+                directory=str(installation.shard_directory(self.config, identity.store_id)),
+                store_id=identity.store_id,
+                generation=self._opened.identity.generation,
+                settings=settings,
+                programmes=self.control.programmes_snapshot(),
+                master_key=self.secrets.master_key.raw,
+            )
+            for number, identity in enumerate(registered_stores(self._opened.store))
+        ]
+
+    async def _placement(self) -> dict[int, int]:
+        """Which shard hosts each partition, as the shards' own stores say."""
+        placement: dict[int, int] = {}
+        for shard in self.shards:
+            for partition in await shard.call("sequences"):
+                if partition in placement:
+                    raise RuntimeError(f"partition {partition} is in two stores; run `vafa doctor`")
+                placement[partition] = shard.number
+        missing = sorted(set(range(self.config.storage.partitions)) - placement.keys())
+        if missing:
+            raise RuntimeError(f"no store holds partitions {missing}; run `vafa doctor`")
+        return placement
+
+    async def _listen(self) -> Addresses:
+        config, services = self.config, Services(self)
+        plain = config.node.plaintext
+        everybody = Caller(Role.ADMIN, config.merchant.id, "plaintext") if plain else None
+        admission = Admission(
+            config.merchant.id, lambda: self.control.revoked, self.figures, plaintext_caller=everybody
+        )
+        self._health = health.aio.HealthServicer()
+        main = servers.new_server(admission, handlers(services))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, main)
+        reflection.enable_server_reflection((*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME), main)
+        key, certificate = self._server_certificate()
+        credentials = servers.mutual_tls(key, certificate, self.secrets.authority.certificate_pem)
+        port = servers.listen(main, config.node.listen, None if plain else credentials)
+        self._servers = [main]
+        enrol_port = 0
+        if config.node.enrol_listen:
+            enrol = servers.new_server(admission, enrolment_handlers(services))
+            reflection.enable_server_reflection((ENROLMENT, reflection.SERVICE_NAME), enrol)
+            open_credentials = None if plain else servers.server_tls(key, certificate)
+            enrol_port = servers.listen(enrol, config.node.enrol_listen, open_credentials)
+            self._servers.append(enrol)
+        for server in self._servers:
+            await server.start()
+        await self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        host, metrics_port = split_address(config.node.metrics_listen)
+        self._metrics = telemetry.MetricsServer(self.exporter, host, metrics_port)
+        return Addresses(
+            _reachable(config.node.listen, port),
+            _reachable(config.node.enrol_listen, enrol_port) if enrol_port else "",
+            f"{host}:{self._metrics.port}",
+        )
+
+    def _server_certificate(self) -> tuple[bytes, bytes]:
+        """The server's key and a certificate issued now: a restart renews it."""
+        certificate = issue_server_certificate(
+            self.secrets.authority,
+            self.secrets.server_key.public_key(),
+            self.config.node.host_names,
+            now_ms=self.started_ms,
+            validity_days=SERVER_CERTIFICATE_DAYS,
+        )
+        return private_key_pem(self.secrets.server_key), certificate
+
+    async def programmes_published(self) -> None:
+        """Hands the present versions to every shard; answered once they judge by them."""
+        snapshot = self.control.programmes_snapshot()
+        await asyncio.gather(*(shard.publish(snapshot) for shard in self.shards))
+
+    async def stop(self) -> None:
+        """Drains: no new calls, those under way are finished, every store is closed in good order."""
+        log.info("draining")
+        if self._servers:
+            await self._health.enter_graceful_shutdown()
+            await asyncio.gather(*(server.stop(DRAIN_SECONDS) for server in self._servers))
+            await self.upkeep.stop()
+            await self.router.drain()
+        if self._metrics is not None:
+            self._metrics.close()
+        await asyncio.gather(*(shard.close() for shard in self.shards))
+        self._opened.close()
+        stop_ray()
+        log.info("stopped")
+
+
+def _reachable(listen: str, port: int) -> str:
+    host, _ = split_address(listen)
+    return f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
+
+
+def _write_ready(path: Path, addresses: Addresses) -> None:
+    """Says where the node serves, whole or not at all."""
+    ready: dict[str, Any] = {
+        "address": addresses.address,
+        "enrol_address": addresses.enrol_address,
+        "metrics_address": addresses.metrics_address,
+        "pid": os.getpid(),
+    }
+    draft = path.with_name(path.name + ".new")
+    draft.write_text(json.dumps(ready), encoding="utf-8")
+    draft.rename(path)
+
+
+async def serve(config: Config, ready_file: Path | None) -> None:
+    """Runs a node until SIGTERM or SIGINT, then drains it."""
+    telemetry.configure_logging(config.log.level, config.log.format)
+    node = Node(config)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        addresses = await node.start()
+        log.info(
+            "serving", address=addresses.address, enrolment=addresses.enrol_address, shards=len(node.shards)
+        )
+        if ready_file is not None:
+            _write_ready(ready_file, addresses)
+        await stopped.wait()
+    finally:
+        await node.stop()

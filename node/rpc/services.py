@@ -1,0 +1,77 @@
+"""All services of a node, and the handlers that serve them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from node.proto.vafa.programme.v1 import programme_service_pb2
+from node.proto.vafa.terminal.v1 import terminal_service_pb2
+from node.rpc import pos
+from node.rpc.programme import ProgrammeService
+from node.rpc.terminal import EnrolmentService, TerminalService
+
+if TYPE_CHECKING:
+    from node.app import Node
+
+ENROLMENT = "vafa.terminal.v1.EnrolmentService"
+SERVICES = (
+    pos.SERVICE,
+    "vafa.member.v1.MemberService",
+    "vafa.programme.v1.ProgrammeService",
+    "vafa.terminal.v1.TerminalService",
+    "vafa.feed.v1.FeedService",
+    "vafa.admin.v1.AdminService",
+)
+"""What reflection names on the main port."""
+
+
+class Services:
+    """The servicers of one node."""
+
+    def __init__(self, node: Node) -> None:
+        merchant = node.config.merchant
+        self.counter = node.counter
+        self.programme = ProgrammeService(
+            node.control, node.programmes_published, tz=merchant.time_zone, currency=merchant.currency
+        )
+        self.terminal = TerminalService(node.control, node.secrets.authority, merchant.id)
+        self.enrolment = EnrolmentService(node.control, node.secrets.authority, merchant.id)
+
+
+def _typed(descriptor: Any, servicer: Any) -> grpc.GenericRpcHandler:
+    """Handlers of a servicer whose messages are decoded by grpc, from the service's own description."""
+    from google.protobuf.message_factory import GetMessageClass
+
+    methods = {}
+    for method in descriptor.methods:
+        make = (
+            grpc.unary_stream_rpc_method_handler
+            if method.server_streaming
+            else grpc.unary_unary_rpc_method_handler
+        )
+        request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+        methods[method.name] = make(
+            getattr(servicer, method.name),
+            request_deserializer=request.FromString,
+            response_serializer=response.SerializeToString,
+        )
+    return grpc.method_handlers_generic_handler(descriptor.full_name, methods)
+
+
+def handlers(services: Services) -> list[grpc.GenericRpcHandler]:
+    """Everything on the main port."""
+    programme = programme_service_pb2.DESCRIPTOR.services_by_name["ProgrammeService"]
+    terminal = terminal_service_pb2.DESCRIPTOR.services_by_name["TerminalService"]
+    return [
+        pos.pos_handlers(services.counter),
+        _typed(programme, services.programme),
+        _typed(terminal, services.terminal),
+    ]
+
+
+def enrolment_handlers(services: Services) -> list[grpc.GenericRpcHandler]:
+    """Everything on the enrolment port."""
+    descriptor = terminal_service_pb2.DESCRIPTOR.services_by_name["EnrolmentService"]
+    return [_typed(descriptor, services.enrolment)]

@@ -1,0 +1,366 @@
+"""What a purchase earns: rates, fixed numbers, exclusions, multipliers, caps, shares, instants."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from msgspec.structs import replace
+
+from node.ledger.account import Account, Counter, Entitlement
+from node.ledger.awards import Award
+from node.ledger.lots import NEVER_MS
+from node.ledger.purchase import Line, Purchase
+from node.ledger.purses import MAX_UNITS, PurseDefinition, PurseKind
+from node.programme.compile import compile_programme
+from node.programme.evaluate import CompiledProgramme
+from node.programme.model import (
+    AfterDays,
+    EarningRule,
+    Exclusion,
+    Expiry,
+    Fixed,
+    LineSelector,
+    MonthsEnd,
+    Multiplier,
+    OnDate,
+    Programme,
+    PurseTerms,
+    Rate,
+    Rounding,
+    TimeWindow,
+)
+
+TEHRAN = "Asia/Tehran"
+BASE = EarningRule("base", Rate(1, 100), "points")
+DAIRY = LineSelector(groups=("food/dairy",))
+
+
+def at(text: str, tz: str = TEHRAN) -> int:
+    """The instant of a local time such as 2026-03-20T12:00."""
+    local = datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(tz))
+    return int(local.astimezone(UTC).timestamp()) * 1_000
+
+
+NOON = at("2026-03-20T12:00")  # a Friday
+
+
+def programme(
+    *rules: EarningRule, expiry: Expiry | None = None, pending_days: int = 0, tz: str = TEHRAN
+) -> CompiledProgramme:
+    purses = (
+        PurseDefinition("points", PurseKind.POINTS, spend_order=2),
+        PurseDefinition("cash", PurseKind.STORED_VALUE, exponent=2, spend_order=1),
+    )
+    terms = (PurseTerms("points", expiry, pending_days),)
+    return compile_programme(
+        Programme(1, "test", purses=purses, terms=terms, rules=rules), tz=tz, currency="IRR"
+    )
+
+
+def line(number: int, net: int, group: str = "food/dairy/milk", **more: object) -> Line:
+    return replace(Line(number, f"sku-{number}", tuple(group.split("/")), 1_000, net), **more)
+
+
+def sale(total: int, *lines: Line, **more: object) -> Purchase:
+    return replace(Purchase("s1", "r1", total, "IRR", lines=lines), **more)
+
+
+def units(awards: tuple[Award, ...]) -> dict[str, int]:
+    return {award.rule: award.units for award in awards}
+
+
+def member(*counters: Counter, entitlements: tuple[Entitlement, ...] = ()) -> Account:
+    return Account(b"a" * 16, opened_ms=NOON, counters=counters, entitlements=entitlements)
+
+
+@pytest.mark.parametrize(
+    ("rounding", "expected"),
+    [
+        (Rounding.DOWN, (1, 2, 2, 3)),
+        (Rounding.UP, (2, 3, 3, 4)),
+        (Rounding.HALF_UP, (1, 3, 3, 4)),
+        (Rounding.HALF_EVEN, (1, 2, 3, 4)),
+    ],
+)
+def test_a_rate_is_rounded_once_as_its_rule_says(rounding: Rounding, expected: tuple[int, ...]) -> None:
+    made = programme(EarningRule("base", Rate(1, 100, rounding), "points"))
+    given = tuple(made.evaluate(sale(total), None, NOON)[0].units for total in (149, 250, 251, 350))
+    assert given == expected
+
+
+def test_the_sum_of_the_lines_is_rounded_and_not_each_line() -> None:
+    awards = programme(BASE).evaluate(sale(150, line(1, 50), line(2, 50), line(3, 50)), None, NOON)
+    assert units(awards) == {"base": 1}
+
+
+def test_base_rules_add_up() -> None:
+    made = programme(
+        BASE, EarningRule("dairy", Rate(1, 50), "points", DAIRY), EarningRule("gift", Fixed(7), "points")
+    )
+    awards = made.evaluate(sale(300, line(1, 100), line(2, 200, "food/meat")), None, NOON)
+    assert units(awards) == {"base": 3, "dairy": 2, "gift": 7}
+
+
+def test_lines_never_earn_on_more_than_is_paid_in_all() -> None:
+    assert units(programme(BASE).evaluate(sale(500, line(1, 900)), None, NOON)) == {"base": 5}
+
+
+def test_nothing_is_earned_where_the_lines_sum_to_nothing_or_less() -> None:
+    made = programme(BASE, EarningRule("dairy", Fixed(5), "points", DAIRY))
+    refund = sale(100, line(1, 300, "food/meat"), line(2, -200))
+    assert units(made.evaluate(refund, None, NOON)) == {"base": 1}
+    assert made.evaluate(sale(0, line(1, 0)), None, NOON) == ()
+    assert made.evaluate(sale(-100), None, NOON) == ()
+
+
+def test_a_purchase_in_another_currency_earns_nothing() -> None:
+    assert programme(BASE).evaluate(sale(1_000, currency="USD"), None, NOON) == ()
+
+
+def test_without_lines_rules_for_all_lines_count_on_the_total_and_others_do_not_match() -> None:
+    made = programme(BASE, EarningRule("dairy", Rate(1, 1), "points", DAIRY))
+    awards = made.evaluate(sale(1_000), None, NOON)
+    assert units(awards) == {"base": 10}
+    assert awards[0].line_shares == ()
+
+
+def test_excluded_lines_earn_by_no_rule() -> None:
+    tobacco = EarningRule("tobacco", Exclusion(), lines=LineSelector(groups=("tobacco",)))
+    made = programme(BASE, EarningRule("gift", Fixed(3), "points"), tobacco)
+    basket = sale(1_000, line(1, 400), line(2, 600, "tobacco/cigarettes"))
+    awards = made.evaluate(basket, None, NOON)
+    assert units(awards) == {"base": 4, "gift": 3}
+    assert awards[0].line_shares == ((1, 4),)
+    assert made.evaluate(sale(600, line(1, 600, "tobacco")), None, NOON) == ()
+    assert units(made.evaluate(sale(600), None, NOON)) == {"base": 6, "gift": 3}
+
+
+def test_an_exclusion_of_all_lines_takes_out_a_purchase_with_or_without_lines() -> None:
+    staff = EarningRule("staff", Exclusion(), condition="'STAFF' in purchase.codes")
+    made = programme(BASE, staff)
+    for basket in (sale(600), sale(600, line(1, 600))):
+        assert units(made.evaluate(basket, None, NOON)) == {"base": 6}
+        assert made.evaluate(replace(basket, codes=("STAFF",)), None, NOON) == ()
+
+
+@pytest.mark.parametrize(
+    ("selector", "matched"),
+    [
+        (LineSelector(groups=("food",)), {1, 2}),
+        (LineSelector(groups=("food/dairy",)), {1}),
+        (LineSelector(groups=("foo", "food/dai", "dairy")), set()),
+        (LineSelector(groups=("home", "food/meat")), {2, 3}),
+        (LineSelector(tags=("organic", "promo")), {1, 3}),
+        (LineSelector(skus=("sku-2", "sku-3")), {2, 3}),
+        (LineSelector(brands=("کاله",)), {1}),
+        (LineSelector(tags=("organic",), groups=("food",)), {1}),
+        (LineSelector(tags=("organic",), groups=("food/meat",)), set()),
+    ],
+)
+def test_a_selector_matches_the_lines_it_names(selector: LineSelector, matched: set[int]) -> None:
+    basket = sale(
+        300,
+        line(1, 100, tags=("organic",), brand="کاله"),
+        line(2, 100, "food/meat"),
+        line(3, 100, "home", tags=("promo",)),
+    )
+    made = programme(EarningRule("all", Rate(1, 1), "points", selector))
+    shares = [award.line_shares for award in made.evaluate(basket, None, NOON)]
+    assert {number for share in shares for number, _ in share} == matched
+
+
+def test_shares_follow_what_the_lines_cost_and_sum_to_the_award() -> None:
+    made = programme(EarningRule("gift", Fixed(10), "points"))
+    [award] = made.evaluate(sale(300, line(1, 100), line(2, 100), line(3, 100), line(4, -5)), None, NOON)
+    assert award.line_shares == ((1, 4), (2, 3), (3, 3))
+
+
+def test_doubling_a_whole_receipt_gives_exactly_the_base_once_more() -> None:
+    made = programme(
+        BASE,
+        EarningRule("x", Rate(3, 7, Rounding.UP), "points"),
+        EarningRule("double", Multiplier(2_000), "points"),
+    )
+    for total in range(1, 400):
+        given = units(made.evaluate(sale(total, line(1, total)), None, NOON))
+        assert given["double"] == given.get("base", 0) + given["x"]
+
+
+def test_a_bonus_is_worked_out_before_the_base_is_rounded() -> None:
+    made = programme(BASE, EarningRule("triple", Multiplier(3_000), "points"))
+    assert units(made.evaluate(sale(150), None, NOON)) == {"base": 1, "triple": 3}
+
+
+def test_the_largest_multiplier_that_matches_a_line_has_it_alone() -> None:
+    made = programme(
+        BASE,
+        EarningRule("double", Multiplier(2_000), "points"),
+        EarningRule("dairy-triple", Multiplier(3_000), "points", DAIRY, funder="dairy-co", campaign="milk"),
+    )
+    basket = sale(1_000, line(1, 400), line(2, 600, "food/meat"))
+    awards = made.evaluate(basket, None, NOON)
+    assert units(awards) == {"base": 10, "dairy-triple": 8, "double": 6}
+    triple = next(award for award in awards if award.rule == "dairy-triple")
+    assert (triple.funder, triple.campaign, triple.line_shares) == ("dairy-co", "milk", ((1, 8),))
+    assert units(made.evaluate(sale(1_000), None, NOON)) == {"base": 10, "double": 10}
+
+
+def test_a_multiplier_raises_its_own_purse_only() -> None:
+    made = programme(
+        BASE,
+        EarningRule("back", Rate(1, 10), "cash"),
+        EarningRule("cash-double", Multiplier(2_000), "cash"),
+        EarningRule("points-triple", Multiplier(3_000), "points"),
+    )
+    awards = {award.rule: (award.purse, award.units) for award in made.evaluate(sale(1_000), None, NOON)}
+    assert awards["cash-double"] == ("cash", 100)
+    assert awards["points-triple"] == ("points", 20)
+
+
+def test_what_a_cap_took_from_the_base_is_not_multiplied() -> None:
+    made = programme(replace(BASE, daily_cap_units=4), EarningRule("double", Multiplier(2_000), "points"))
+    assert units(made.evaluate(sale(1_000, line(1, 1_000)), member(), NOON)) == {"base": 4, "double": 4}
+
+
+def test_a_daily_cap_leaves_what_the_day_has_left_and_the_next_day_starts_anew() -> None:
+    made = programme(replace(BASE, daily_cap_units=10))
+    [award] = made.evaluate(sale(800, line(1, 200), line(2, 600)), member(), NOON)
+    assert (award.units, award.counter) == (8, "base")
+    counted = member(Counter("base", award.day, 8))
+    [rest] = made.evaluate(sale(800, line(1, 200), line(2, 600)), counted, NOON)
+    assert (rest.units, rest.line_shares) == (2, ((1, 1), (2, 1)))
+    assert made.evaluate(sale(800), member(Counter("base", award.day, 10)), NOON) == ()
+    assert made.evaluate(sale(800), member(Counter("base", award.day, 99)), NOON) == ()
+    [tomorrow] = made.evaluate(sale(800), counted, at("2026-03-21T00:00"))
+    assert (tomorrow.units, tomorrow.day) == (8, award.day + 1)
+
+
+def test_an_anonymous_sale_shows_what_one_day_could_bring_at_most() -> None:
+    assert units(programme(replace(BASE, daily_cap_units=5)).evaluate(sale(9_000), None, NOON)) == {"base": 5}
+
+
+def test_an_award_never_exceeds_what_the_ledger_moves() -> None:
+    made = programme(
+        EarningRule("mad", Rate(1_000, 1), "points"), EarningRule("x", Multiplier(100_000), "points")
+    )
+    awards = made.evaluate(sale(10**15, line(1, 10**15)), None, NOON)
+    assert [award.units for award in awards] == [MAX_UNITS, MAX_UNITS]
+    assert all(sum(share for _, share in award.line_shares) == award.units for award in awards)
+
+
+# --- instants --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expiry", "last_day"),
+    [
+        (AfterDays(0), "2026-03-21T00:00"),
+        (AfterDays(30), "2026-04-20T00:00"),
+        (MonthsEnd(0), "2026-04-01T00:00"),
+        (MonthsEnd(12), "2027-04-01T00:00"),
+        (OnDate("2026-03-20"), "2026-03-21T00:00"),
+        (OnDate("2026-12-31"), "2027-01-01T00:00"),
+    ],
+)
+def test_units_expire_at_the_end_of_a_local_day(expiry: Expiry, last_day: str) -> None:
+    for moment in ("2026-03-20T00:00", "2026-03-20T12:00", "2026-03-20T23:59"):
+        [award] = programme(BASE, expiry=expiry).evaluate(sale(100), None, at(moment))
+        assert award.expires_ms == at(last_day)
+
+
+def test_units_that_do_not_expire_say_never() -> None:
+    [award] = programme(BASE).evaluate(sale(100), None, NOON)
+    assert (award.expires_ms, award.available_ms) == (NEVER_MS, 0)
+
+
+def test_a_purse_whose_last_day_is_over_earns_nothing() -> None:
+    made = programme(BASE, expiry=OnDate("2026-03-19"))
+    assert made.evaluate(sale(100), None, NOON) == ()
+    assert made.evaluate(sale(100), None, at("2026-03-19T23:59")) != ()
+
+
+def test_pending_units_can_be_spent_as_the_day_begins_that_is_so_many_days_later() -> None:
+    [award] = programme(BASE, pending_days=14).evaluate(sale(100), None, at("2026-03-20T23:59"))
+    assert award.available_ms == at("2026-04-03T00:00")
+
+
+def test_the_day_is_the_merchants_and_follows_its_clock_changes() -> None:
+    cairo = "Africa/Cairo"  # clocks jump from 00:00 to 01:00 on 24 April 2026
+    [award] = programme(BASE, expiry=AfterDays(1), tz=cairo).evaluate(
+        sale(100), None, at("2026-04-22T12:00", cairo)
+    )
+    assert award.expires_ms == at("2026-04-24T01:00", cairo)
+
+
+# --- windows ---------------------------------------------------------------------------------------------
+
+
+def open_at(window: TimeWindow, moment: str) -> bool:
+    return programme(replace(BASE, window=window)).evaluate(sale(100), None, at(moment)) != ()
+
+
+def test_a_window_counts_from_its_first_day_to_the_end_of_its_last() -> None:
+    spring = TimeWindow("2026-03-20", "2026-03-21")
+    assert [open_at(spring, day) for day in ("2026-03-19T23:59", "2026-03-20T00:00")] == [False, True]
+    assert [open_at(spring, day) for day in ("2026-03-21T23:59", "2026-03-22T00:00")] == [True, False]
+
+
+def test_weekdays_run_from_monday_to_sunday() -> None:
+    friday = TimeWindow(weekdays=(5,))
+    assert [open_at(friday, f"2026-03-{day}T12:00") for day in (19, 20, 21)] == [False, True, False]
+
+
+def test_a_window_of_hours_is_open_from_its_first_minute_to_before_its_end() -> None:
+    hours = TimeWindow(start_minute=600, end_minute=720)
+    moments = ("09:59", "10:00", "11:59", "12:00")
+    assert [open_at(hours, f"2026-03-20T{moment}") for moment in moments] == [False, True, True, False]
+    until_midnight = TimeWindow(start_minute=1_380)
+    assert [open_at(until_midnight, f"2026-03-20T{moment}") for moment in ("22:59", "23:59", "00:00")] == [
+        False,
+        True,
+        False,
+    ]
+
+
+def test_the_hours_after_midnight_belong_to_the_evening_before() -> None:
+    friday_night = TimeWindow("2026-03-20", "2026-03-20", (5,), 1_320, 120)
+    open_moments = ("2026-03-20T22:00", "2026-03-20T23:59", "2026-03-21T00:00", "2026-03-21T01:59")
+    closed_moments = ("2026-03-20T01:00", "2026-03-20T21:59", "2026-03-21T02:00", "2026-03-21T22:00")
+    assert all(open_at(friday_night, moment) for moment in open_moments)
+    assert not any(open_at(friday_night, moment) for moment in closed_moments)
+
+
+# --- what the receipt says, what else is asked -----------------------------------------------------------
+
+
+def test_the_receipt_speaks_the_nearest_language_and_names_the_units() -> None:
+    texts = (("en", "You earned {units}"), ("fa", "{units} امتیاز"), ("ar-EG", "{units} نقطة"))
+    made = programme(replace(BASE, receipt_text=texts))
+    said = {
+        locale: made.evaluate(sale(1_200), None, NOON, locale)[0].receipt_text
+        for locale in ("", "fa", "FA-ir", "ar", "ar-EG", "de", "-", "en-")
+    }
+    assert said == {
+        "": "You earned 12",
+        "fa": "12 امتیاز",
+        "FA-ir": "12 امتیاز",
+        "ar": "12 نقطة",
+        "ar-EG": "12 نقطة",
+        "de": "You earned 12",
+        "-": "You earned 12",
+        "en-": "You earned 12",
+    }
+
+
+def test_the_receipt_writes_units_with_the_purses_decimals() -> None:
+    made = programme(EarningRule("back", Rate(1, 10), "cash", receipt_text=(("en", "{units} back"),)))
+    assert made.evaluate(sale(1_050), None, NOON)[0].receipt_text == "1.05 back"
+
+
+def test_purses_come_in_the_order_of_spending() -> None:
+    made = programme(BASE)
+    assert [purse.code for purse in made.purses] == ["cash", "points"]
+    assert made.purse("points") == made.purses[1]
+    assert made.purse("gold") is None
