@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.load import Target, drive_unary, run_async
-from bench.messages import card_number
+from rich.markup import escape
+
+from bench.load import Target
 from bench.processes import command_line, cpu_seconds, descendants, resident_bytes
 from bench.report import say
+from bench.seeding import seed
 from bench.tls import ServerTls, write_server_tls
 from node.identity.caller import Role
 from node.identity.keys import load_secrets
-from node.proto.vafa.common.v1.identifier_pb2 import IDENTIFIER_KIND_CARD
-from node.proto.vafa.member.v1.member_service_pb2 import EnrolRequest
 from simulators.enrolment import TillCertificate
-from simulators.launch import NodeUnderTest, Setting, launch_node
+from simulators.launch import NodeFailed, NodeUnderTest, launch_node
 
 MEMBERS = 2_000
 """Members of the benches' node: many more than calls in flight, so that accounts seldom queue behind one
@@ -29,9 +28,6 @@ another."""
 ACCRUE = "/vafa.pos.v1.PosService/Accrue"
 SUBMIT = "/vafa.pos.v1.PosService/Submit"
 SUBMIT_STREAM = "/vafa.pos.v1.PosService/SubmitStream"
-_ENROL = "/vafa.member.v1.MemberService/Enrol"
-_ENROL_IN_FLIGHT = 128
-_ENROL_TIMEOUT_SECONDS = 3_600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,42 +68,26 @@ class Subject:
 
 
 @contextlib.contextmanager
-def running_node(
-    members: int = MEMBERS, *, settings: Mapping[str, Setting] | None = None
-) -> Iterator[Subject]:
-    """A fresh node with `members` members on this machine, for the time of the block."""
+def installed_node(members: int) -> Iterator[Subject]:
+    """A fresh installation with `members` members for the time of the block; its node is not yet started."""
     with tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch:
-        say("Starting a node …")
-        node = launch_node(
-            Path(scratch),
-            merchant="bench",
-            name="Bench",
-            currency="IRR",
-            currency_exponent=0,
-            settings=settings,
-        )
-        till = node.issue(Role.TILL, "till-1", store="store-1")
-        with node:
-            subject = Subject(node, till)
-            if members:
-                say(f"Enrolling {members:,} members …")
-                enrol(subject, 0, members)
+        say(f"Making a node with {members:,} members …")
+        node = launch_node(Path(scratch), merchant="bench", name="Bench", currency="IRR", currency_exponent=0)
+        seed(node.config_path, range(members), now_ms=now_ms())
+        subject = Subject(node, node.issue(Role.TILL, "till-1", store="store-1"))
+        try:
             yield subject
+        finally:
+            _end(node)
 
 
-def enrol(subject: Subject, first: int, count: int) -> None:
-    """Open an account with a card for the benches' members first … first+count-1, by the API."""
-    tag = secrets.token_hex(4)
-    requests = [_enrolment(f"{tag}-{each}", card_number(each)) for each in range(first, first + count)]
-    enrolled = run_async(
-        drive_unary(
-            subject.target("enrol", _ENROL),
-            requests,
-            in_flight=_ENROL_IN_FLIGHT,
-            seconds=_ENROL_TIMEOUT_SECONDS,
-        )
-    )
-    enrolled.insist("enrolling the members")
+@contextlib.contextmanager
+def running_node(members: int = MEMBERS) -> Iterator[Subject]:
+    """The same, already serving."""
+    with installed_node(members) as subject:
+        say("Starting the node …")
+        subject.node.start()
+        yield subject
 
 
 def beside(subject: Subject, directory: Path) -> ServerTls:
@@ -116,17 +96,21 @@ def beside(subject: Subject, directory: Path) -> ServerTls:
     return write_server_tls(directory, own.authority, own.server_key, now_ms=now_ms())
 
 
+def _end(node: NodeUnderTest) -> None:
+    """Stop the node if it runs. Where it ends badly that is said, and what was measured is not lost for it."""
+    try:
+        assert node.addresses
+    except NodeFailed:
+        return
+    try:
+        node.stop()
+    except NodeFailed as failed:
+        say(f"[yellow]{escape(str(failed))}[/yellow]")
+
+
 def now_ms() -> int:
     """The wall clock, epoch milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-def _enrolment(request_id: str, card: str) -> bytes:
-    request = EnrolRequest(request_id=request_id)
-    request.occurred_time.FromMilliseconds(now_ms())
-    request.identifiers.add(kind=IDENTIFIER_KIND_CARD, value=card)
-    request.person.given_name = "Bench"
-    return request.SerializeToString()
 
 
 def _role(command: str) -> str:

@@ -17,9 +17,10 @@ from grpc_reflection.v1alpha import reflection
 from msgspec import Struct
 
 from node import installation, telemetry
+from node.actors.books import Books
 from node.actors.control import Control
 from node.actors.counter import Counter
-from node.actors.host import ShardSpec
+from node.actors.host import ShardSpec, when_unlocked
 from node.actors.placement import RayShard, start_ray, start_shards, stop_ray
 from node.actors.resolver import Resolver
 from node.actors.router import Router
@@ -58,7 +59,7 @@ class Node:
         self.figures = telemetry.Figures()
         self.secrets: NodeSecrets = load_secrets(config.secrets_directory)
         self.started_ms = time.time_ns() // 1_000_000
-        self._opened: OpenStore = installation.open_control(config)
+        self._opened: OpenStore = when_unlocked(lambda: installation.open_control(config))
         self.control = Control(self._opened.store)
         self.shards: list[RayShard] = []
         self._servers: list[grpc.aio.Server] = []
@@ -78,6 +79,8 @@ class Node:
         digests = IdentifierDigests(self.secrets.index_key)
         self.resolver = Resolver(self.router, digests, config.merchant.country)
         self.counter = Counter(self.router, self.resolver, self.control.terminals_of)
+        self.books = Books(self.router, self.shards, self._opened)
+        self.backups = installation.backup_directory(config)
         self.exporter = telemetry.Exporter(self.figures)
         self.upkeep = Upkeep(self.shards, self.router, self.resolver, self.exporter, self.figures)
         addresses = await self._listen()
@@ -205,16 +208,21 @@ def _write_ready(path: Path, addresses: Addresses) -> None:
     draft.rename(path)
 
 
+def _on_signals(stopped: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+
+
 async def serve(config: Config, ready_file: Path | None) -> None:
     """Runs a node until SIGTERM or SIGINT, then drains it."""
     telemetry.configure_logging(config.log.level, config.log.format)
     node = Node(config)
     stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+    _on_signals(stopped)
     try:
         addresses = await node.start()
+        _on_signals(stopped)  # once more: Ray puts handlers of its own in their place when it starts
         log.info(
             "serving", address=addresses.address, enrolment=addresses.enrol_address, shards=len(node.shards)
         )

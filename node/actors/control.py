@@ -7,7 +7,6 @@ is a batch of its own, synced before it is answered.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import msgspec
 from msgspec import Struct
@@ -17,7 +16,8 @@ from node.identity.caller import Caller, Role
 from node.identity.enrolment import EnrolmentTicket
 from node.ledger.refusals import Reason, Refused, refuse
 from node.programme.model import Programme
-from node.storage.keyspace import ControlKind, control_key, control_range, parse_control
+from node.storage.keyspace import ControlKind, control_key, control_range
+from node.storage.restore import put_erasure
 from node.storage.store import Batch, Store
 from node.wire.records import Codec
 
@@ -199,25 +199,11 @@ class Control:
             batch.put(key, _PENDING.encode(pending))
         self._commit(batch)
 
-    # --- erasures -------------------------------------------------------------------------------
-
     def erased(self, person_id: bytes) -> None:
         """Notes that a person was erased, so that a restored backup erases them again."""
         batch = Batch()
-        batch.put(control_key(ControlKind.ERASURE, person_id), b"\x01")
+        put_erasure(batch, person_id)
         self._commit(batch)
-
-    def erasures(self) -> list[bytes]:
-        """Everybody who was erased."""
-        return [parse_control(key)[1] for key, _ in self._store.scan(*control_range(ControlKind.ERASURE))]
-
-    def checkpoint(self, path: str) -> None:
-        """A consistent copy for a backup."""
-        self._store.checkpoint(Path(path))
-
-    def close(self) -> None:
-        """Lets go of the store."""
-        self._store.close()
 
     def _commit(self, batch: Batch) -> None:
         self._store.write(batch)

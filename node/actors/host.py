@@ -7,22 +7,29 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
+from node.actors.desk import describe
 from node.actors.partition import Partition
 from node.actors.settings import ShardSettings
 from node.actors.shard import Shard
 from node.programme.model import Programme
 from node.storage import keyspace
+from node.storage.backup import StagedStore, stage
 from node.storage.keyspace import Kind
-from node.storage.meta import StoreKind, open_store
-from node.storage.store import StoreError
+from node.storage.meta import OpenStore, StoreKind, open_store
+from node.storage.store import StoreError, StoreLocked
 from node.telemetry import Snapshot
 from node.wire import records
+
+LOCK_SECONDS = 45.0
+"""How long a start waits for the process before it, which may be draining or dying, to let go of a store."""
+LOCK_POLL_SECONDS = 0.1
 
 FAULT_STATUS = 70
 """The exit status of a process that storage failed: BSD's EX_SOFTWARE."""
@@ -59,14 +66,16 @@ class ShardState(Struct, frozen=True):
 class ShardHost:
     """A shard with its store and its head. `abort` ends the process; tests put something milder there."""
 
-    def __init__(self, spec: ShardSpec, *, abort: Callable[[StoreError], None] | None = None) -> None:
+    def __init__(self, spec: ShardSpec, *, abort: Callable[[Exception], None] | None = None) -> None:
         self._abort = abort or _end_process
-        self._open = open_store(
-            Path(spec.directory),
-            merchant_id=spec.settings.merchant,
-            kind=StoreKind.SHARD,
-            store_id=spec.store_id,
-            generation=spec.generation,
+        self._open = when_unlocked(
+            lambda: open_store(
+                Path(spec.directory),
+                merchant_id=spec.settings.merchant,
+                kind=StoreKind.SHARD,
+                store_id=spec.store_id,
+                generation=spec.generation,
+            )
         )
         for note in self._open.notes:
             print(f"vafa: shard {spec.number}: {note}", file=sys.stderr, flush=True)
@@ -81,10 +90,14 @@ class ShardHost:
         )
 
     def apply(self, message: bytes) -> bytes:
-        """A batch, durable when it is answered; a storage fault ends the process unanswered."""
+        """A batch, durable when it is answered.
+
+        A storage fault ends the process unanswered, and so does any other that gets here: what is in memory
+        may then be ahead of what is on the disk.
+        """
         try:
             return self.shard.apply(message)
-        except StoreError as fault:
+        except Exception as fault:
             self._abort(fault)
             raise
 
@@ -92,7 +105,7 @@ class ShardHost:
         """Settles what is due; says how many accounts."""
         try:
             return self.shard.sweep()
-        except StoreError as fault:
+        except Exception as fault:
             self._abort(fault)
             raise
 
@@ -100,7 +113,7 @@ class ShardHost:
         """One bounded step of dropping old request records."""
         try:
             return self.shard.forget_old_requests(cursor)
-        except StoreError as fault:
+        except Exception as fault:
             self._abort(fault)
             raise
 
@@ -153,16 +166,33 @@ class ShardHost:
         """What the shard has counted, for the gateway's metrics."""
         return self.shard.snapshot()
 
-    def checkpoint(self, path: str) -> None:
-        """A consistent copy of the store for a backup."""
-        self._store.checkpoint(Path(path))
+    def directory(self) -> str:
+        """Where the store lies, on the machine that the shard runs on."""
+        return str(self._open.directory)
+
+    def stage(self, name: str) -> StagedStore:
+        """Catches the store as it is between two batches, for a backup or a check."""
+        return stage(name, self._open)
 
     def close(self) -> None:
         """Writes the head and lets go of the store."""
         self._open.close()
 
 
-def _end_process(fault: StoreError) -> None:
-    """What was written is unknown after a storage fault, so nothing more is answered from this process."""
-    print(f"vafa: a shard stops: {fault}", file=sys.stderr, flush=True)
+def when_unlocked(open_it: Callable[[], OpenStore]) -> OpenStore:
+    """Opens a store, waiting a bounded time for an owner that is just ending to let go of it."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            return open_it()
+        except StoreLocked:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(LOCK_POLL_SECONDS)
+
+
+def _end_process(fault: Exception) -> None:
+    """What was written is unknown after a fault here, so nothing more is answered from this process."""
+    said = str(fault) if isinstance(fault, StoreError) else describe(fault)
+    print(f"vafa: a shard stops: {said}", file=sys.stderr, flush=True)
     os._exit(FAULT_STATUS)

@@ -7,14 +7,18 @@ account, CONFIRM here; a sweep finishes or releases what a crash left claimed. E
 from __future__ import annotations
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
 from node.actors.work import Work
 from node.ledger.refusals import Reason, refuse
 from node.storage import keyspace
+from node.storage.store import StoreError
 from node.wire import records
 from node.wire.commands import Answer, Command, LinkWish, Op, ReceiptWish, done, encode, refused
 from node.wire.records import IndexEntry, Ownership, ReceiptClaim
+
+log = structlog.get_logger()
 
 _WISH = msgspec.msgpack.Decoder(LinkWish)
 _RECEIPT = msgspec.msgpack.Decoder(ReceiptWish)
@@ -25,7 +29,13 @@ MAX_OWNERS = 32
 
 def handle(command: Command, work: Work) -> Answer:
     """One step on the index or the receipts of `command.partition`."""
-    return _STEPS[Op(command.op)](command, work)
+    try:
+        return _STEPS[Op(command.op)](command, work)
+    except StoreError:
+        raise
+    except Exception as fault:  # steps put their changes last, so nothing of this one is in the batch
+        log.error("step_faulted", operation=command.op, fault=type(fault).__name__)
+        return refused(refuse(Reason.INTERNAL, "A fault inside the node; the step was not taken."))
 
 
 def _load(command: Command, work: Work, digest: bytes) -> tuple[bytes, IndexEntry]:

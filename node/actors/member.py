@@ -8,9 +8,10 @@ with the evidence kept, and leaves the batch whole. It is a plain object, so tha
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 
-from node.actors.desk import Case, Desk
+import structlog
+
+from node.actors.desk import Case, Desk, describe
 from node.actors.partition import Partition
 from node.actors.work import Work
 from node.ledger.account import Account
@@ -25,7 +26,7 @@ from node.wire import records
 from node.wire.commands import MOVED, Answer, AnswerKind, Command, Op, done, refused
 from node.wire.records import Quarantine, RequestRecord
 
-Reply = Callable[[Answer], None]
+log = structlog.get_logger()
 
 
 class MemberActor:
@@ -49,6 +50,8 @@ class MemberActor:
     @classmethod
     def activate(cls, work: Work, partition: Partition, account_id: bytes) -> MemberActor:
         """The actor of an account, with its state and any quarantine as the batch sees them."""
+        if not account_id:
+            return cls(b"", partition, None)
         number = partition.number
         state = work.get(keyspace.account_key(number, account_id))
         fault = work.get(keyspace.quarantine_key(number, account_id))
@@ -74,6 +77,9 @@ class MemberActor:
         except desk.storage_faults:
             raise
         except Exception as fault:
+            if not self.account_id:  # an anonymous sale has no account to set aside
+                log.error("sale_faulted", fault=describe(fault))
+                return refused(internal_fault())
             self._quarantine(command, desk, work, fault)
             return refused(_set_aside())
 
@@ -175,6 +181,9 @@ class MemberActor:
         """Sets the account aside: its state stays as it was before the command that met the fault."""
         evidence = desk.evidence(self.account_id, command, fault)
         self.fault = evidence
+        log.error(
+            "account_quarantined", operation=command.op, trace_id=command.trace_id, fault=evidence.fault
+        )
         key = keyspace.quarantine_key(self.partition.number, self.account_id)
         work.put(key, records.QUARANTINE.encode(evidence))
 
@@ -184,6 +193,13 @@ def _set_aside() -> Refused:
         Reason.ACCOUNT_QUARANTINED,
         "The account was set aside after a fault in the node. Its balances are kept as they were; "
         "the merchant's staff can look at it and release it.",
+    )
+
+
+def internal_fault() -> Refused:
+    """The refusal of a command that met a fault which concerns no account."""
+    return refuse(
+        Reason.INTERNAL, "A fault inside the node; nothing was recorded. Ask what became of it, then retry."
     )
 
 

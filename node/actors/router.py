@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import structlog
@@ -75,6 +76,8 @@ class Lane:
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._in_flight = 0
+        self._open = asyncio.Event()
+        self._open.set()
         self._running: set[asyncio.Task[None]] = set()
 
     @property
@@ -93,16 +96,19 @@ class Lane:
             waiting.answer(place, refused(_overloaded(self.number)))
             return
         self._queue.append((command, waiting, place))
-        if self._in_flight < IN_FLIGHT:
-            self._in_flight += 1
-            task = asyncio.get_running_loop().create_task(self._run())
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
+        if self._in_flight < IN_FLIGHT and self._open.is_set():
+            self._send_on()
+
+    def _send_on(self) -> None:
+        self._in_flight += 1
+        task = asyncio.get_running_loop().create_task(self._run())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     async def _run(self) -> None:
-        """Sends batches until the queue is empty."""
+        """Sends batches until the queue is empty, or the lane is held."""
         try:
-            while self._queue:
+            while self._queue and self._open.is_set():
                 size = min(len(self._queue), self._batch_limit)
                 batch = [self._queue.popleft() for _ in range(size)]
                 self.largest_batch = max(self.largest_batch, size)
@@ -128,6 +134,17 @@ class Lane:
                 break
         unknown = refused(_unknown())
         return [unknown] * len(batch)
+
+    async def hold(self) -> None:
+        """Stops sending; returns once no batch is under way. What comes meanwhile waits in the queue."""
+        self._open.clear()
+        await self.idle()
+
+    def release(self) -> None:
+        """Sends on after a hold."""
+        self._open.set()
+        if self._queue:
+            self._send_on()
 
     async def idle(self) -> None:
         """Returns once everything that was queued has been answered."""
@@ -174,6 +191,16 @@ class Router:
             self._lane_of[command.partition].put(command, waiting, place)
         await waiting.future
         return waiting.answers
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Between two batches of every shard: all of them stand at one moment, as a backup needs it."""
+        try:
+            await asyncio.gather(*(lane.hold() for lane in self.lanes))
+            yield
+        finally:
+            for lane in self.lanes:
+                lane.release()
 
     async def drain(self) -> None:
         """Returns once nothing waits and nothing is under way."""

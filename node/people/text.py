@@ -24,7 +24,6 @@ import unicodedata
 
 from node.people.invalid import Invalid, InvalidReason
 
-ZWNJ = "\u200c"
 ZWJ = "\u200d"
 _FIRST_STRONG_ISOLATE = "\u2068"
 _POP_DIRECTIONAL_ISOLATE = "\u2069"

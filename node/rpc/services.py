@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import grpc
+from google.protobuf.message_factory import GetMessageClass
 
+from node.proto.vafa.admin.v1 import admin_service_pb2
+from node.proto.vafa.feed.v1 import feed_service_pb2
 from node.proto.vafa.programme.v1 import programme_service_pb2
 from node.proto.vafa.terminal.v1 import terminal_service_pb2
 from node.rpc import pos
+from node.rpc.admin import AdminService
+from node.rpc.feed import FeedService
 from node.rpc.programme import ProgrammeService
 from node.rpc.terminal import EnrolmentService, TerminalService
 
@@ -37,13 +42,22 @@ class Services:
             node.control, node.programmes_published, tz=merchant.time_zone, currency=merchant.currency
         )
         self.terminal = TerminalService(node.control, node.secrets.authority, merchant.id)
+        self.feed = FeedService(node.shards, node.config.storage.partitions, node.figures)
+        self.admin = AdminService(
+            merchant.id,
+            node.started_ms,
+            node.shards,
+            node.router,
+            node.counter,
+            node.control,
+            node.books,
+            node.backups,
+        )
         self.enrolment = EnrolmentService(node.control, node.secrets.authority, merchant.id)
 
 
 def _typed(descriptor: Any, servicer: Any) -> grpc.GenericRpcHandler:
     """Handlers of a servicer whose messages are decoded by grpc, from the service's own description."""
-    from google.protobuf.message_factory import GetMessageClass
-
     methods = {}
     for method in descriptor.methods:
         make = (
@@ -68,6 +82,8 @@ def handlers(services: Services) -> list[grpc.GenericRpcHandler]:
         pos.pos_handlers(services.counter),
         _typed(programme, services.programme),
         _typed(terminal, services.terminal),
+        _typed(feed_service_pb2.DESCRIPTOR.services_by_name["FeedService"], services.feed),
+        _typed(admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"], services.admin),
     ]
 
 

@@ -31,3 +31,12 @@ def replace_synced(path: Path, data: bytes) -> None:
     write_synced(new, data)
     new.replace(path)
     sync_directory(path.parent)
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory and the ones above it that are missing, each with its name durable."""
+    if path.is_dir():
+        return
+    make_directory(path.parent)
+    path.mkdir(mode=0o700)
+    sync_directory(path.parent)

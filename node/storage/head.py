@@ -99,11 +99,10 @@ def read_head(path: Path) -> HeadRead:
     return HeadRead(max(good, key=lambda slot: slot.counter), note)
 
 
-def verify_batches(state: HeadState, synced_batches: int) -> None:
-    """Refuses (StoreBehindHead) a store that came back with fewer batches than were synced."""
-    if synced_batches < state.synced_batches:
-        lost = state.synced_batches - synced_batches
-        raise _behind([f"the last {lost} of {state.synced_batches} synced batches"])
+def verify_batches(at_least: int, found: int) -> None:
+    """Refuses (StoreBehindHead) a store that came back with fewer batches than its head knows of."""
+    if found < at_least:
+        raise _behind([f"the last {at_least - found} of {at_least} synced batches"])
 
 
 def verify_partitions(
@@ -239,21 +238,22 @@ def _encode(state: HeadState) -> bytes:
         _ENTRY.pack(partition, head.sequence, head.hash)
         for partition, head in sorted(state.partitions.items())
     )
-    body = (front + entries).ljust(SLOT_BYTES - _DIGEST_BYTES, b"\x00")
-    assert len(body) == SLOT_BYTES - _DIGEST_BYTES, "a slot has room for every partition"
-    return body + hashlib.sha256(body).digest()
+    body = front + entries
+    slot = (body + hashlib.sha256(body).digest()).ljust(SLOT_BYTES, b"\x00")
+    assert len(slot) == SLOT_BYTES, "a slot has room for every partition"
+    return slot
 
 
 def _decode(slot: bytes) -> HeadState | None:
-    body = slot[:-_DIGEST_BYTES]
-    if hashlib.sha256(body).digest() != slot[-_DIGEST_BYTES:]:
+    magic, closed, counter, store_id, generation, synced, count = _FRONT.unpack_from(slot)
+    size = _FRONT.size + count * _ENTRY.size
+    if magic != _MAGIC or slot[size + _DIGEST_BYTES :].strip(b"\x00"):
         return None
-    magic, closed, counter, store_id, generation, synced, count = _FRONT.unpack_from(body)
-    if magic != _MAGIC:
+    if hashlib.sha256(slot[:size]).digest() != slot[size : size + _DIGEST_BYTES]:
         return None
     partitions = {}
     for place in range(count):
-        partition, sequence, digest = _ENTRY.unpack_from(body, _FRONT.size + place * _ENTRY.size)
+        partition, sequence, digest = _ENTRY.unpack_from(slot, _FRONT.size + place * _ENTRY.size)
         partitions[partition] = Head(sequence, digest)
     return HeadState(store_id, generation, synced, partitions, counter, closed)
 

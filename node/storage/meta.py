@@ -15,14 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from node.storage.files import sync_directory
+from node.storage.files import make_directory, sync_directory
 from node.storage.head import (
     Head,
     HeadState,
     HeadWriter,
     create_head,
     read_head,
-    verify_batches,
     verify_partitions,
 )
 from node.storage.keyspace import (
@@ -37,7 +36,7 @@ from node.storage.keyspace import (
     store_meta_key,
 )
 from node.storage.migrate import migrate, put_format
-from node.storage.rocks import DEFAULT_OPTIONS, RocksOptions, RocksStore
+from node.storage.rocks import DEFAULT_OPTIONS, RocksOptions, RocksStore, require_store
 from node.storage.store import Batch, Store, StoreForeign
 from node.wire import records
 
@@ -115,7 +114,7 @@ def create_store(
     new = directory.with_name(directory.name + ".creating")
     if new.exists():
         shutil.rmtree(new)  # an earlier attempt that was killed
-    new.mkdir(parents=True, mode=0o700)
+    make_directory(new)
     store = RocksStore(new / DATABASE, dataclasses.replace(options, create=True))
     try:
         batch = Batch()
@@ -147,14 +146,14 @@ def open_store(
     `store_id` and `generation` come from the control store, which alone is opened without them. Raises
     StoreForeign, StoreLocked, StoreCorrupt, StoreBehindHead, each leaving the store as it was.
     """
-    store = RocksStore(directory / DATABASE, options)
+    require_store(directory / DATABASE)
+    head = read_head(directory / HEAD_FILE)
+    store = RocksStore(directory / DATABASE, options, at_least=head.state.synced_batches)
     try:
         identity = read_identity(store, directory)
         _check_identity(directory, identity, merchant_id, kind, store_id, generation)
         _refuse_unfinished_move(store, directory)
-        head = read_head(directory / HEAD_FILE)
         check_head(directory, identity, head.state)
-        verify_batches(head.state, store.synced_batches())
         migrate(store)
         hosted = owned_partitions(store)
         verify_partitions(head.state, partition_heads(store, hosted), journal_hash(store))
@@ -236,7 +235,7 @@ def journal_hash(store: Store) -> Callable[[int, int], bytes | None]:
 
     def read(partition: int, sequence: int) -> bytes | None:
         value = store.get(journal_key(partition, sequence))
-        return None if value is None else records.decode_entry(value).hash
+        return None if value is None else value[: records.HASH_BYTES]
 
     return read
 

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from node.storage.head import read_head, replace_head, verify_batches, verify_partitions
+from node.storage.head import read_head, replace_head, verify_partitions
 from node.storage.keyspace import PartitionMeta, partition_meta_key, partition_range
 from node.storage.meta import (
     DATABASE,
@@ -37,7 +37,7 @@ from node.storage.meta import (
     read_move,
 )
 from node.storage.migrate import migrate
-from node.storage.rocks import RocksStore
+from node.storage.rocks import RocksStore, require_store
 from node.storage.store import Batch, StoreCorrupt, StoreForeign
 
 BATCH_BYTES = 1024 * 1024
@@ -136,12 +136,12 @@ def _release(giver: _Closed, partition: int, progress: Progress) -> None:
 
 @contextmanager
 def _closed(directory: Path) -> Iterator[_Closed]:
-    store = RocksStore(directory / DATABASE)
+    require_store(directory / DATABASE)
+    head = read_head(directory / HEAD_FILE).state
+    store = RocksStore(directory / DATABASE, at_least=head.synced_batches)
     try:
         identity = read_identity(store, directory)
-        head = read_head(directory / HEAD_FILE).state
         check_head(directory, identity, head)
-        verify_batches(head, store.synced_batches())
         migrate(store)
         verify_partitions(head, partition_heads(store, owned_partitions(store)), journal_hash(store))
         yield _Closed(directory, store, identity)

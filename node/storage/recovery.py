@@ -6,8 +6,8 @@ opens. Anything else refuses the store and changes nothing in it. The proof, in 
 1. The chain of record lengths in the manifest and the logs, and the numbers of the batches, must run on.
 2. Where they stop, or where RocksDB finds a wrong checksum, RocksDB itself reads a copy cut off there and so
    says which batch is the last good one.
-3. If any whole batch behind that place says that more had been synced when it was written, or if one flipped
-   bit explains the damage, then something synced was damaged.
+3. If any whole batch behind that place says that more had been synced when it was written, if the head knows
+   of more, or if one flipped bit explains the damage, then something synced was damaged.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from rocksdict import AccessType, DBRecoveryMode, Options, Rdict
 
 from node.storage import wal
 from node.storage.files import sync_directory, write_synced
+from node.storage.head import verify_batches
 from node.storage.store import StoreCorrupt
 
 TORN_DIRECTORY = "torn"
@@ -36,18 +37,22 @@ class _Log(NamedTuple):
     data: bytes
 
 
-def prepare(directory: Path) -> str | None:
+class _Files(NamedTuple):
+    directory: Path
+    manifest: _Log
+    manifest_end: int  # where the manifest's last whole record ends
+    logs: list[_Log]
+
+
+def prepare(directory: Path, at_least: int) -> str | None:
     """Checks manifest and logs before RocksDB reads them; cuts off a torn tail.
 
-    Returns what was cut, in words for the log, or None when nothing was. Raises StoreCorrupt.
+    `at_least` is the number of batches that the head knows to be durable. Returns what was cut, in words for
+    the log, or None when nothing was. Raises StoreCorrupt, StoreBehindHead.
     """
-    _check_manifest(directory)
-    logs = [_Log(path, path.read_bytes()) for path in wal.log_files(directory)]
-    if not logs:
-        return None
-    number = _probe(directory, []).number
-    for place, log in enumerate(logs):
-        end = wal.structure_end(log.data)
+    files = _read_files(directory)
+    number = _probe(files, []).number
+    for place, log in enumerate(files.logs):
         for record in wal.records(log.data):
             stamp = wal.read_stamp(log.data, record)
             if stamp is None or stamp.number <= number:
@@ -55,46 +60,58 @@ def prepare(directory: Path) -> str | None:
             if stamp.number > number + 1 and wal.is_whole(log.data, record):
                 _missing(directory, number + 1, stamp.number - 1)
             number = stamp.number
+        end = wal.structure_end(log.data)
         if end is not None:
-            return _cut_unless_damaged(directory, logs, place, end)
+            return _cut_unless_damaged(files, place, end, at_least)
+    verify_batches(at_least, number)
+    _cut_manifest(files)
     return None
 
 
-def cut_torn_tail(directory: Path) -> str:
+def cut_torn_tail(directory: Path, at_least: int) -> str:
     """The same for logs whose lengths run on but in which RocksDB found a wrong checksum."""
-    logs = [_Log(path, path.read_bytes()) for path in wal.log_files(directory)]
-    if not logs:
+    files = _read_files(directory)
+    if not files.logs:
         _damaged(directory, "the manifest or a table file")
-    return _cut_unless_damaged(directory, logs, len(logs) - 1, len(logs[-1].data))
+    return _cut_unless_damaged(files, len(files.logs) - 1, len(files.logs[-1].data), at_least)
 
 
-def _check_manifest(directory: Path) -> None:
-    """The manifest lists the table files. It is synced whenever it grows, so only its tail can be torn."""
+def _read_files(directory: Path) -> _Files:
+    """Reads what recovery looks at. The manifest lists the table files; like a log, it may have a torn tail.
+
+    What came behind the tear is not looked at: several records may be written for one sync. That the manifest
+    without its tail still leads to every batch is proven by the batches' numbers.
+    """
     current = (directory / "CURRENT").read_bytes()
-    if not _CURRENT.match(current) or not (directory / current[:-1].decode()).exists():
+    manifest = directory / current[:-1].decode(errors="replace")
+    if not _CURRENT.match(current) or not manifest.exists():
         _damaged(directory, "the file CURRENT")
-    manifest = directory / current[:-1].decode()
     data = manifest.read_bytes()
     good = 0
     for record in wal.records(data):
         if not wal.is_whole(data, record):
             break
         good = record.end
-    if wal.ends_at(data, good):
-        return
-    if next(wal.records_after(data, good), None) is not None or wal.one_flip_explains(data, good):
-        _damaged(directory, "the manifest")
-    _set_aside(directory, manifest, good, data)
+    if not wal.ends_at(data, good) and wal.one_flip_explains(data, good):
+        _damaged(directory, "the manifest: one bit is wrong")
+    logs = [_Log(path, path.read_bytes()) for path in wal.log_files(directory)]
+    return _Files(directory, _Log(manifest, data), good, logs)
 
 
-def _cut_unless_damaged(directory: Path, logs: Sequence[_Log], place: int, end: int) -> str:
+def _cut_manifest(files: _Files) -> None:
+    if not wal.ends_at(files.manifest.data, files.manifest_end):
+        _set_aside(files.directory, files.manifest.path, files.manifest_end, files.manifest.data)
+
+
+def _cut_unless_damaged(files: _Files, place: int, end: int, at_least: int) -> str:
     """Cuts the logs off behind the last good batch up to (`place`, `end`), unless that loses synced ones.
 
     `end` is an offset in log number `place`, up to which the chain of lengths holds.
     """
+    directory, logs = files.directory, files.logs
     cut = [log.data for log in logs[:place]] + [logs[place].data[:end]]
     readable = [_Log(log.path, data) for log, data in zip(logs, cut, strict=False)]
-    good = _probe(directory, readable)
+    good = _probe(files, readable)
     place, offset = _behind(readable, good.number)
     if place == len(logs) - 1 and wal.ends_at(logs[place].data, offset):
         _damaged(directory, "the manifest or a table file")
@@ -105,6 +122,8 @@ def _cut_unless_damaged(directory: Path, logs: Sequence[_Log], place: int, end: 
                 _damaged(directory, f"batch {good.number + 1} in {logs[place].path.name}, which was synced")
     if wal.one_flip_explains(logs[place].data, offset):
         _damaged(directory, f"batch {good.number + 1} in {logs[place].path.name}: one bit is wrong")
+    verify_batches(at_least, good.number)
+    _cut_manifest(files)
     for log in reversed(logs[place + 1 :]):
         _set_aside(directory, log.path, 0, log.data)
     _set_aside(directory, logs[place].path, offset, logs[place].data)
@@ -138,15 +157,17 @@ def _skip_to_next(logs: Sequence[_Log], place: int, offset: int) -> tuple[int, i
     return place, offset
 
 
-def _probe(directory: Path, logs: Sequence[_Log]) -> wal.Stamp:
+def _probe(files: _Files, logs: Sequence[_Log]) -> wal.Stamp:
     """The stamp of the last batch that RocksDB reads from the tables and these logs; touches neither."""
     options = Options(raw_mode=True)
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
     options.set_paranoid_checks(True)
     with tempfile.TemporaryDirectory(prefix="vafa-recovery-") as scratch:
-        for path in directory.resolve().iterdir():
-            if path.name.startswith(("CURRENT", "MANIFEST", "IDENTITY")) or path.suffix == ".sst":
+        for path in files.directory.resolve().iterdir():
+            if path.name in ("CURRENT", "IDENTITY") or path.suffix == ".sst":
                 (Path(scratch) / path.name).symlink_to(path)
+        manifest = files.manifest.data[: files.manifest_end]
+        (Path(scratch) / files.manifest.path.name).write_bytes(manifest)
         for log in logs:
             (Path(scratch) / log.path.name).write_bytes(log.data)
         try:
@@ -154,7 +175,7 @@ def _probe(directory: Path, logs: Sequence[_Log]) -> wal.Stamp:
             value: bytes | None = database.get(wal.STAMP_KEY)
             database.close()
         except Exception as error:
-            _damaged(directory, f"its files ({str(error).replace(scratch, '')})", error)
+            _damaged(files.directory, f"its files ({str(error).replace(scratch, '')})", error)
     return wal.Stamp.decode(value)
 
 

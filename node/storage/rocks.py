@@ -127,35 +127,32 @@ class RocksStore:
     pass their checksums.
     """
 
-    def __init__(self, path: Path, options: RocksOptions = DEFAULT_OPTIONS) -> None:
+    def __init__(self, path: Path, options: RocksOptions = DEFAULT_OPTIONS, *, at_least: int = 0) -> None:
+        """`at_least` is how many batches the store must hold, from its head: fewer is StoreBehindHead."""
         self.path = path
         self.recovered: str | None = None
         """What was cut off at this start, in words for the log; None when nothing was."""
         self._refusal: StoreError | None = None
         self._scans: weakref.WeakSet[Generator[tuple[bytes, bytes], None, None]] = weakref.WeakSet()
-        if not options.create and not (path / "CURRENT").exists():
-            raise StoreForeign(
-                f"{path} holds no store.",
-                "Nothing was created or changed.",
-                "Check the path and that its disk is mounted; a new store is only made by `vafa init`.",
-            )
+        if not options.create:
+            require_store(path)
         self._owner = _own(path, create=options.create)
         try:
-            self._db = self._open(options)
+            self._db = self._open(options, at_least)
             # Everything recovered has been written to table files by the opening itself.
             self._written = self._synced = Stamp.decode(self._db.get(STAMP_KEY)).number
         except BaseException:
             os.close(self._owner)
             raise
 
-    def _open(self, options: RocksOptions) -> Rdict:
+    def _open(self, options: RocksOptions, at_least: int) -> Rdict:
         if options.create:
             return self._open_native(options)
-        self.recovered = recovery.prepare(self.path)
+        self.recovered = recovery.prepare(self.path, at_least)
         try:
             return self._open_native(options)
         except StoreCorrupt:
-            self.recovered = recovery.cut_torn_tail(self.path)
+            self.recovered = recovery.cut_torn_tail(self.path, at_least)
         return self._open_native(options)
 
     def _open_native(self, options: RocksOptions) -> Rdict:
@@ -298,6 +295,16 @@ class RocksStore:
 
     def _read_failed(self, error: Exception) -> NoReturn:
         raise _explain(error, self.path, "reading") from error
+
+
+def require_store(path: Path) -> None:
+    """Refuses (StoreForeign) a directory in which there is no RocksDB database at all."""
+    if not (path / "CURRENT").exists():
+        raise StoreForeign(
+            f"{path} holds no store.",
+            "Nothing was created or changed.",
+            "Check the path and that its disk is mounted; a new store is only made by `vafa init`.",
+        )
 
 
 def _own(path: Path, *, create: bool) -> int:

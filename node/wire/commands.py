@@ -62,6 +62,13 @@ class Op(IntEnum):
     CLOSE_TRANSFER = 78
     SET_HOLDER = 79
     SWEEP = 80
+    PROBE_ACCOUNT = 81
+    LIST_CLAIMS = 82
+    DROP_OUTBOX = 83
+
+    # What only the outbox names: work of the gateway's between several partitions.
+    AGREE_LINKS = 90
+    AGREE_HOLDER = 91
 
 
 class Command(Struct, frozen=True, array_like=True, gc=False):
@@ -137,21 +144,6 @@ class ReceiptWish(Struct, frozen=True, array_like=True):
     digest: bytes
     scope: str
     request_id: str
-
-
-class HolderWish(Struct, frozen=True, array_like=True):
-    """An account to note as a holder of a pool, or no longer."""
-
-    holder: bytes
-    joined: bool
-
-
-class TransferVerdict(Struct, frozen=True, array_like=True):
-    """How a transfer's other side answered."""
-
-    transfer_id: str
-    accepted: bool
-    outbox_sequence: int
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from node.ledger.account import Account
+from node.ledger.account import Account, AccountKind, Link
 from node.ledger.commands import TransactionRef
 from node.ledger.events import Claimed
 from node.ledger.lots import Lots
@@ -50,36 +50,88 @@ class TakenSale(Struct, frozen=True, array_like=True):
     claimed_from: str
 
 
+class TransferPart(Struct, frozen=True, array_like=True):
+    """What of one purse a transfer carries: the very lots."""
+
+    purse: str
+    lots: Lots
+
+
 class ReceiveTransfer(Struct, frozen=True, array_like=True):
-    """Take in units that left another account."""
+    """Take in units that left another account, all parts or none."""
 
     request_id: str
     at_ms: int
     transfer_id: str
     from_account: bytes
-    purse: str
-    lots: Lots
+    parts: tuple[TransferPart, ...]
 
 
 class CloseTransfer(Struct, frozen=True, array_like=True):
-    """Note on the sender how its transfer ended; `lots` come back where it was not accepted."""
+    """Note on the sender how its transfer ended; its parts come back where it was not accepted.
+
+    `outbox_sequence` is the outbox entry of the transfer, which goes in the same batch.
+    """
 
     request_id: str
     at_ms: int
     transfer_id: str
     accepted: bool
-    purse: str
-    lots: Lots
+    parts: tuple[TransferPart, ...]
     outbox_sequence: int
 
 
 class SetHolder(Struct, frozen=True, array_like=True):
-    """Note on a pool that an account joined or left it."""
+    """Note on a pool that an account joined or left it.
+
+    `unproven`: the account has not joined yet, so the pool puts a look at it into its outbox.
+    """
 
     request_id: str
     at_ms: int
     holder: bytes
     joined: bool
+    unproven: bool = False
+
+
+class AccountView(Struct, frozen=True, array_like=True):
+    """What other partitions must agree with an account about: identifiers, its pool, its holders."""
+
+    links: tuple[Link, ...]
+    pool_id: bytes
+    holders: tuple[bytes, ...]
+
+
+class ClaimsAsked(Struct, frozen=True, array_like=True):
+    """Claims of a partition that stand unconfirmed since before `before_ms`, of `limit` keys from `start`."""
+
+    start: bytes
+    before_ms: int
+    limit: int
+
+
+class ClaimsFound(Struct, frozen=True, array_like=True):
+    """(account, digest) of unconfirmed claims, and the key to go on from; empty at the end."""
+
+    claims: tuple[tuple[bytes, bytes], ...]
+    next_start: bytes
+
+
+class LinkAgreement(Struct, frozen=True, array_like=True):
+    """In the outbox: the index must agree with what an account did to these identifiers.
+
+    `erased_person` is who was erased with it, for the list that a restore replays; empty where nobody was.
+    """
+
+    digests: tuple[bytes, ...]
+    erased_person: bytes = b""
+
+
+class HolderAgreement(Struct, frozen=True, array_like=True):
+    """In the outbox: a pool's note of a holder must agree with the holder's account."""
+
+    pool_id: bytes
+    holder: bytes
 
 
 _KINDS: dict[Op, msgspec.msgpack.Decoder[Any]] = {
@@ -111,6 +163,17 @@ def answer_step(
         claimed_from = transaction_id(partition, event.original)
         return encode(TakenSale(event.purchase, event.sold_ms, claimed_from))
     return b"\x01"
+
+
+def parse_probe(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | Refused:
+    """A look at an account, which has no body."""
+    return Parsed("", 0, b"", None)
+
+
+def account_view(account: Account) -> bytes:
+    """What other partitions must agree with an account about."""
+    holders = account.holders if account.kind is AccountKind.POOL else ()
+    return encode(AccountView(account.links, account.pool_id, holders))
 
 
 def claimed_sale_ref(body: bytes) -> TransactionRef | Refused:

@@ -32,6 +32,9 @@ class AccountMachine(TillMachine):
         expected = Reason.ACCOUNT_CLOSED if model.closed else None
         if not expected and -units > model.room(code):
             expected = Reason.INSUFFICIENT_BALANCE
+        waiting = [owner for owner, _, _ in self.proposed.values() if owner == account_id]
+        if not expected and abs(units) > 10 and len(waiting) == adjusting.MAX_PROPOSALS:
+            expected = Reason.LIMIT_EXCEEDED
         if self.done(account_id, decision, expected) and abs(units) > 10:
             self.proposed[sequence] = (account_id, code, units)
         elif expected is None:
@@ -71,6 +74,8 @@ class AccountMachine(TillMachine):
             expected = Reason.ACCOUNT_CLOSED if model.closed else Reason.ACCOUNT_BLOCKED
         elif code == "stamps":
             expected = Reason.NOT_TRANSFERABLE
+        elif len(self.transfers) == adjusting.MAX_SENDING:
+            expected = Reason.LIMIT_EXCEEDED
         elif units > model.wallets[code].spendable:
             expected = Reason.INSUFFICIENT_BALANCE
         entry = self.done(MEMBER, decision, expected)

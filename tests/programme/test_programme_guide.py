@@ -9,8 +9,10 @@ from pathlib import Path
 from node.ledger.account import Account, Entitlement
 from node.ledger.purchase import Activity, Line, Purchase
 from node.programme.compile import compile_programme
+from node.programme.conditions import FUNCTIONS
 from node.programme.evaluate import CompiledProgramme, UnknownActivity
 from node.programme.model import Programme
+from node.programme.variables import ACTIVITY_FIELDS, RULE_FIELDS
 from node.proto.vafa.programme.v1 import programme_pb2 as pb
 from node.wire.programme import programme_from_proto
 from node.wire.programme_toml import programme_from_toml
@@ -40,13 +42,9 @@ def guide_programme() -> CompiledProgramme:
 
 
 def test_the_guide_s_example_brings_what_the_guide_says() -> None:
-    rows = re.findall(r"\| `([a-z-]+)` \| .* \| (\d+) (?:points|stamp) \| (.*) \|", GUIDE)
-    promised = [
-        (rule, int(units), sorted(map(int, re.findall(r"^\d+| and (\d+)", on)[:0])))
-        for rule, units, on in rows
-    ]
+    promised = re.findall(r"^\| `([a-z-]+)` \| .* \| (\d+) (?:points|stamp) \|", GUIDE, re.MULTILINE)
     awards = guide_programme().evaluate(BASKET, GOLD, instant_ms(THURSDAY_NIGHT))
-    assert [(award.rule, award.units) for award in awards] == [(rule, units) for rule, units, _ in promised]
+    assert [(award.rule, str(award.units)) for award in awards] == promised
     assert {award.rule: award.line_shares for award in awards} == {
         "base": ((1, 45), (2, 72)),
         "thursday-night": ((1, 8), (2, 12)),
@@ -86,9 +84,6 @@ def test_the_guide_s_survey_is_rewarded_and_its_check_in_only_recorded() -> None
 
 
 def test_the_guide_names_every_field_that_a_condition_may_read() -> None:
-    from node.programme.conditions import FUNCTIONS
-    from node.programme.variables import ACTIVITY_FIELDS, RULE_FIELDS
-
     section = GUIDE[GUIDE.index("## Conditions") :]
     for names in (*RULE_FIELDS.values(), *ACTIVITY_FIELDS.values(), FUNCTIONS):
         for name in names:
