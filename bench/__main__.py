@@ -3,6 +3,9 @@
 import importlib
 import sys
 
+from bench.report import BenchFailed
+from simulators.launch import NodeFailed
+
 BENCHES = {
     "limits": "the node beside an empty gRPC echo and beside RocksDB alone, in one run",
     "peers": "the same work on PostgreSQL, behind the same gRPC front and with pgbench",
@@ -16,7 +19,11 @@ _MODULES = {"load": "bench.load_run"}
 
 
 def main(arguments: list[str]) -> int:
-    """Run the bench that the first argument names with the rest; 0 is success, 2 an unknown name."""
+    """Run the bench that the first argument names with the rest.
+
+    0 is success, 1 a bench that could not measure what it meant to or a load that did not pass, 2 an unknown
+    name.
+    """
     name, *rest = arguments or [""]
     if name not in BENCHES:
         print("Usage: python -m bench NAME [--json FILE] [--seconds S] …   (NAME --help says more)\n")
@@ -24,7 +31,11 @@ def main(arguments: list[str]) -> int:
             print(f"  {known:8} {what}")
         return 0 if name in ("", "-h", "--help") else 2
     module = importlib.import_module(_MODULES.get(name, f"bench.{name}"))
-    code: int = module.main(rest)
+    try:
+        code: int = module.main(rest)
+    except (BenchFailed, NodeFailed) as failed:
+        print(f"\n{name}: {failed}", file=sys.stderr)
+        return 1
     return code
 
 

@@ -1,8 +1,8 @@
 """`python -m bench growth`: throughput, memory, start-up and recovery as the members grow.
 
 Every accrual is for a random one of all members, so beyond what the cache holds nearly each wakes an account
-from the store: the hardest case. Throughput is compared as a share of the echo's in the same turns, so that it
-does not matter when in a long run a size had its turn.
+from the store: the hardest case. Throughput is compared as a share of the echo's in the same turns, so that
+it does not matter when in a long run a size had its turn.
 """
 
 from __future__ import annotations
@@ -14,12 +14,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from grpc import aio
+
 from bench import echo
 from bench.contest import COLUMNS, Contestant, echo_turn, rate_ratio, take_turns, unary_turn
-from bench.load import Target, run_async
+from bench.load import CALL_TIMEOUT_SECONDS, Target, run_async
 from bench.messages import AccrualMaker, card_number
 from bench.processes import cpu_seconds
 from bench.report import (
+    BenchFailed,
     Spread,
     figure,
     finish,
@@ -34,7 +37,7 @@ from bench.subject import ACCRUE, Subject, beside, installed_node, now_ms
 MEMBERS = (10_000, 100_000, 1_000_000)
 IN_FLIGHT = 256
 THROUGHPUT_GOAL, RECOVERY_GOAL = 0.9, 1.5
-"""At the most members, of what it is at the fewest: at least that share of the rate, at most that of the time."""
+"""At the most members, of what it is at the fewest: the least share of the rate, the most of the time."""
 
 _WARM_UP_SECONDS = 2.0
 _MIB = 1024 * 1024
@@ -84,7 +87,7 @@ class Size:
         )
 
 
-class AnswerLost(Exception):
+class AnswerLost(BenchFailed):
     """After the kill a request that had been answered was not known any more, or got another answer."""
 
 
@@ -97,7 +100,7 @@ def main(arguments: list[str]) -> int:
         type=_sizes,
         default=MEMBERS,
         metavar="N,…",
-        help="sizes, rising (default 10000 to 1000000)",
+        help="sizes (default 10000,100000,1000000)",
     )
     options = made.parse_args(arguments)
     warn_when_busy()
@@ -121,13 +124,13 @@ def measure(members: int, seconds: float, rounds: int) -> Size:
             unary_turn(node, maker, IN_FLIGHT, _WARM_UP_SECONDS).insist("the node, warming up")
             contestants = (
                 Contestant(
-                    f"echo beside {members:,} members",
+                    f"echo ({members:,} members)",
                     IN_FLIGHT,
                     lambda: echo_turn(echoed, IN_FLIGHT, seconds),
                     lambda: {"server": cpu_seconds(echoing.pid)},
                 ),
                 Contestant(
-                    f"accruals of {members:,} members",
+                    f"node ({members:,} members)",
                     IN_FLIGHT,
                     lambda: unary_turn(node, maker, IN_FLIGHT, seconds),
                     subject.cpu_seconds,
@@ -144,7 +147,7 @@ def measure(members: int, seconds: float, rounds: int) -> Size:
 def ratios_of(sizes: list[Size]) -> dict[str, float]:
     """Each size over the smallest: accruals for each echo, memory of the shards, start-up and recovery."""
     first = sizes[0]
-    ratios = {}
+    ratios: dict[str, float] = {}
     for size in sizes[1:]:
         ratios |= {
             f"unary_{size.members}": size.share_of_echo.median / first.share_of_echo.median,
@@ -200,8 +203,8 @@ def _recovery_seconds(subject: Subject, maker: AccrualMaker) -> float:
 async def _answer(subject: Subject, request: bytes) -> bytes:
     target = subject.target("node", ACCRUE)
     async with target.channel() as channel:
-        answer: bytes = await channel.unary_unary(target.method)(request, timeout=60, wait_for_ready=True)
-        return answer
+        call: aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(target.method)
+        return await call(request, timeout=CALL_TIMEOUT_SECONDS, wait_for_ready=True)
 
 
 def _sizes(text: str) -> tuple[int, ...]:

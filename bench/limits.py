@@ -144,7 +144,7 @@ def show(
     """The tables."""
     rows = [each.row() for each in contest.everybody()]
     for name, limit in raws.items():
-        rows.append((f"rocksdict alone, the {name} run's records", "", figure(limit.per_second), "", "", ""))
+        rows.append((f"rocksdict alone ({name})", "", figure(limit.per_second), "", "", ""))
     show_table("Accruals (or echoes) per second: median of the turns (least–greatest)", COLUMNS, rows)
     measured = {
         "echo": contest.echo[LEVELS[-1]],
@@ -167,8 +167,8 @@ def show(
         ],
     )
     show_table(
-        "One accrual in a plain shard, microseconds by stage (no Ray, no gRPC)",
-        ("stage", *(f"in batches of {size}" for size in rooms.BATCH_SIZES)),
+        "One accrual in a plain shard, microseconds by stage; no Ray, no gRPC; accruals in a batch:",
+        ("stage", *(f"{size:,}" for size in rooms.BATCH_SIZES)),
         stages.rows(),
     )
     show_table("Ratios", ("", "ratio"), [(name, figure(value)) for name, value in ratios.items()])
@@ -206,13 +206,13 @@ def _contest(subject: Subject, echoing: Served, maker: AccrualMaker, seconds: fl
         {
             "echo": an_echo(highest),
             "stream": Contestant(
-                f"accruals on {STREAMS} streams",
+                f"{STREAMS} streams of accruals",
                 highest,
                 lambda: stream_turn(stream, maker, highest, seconds),
                 subject.cpu_seconds,
             ),
             "batch": Contestant(
-                f"accruals in batches of {BATCH_ACCRUALS:,}",
+                f"batches of {BATCH_ACCRUALS:,}",
                 BATCHES_IN_FLIGHT,
                 lambda: batch_turn(batch, maker, BATCHES_IN_FLIGHT, seconds),
                 subject.cpu_seconds,

@@ -20,7 +20,7 @@ import grpc
 import uvloop
 from grpc import aio
 
-from bench.report import percentile
+from bench.report import BenchFailed, percentile
 from node.proto.vafa.common.v1.refusal_pb2 import Reason
 from node.proto.vafa.pos.v1.operation_pb2 import OperationResult, SubmitResponse, SubmitStreamResponse
 from simulators.enrolment import TillCertificate
@@ -40,7 +40,7 @@ _CHANNEL_OPTIONS = (
 _T = TypeVar("_T")
 
 
-class LoadFailed(Exception):
+class LoadFailed(BenchFailed):
     """Calls were refused or failed, so what was measured is not the work that was meant."""
 
 

@@ -19,9 +19,10 @@ from typing import Any
 import msgspec
 
 from bench.load_manifest import MANIFEST_VARIABLE, LoadManifest
-from bench.report import console, figure, finish, parser, say, show_table, warn_when_busy
+from bench.report import BenchFailed, console, figure, finish, parser, say, show_table, warn_when_busy
 from bench.subject import Subject, running_node
 from node.identity.caller import Role
+from simulators.launch import NodeFailed, NodeUnderTest
 
 MEMBERS_PER_TILL = 20
 STORES = 10
@@ -41,6 +42,10 @@ class _Entry(msgspec.Struct):
     """Calls by response time in milliseconds, which Locust rounds to two digits."""
     start_time: float
     last_request_timestamp: float | None
+
+
+class LocustFailed(BenchFailed):
+    """Locust itself ended badly. Says what it wrote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,7 @@ def main(arguments: list[str]) -> int:
             manifest = write_manifest(subject, Path(scratch), options.users)
             outcome = run_locust(manifest, options.users, options.seconds)
         say("Stopping the node and checking its books …")
-        subject.node.stop()
-        checked = subject.node.vafa("check", "--config", str(subject.node.config_path))
-        books = "clean" if checked.returncode == 0 else (checked.stdout + checked.stderr).strip()
+        books = stop_and_check(subject.node)
     broken = verdict(outcome, bounds, books)
     show(outcome, broken)
     figures: dict[str, Any] = {
@@ -99,6 +102,16 @@ def main(arguments: list[str]) -> int:
     }
     finish("load", figures, options.json)
     return 1 if broken else 0
+
+
+def stop_and_check(node: NodeUnderTest) -> str:
+    """ "clean" where the node drained and its books prove themselves, or what is wrong."""
+    try:
+        node.stop()
+    except NodeFailed as failed:
+        return str(failed)
+    checked = node.vafa("check", "--config", str(node.config_path))
+    return "clean" if checked.returncode == 0 else (checked.stdout + checked.stderr).strip()
 
 
 def write_manifest(subject: Subject, directory: Path, tills: int) -> Path:
@@ -134,7 +147,7 @@ def run_locust(manifest: Path, users: int, seconds: float) -> Outcome:
     output = "\n".join(ran.stdout.splitlines()[-_OUTPUT_TAIL_LINES:])
     written = statistics.with_suffix(".json")
     if ran.returncode or not written.exists():
-        raise RuntimeError(f"Locust ended with status {ran.returncode}:\n{output}")
+        raise LocustFailed(f"Locust ended with status {ran.returncode}:\n{output}")
     return _outcome(msgspec.json.decode(written.read_bytes(), type=list[_Entry]), output)
 
 
@@ -201,4 +214,6 @@ def _p99_ms(response_times: dict[str, int]) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    from bench.__main__ import main as run_bench
+
+    sys.exit(run_bench(["load", *sys.argv[1:]]))

@@ -28,7 +28,18 @@ from bench.load import Target, run_async
 from bench.messages import BATCH_ACCRUALS, AccrualMaker, card_number
 from bench.postgres_cluster import Cluster, find_programs, running
 from bench.processes import Served, cpu_seconds, descendants
-from bench.report import Spread, figure, finish, parser, say, show_goals, show_table, spread, warn_when_busy
+from bench.report import (
+    BenchFailed,
+    Spread,
+    figure,
+    finish,
+    parser,
+    say,
+    show_goals,
+    show_table,
+    spread,
+    warn_when_busy,
+)
 from bench.subject import ACCRUE, MEMBERS, SUBMIT, Subject, beside, now_ms, running_node
 
 UNARY_IN_FLIGHT = 256
@@ -48,7 +59,7 @@ select * from accrue('pgbench', 'p-' || :client_id || '-' || :chance, decode(rep
 """A card is as `card_number` writes it, a body's hash 32 bytes."""
 
 
-class PgbenchFailed(Exception):
+class PgbenchFailed(BenchFailed):
     """pgbench ended badly, or some of its transactions failed. Says what it wrote."""
 
 

@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import replace
 
 from bench.messages import AccrualMaker, card_number
+from bench.report import BenchFailed
 from node.actors.host import ShardHost, ShardSpec
 from node.actors.settings import ShardSettings
 from node.programme.default import starter_programme
@@ -27,7 +28,7 @@ _CARD_KIND = 1
 _ENROL_AT_ONCE = 1_000
 
 
-class CommandRefused(Exception):
+class CommandRefused(BenchFailed):
     """A shard refused what a bench asked of it, so it did not measure what it meant to."""
 
 

@@ -24,6 +24,8 @@ from typing import Any
 
 import asyncpg
 
+from bench.report import BenchFailed
+
 START_TIMEOUT_SECONDS = 60.0
 _STOP_TIMEOUT_SECONDS = 30.0
 _SUPERUSER = "vafa"
@@ -48,7 +50,7 @@ checkpoint_timeout = '1h'
 """
 
 
-class PostgresFailed(Exception):
+class PostgresFailed(BenchFailed):
     """The cluster could not be made or did not start. Says what PostgreSQL wrote."""
 
 

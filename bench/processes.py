@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.report import BenchFailed
+
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
 _POLL_SECONDS = 0.02
@@ -20,7 +22,7 @@ _TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
-class DidNotStart(Exception):
+class DidNotStart(BenchFailed):
     """A server ended, or said nothing, before it served. Carries the end of what it wrote."""
 
 

@@ -18,12 +18,19 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+FILE_COLUMNS = 110
+"""The width of a table that goes to a file or a pipe."""
+
 _PACKAGES = ("grpcio", "ray", "rocksdict", "uvloop", "msgspec", "protobuf")
 
-console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+console = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_COLUMNS)
 """Where tables go. Progress goes to standard error, so that a table can be piped into a file."""
 
 _progress = Console(stderr=True, highlight=False)
+
+
+class BenchFailed(Exception):
+    """A bench could not measure what it meant to; the text is for the person who ran it."""
 
 
 @dataclass(frozen=True, slots=True)

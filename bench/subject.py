@@ -97,7 +97,7 @@ def beside(subject: Subject, directory: Path) -> ServerTls:
 
 
 def _end(node: NodeUnderTest) -> None:
-    """Stop the node if it runs. Where it ends badly that is said, and what was measured is not lost for it."""
+    """Stop the node if it runs. Where it ends badly that is said, and no figure is lost for it."""
     try:
         assert node.addresses
     except NodeFailed:

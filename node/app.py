@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from node.actors.books import Books
 from node.actors.control import Control
 from node.actors.counter import Counter
 from node.actors.host import ShardSpec, when_unlocked
-from node.actors.placement import RayShard, start_ray, start_shards, stop_ray
+from node.actors.ports import ShardHandle, StartShards
 from node.actors.resolver import Resolver
 from node.actors.router import Router
 from node.actors.settings import DAY_MS, ShardSettings
@@ -32,8 +33,12 @@ from node.identity.caller import Caller, Role
 from node.identity.digests import IdentifierDigests
 from node.identity.keys import NodeSecrets, load_secrets, private_key_pem
 from node.rpc import server as servers
+from node.rpc.admin import AdminService
 from node.rpc.admission import Admission
+from node.rpc.feed import FeedService
+from node.rpc.programme import ProgrammeService
 from node.rpc.services import ENROLMENT, SERVICES, Services, enrolment_handlers, handlers
+from node.rpc.terminal import EnrolmentService, TerminalService
 from node.storage.meta import OpenStore, registered_stores
 
 SERVER_CERTIFICATE_DAYS = 825
@@ -54,22 +59,22 @@ class Addresses(Struct, frozen=True):
 class Node:
     """A merchant's node. `start`, then `serve` until `stop`; every part is built in one place, here."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, start_shards: StartShards) -> None:
         self.config = config
+        self._start_shards = start_shards
         self.figures = telemetry.Figures()
         self.secrets: NodeSecrets = load_secrets(config.secrets_directory)
         self.started_ms = time.time_ns() // 1_000_000
         self._opened: OpenStore = when_unlocked(lambda: installation.open_control(config))
         self.control = Control(self._opened.store)
-        self.shards: list[RayShard] = []
+        self.shards: Sequence[ShardHandle] = ()
         self._servers: list[grpc.aio.Server] = []
         self._metrics: telemetry.MetricsServer | None = None
 
     async def start(self) -> Addresses:
         """Opens every store, then listens. Raises what keeps the node from serving."""
         config = self.config
-        start_ray(config.ray, config.log.level)
-        self.shards = await start_shards(self._specs(), config.ray.shard_pins)
+        self.shards = await self._start_shards(self._specs(), config.ray.shard_pins)
         self.router = Router(
             self.shards,
             await self._placement(),
@@ -126,7 +131,7 @@ class Node:
         return placement
 
     async def _listen(self) -> Addresses:
-        config, services = self.config, Services(self)
+        config, services = self.config, self._services()
         plain = config.node.plaintext
         everybody = Caller(Role.ADMIN, config.merchant.id, "plaintext") if plain else None
         admission = Admission(
@@ -158,6 +163,28 @@ class Node:
             f"{host}:{self._metrics.port}",
         )
 
+    def _services(self) -> Services:
+        merchant, authority = self.config.merchant, self.secrets.authority
+        return Services(
+            counter=self.counter,
+            programme=ProgrammeService(
+                self.control, self.programmes_published, tz=merchant.time_zone, currency=merchant.currency
+            ),
+            terminal=TerminalService(self.control, authority, merchant.id),
+            enrolment=EnrolmentService(self.control, authority, merchant.id),
+            feed=FeedService(self.shards, self.config.storage.partitions, self.figures),
+            admin=AdminService(
+                merchant.id,
+                self.started_ms,
+                self.shards,
+                self.router,
+                self.counter,
+                self.control,
+                self.books,
+                self.backups,
+            ),
+        )
+
     def _server_certificate(self) -> tuple[bytes, bytes]:
         """The server's key and a certificate issued now: a restart renews it."""
         certificate = issue_server_certificate(
@@ -186,7 +213,6 @@ class Node:
             self._metrics.close()
         await asyncio.gather(*(shard.close() for shard in self.shards))
         self._opened.close()
-        stop_ray()
         log.info("stopped")
 
 
@@ -214,15 +240,17 @@ def _on_signals(stopped: asyncio.Event) -> None:
         loop.add_signal_handler(number, stopped.set)
 
 
-async def serve(config: Config, ready_file: Path | None) -> None:
-    """Runs a node until SIGTERM or SIGINT, then drains it."""
+async def serve(config: Config, start_shards: StartShards, ready_file: Path | None) -> None:
+    """Runs a node until SIGTERM or SIGINT, then drains it.
+
+    The handlers are put in place here, after Ray has started, since Ray puts handlers of its own there.
+    """
     telemetry.configure_logging(config.log.level, config.log.format)
-    node = Node(config)
+    node = Node(config, start_shards)
     stopped = asyncio.Event()
     _on_signals(stopped)
     try:
         addresses = await node.start()
-        _on_signals(stopped)  # once more: Ray puts handlers of its own in their place when it starts
         log.info(
             "serving", address=addresses.address, enrolment=addresses.enrol_address, shards=len(node.shards)
         )

@@ -6,16 +6,12 @@ import asyncio
 import multiprocessing
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from msgspec import Struct
-
-from node.actors.host import ShardState
-from node.actors.placement import RayShard
+from node.actors.ports import ShardHandle
 from node.actors.router import Router
-from node.ledger.postings import BREAKAGE, ISSUED, MEMBER, REDEEMED
 from node.storage.backup import StagedStore, complete, copy_staged, prepare_destination, stage
 from node.storage.check import Findings, check_store
 from node.storage.manifest import Manifest
@@ -23,45 +19,10 @@ from node.storage.meta import DATABASE, OpenStore
 from node.storage.rocks import RocksStore
 
 
-class Totals(Struct, frozen=True):
-    """One purse over the node, in its minor units; `books_sum` is 0 or the books are wrong."""
-
-    purse: str
-    issued: int
-    redeemed: int
-    breakage: int
-    outstanding: int
-    books_sum: int
-
-
-def totals(states: Iterable[ShardState]) -> list[Totals]:
-    """The totals of every purse from what the shards say of their books."""
-    return totals_of([row for state in states for row in state.books])
-
-
-def totals_of(rows: Iterable[tuple[str, str, int]]) -> list[Totals]:
-    """The totals of every purse from (book, purse, units)."""
-    books: dict[str, dict[str, int]] = {}
-    for book, purse, units in rows:
-        of_purse = books.setdefault(purse, {})
-        of_purse[book] = of_purse.get(book, 0) + units
-    return [
-        Totals(
-            purse,
-            -found.get(ISSUED, 0),
-            found.get(REDEEMED, 0),
-            found.get(BREAKAGE, 0),
-            found.get(MEMBER, 0),
-            sum(found.values()),
-        )
-        for purse, found in sorted(books.items())
-    ]
-
-
 class Books:
     """All stores of a running node together."""
 
-    def __init__(self, router: Router, shards: Sequence[RayShard], control: OpenStore) -> None:
+    def __init__(self, router: Router, shards: Sequence[ShardHandle], control: OpenStore) -> None:
         self._router = router
         self._shards = shards
         self._control = control

@@ -6,9 +6,17 @@ import os
 from pathlib import Path
 
 
-def prepare_ray(token_path: Path) -> None:
-    """Has every process of this node's Ray demand and show its token, and send nothing anywhere."""
+def prepare_ray(token_path: Path, *, cluster: bool) -> None:
+    """Has every process of this node's Ray demand and show its token, and keep to itself.
+
+    A private instance binds loopback alone. The processes of a `cluster` must reach each other, so there the
+    firewall has to fence Ray's ports.
+    """
+    os.environ.pop("RAY_AUTH_TOKEN", None)  # it would outrank the path
     os.environ["RAY_AUTH_MODE"] = "token"
     os.environ["RAY_AUTH_TOKEN_PATH"] = str(token_path)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO"] = "0"
+    # Despite its name this is what decides between loopback and all interfaces.
+    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1" if cluster else "0"
+    # Ray would kill shards when other programs fill the machine's memory; the operating system decides that.
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"

@@ -7,7 +7,6 @@ from node.actors.tills import no_such_transaction
 from node.ledger.account import Account
 from node.ledger.earning import purchase_problem
 from node.ledger.refusals import Refused
-from node.proto.vafa.common.v1 import transaction_pb2
 from node.wire import balances, inquiries
 from node.wire.commands import Op
 
@@ -46,7 +45,7 @@ def list_statement(desk: Desk, case: Case, account: Account) -> bytes:
     """A page of the account's entries, newest first, by walking the chain of its entries backwards."""
     number, currency = case.partition.number, desk.settings.currency
     sequence = min(case.ask.before or account.last_sequence, account.last_sequence)
-    messages: list[transaction_pb2.Transaction] = []
+    messages: list[balances.Statement] = []
     while sequence and len(messages) < case.ask.size:
         stored = case.work.entry(number, sequence)
         if stored is None or stored.entry.account_id != account.account_id:

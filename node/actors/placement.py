@@ -8,20 +8,22 @@ custom resource to the machine that holds its directory.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import contextlib
 import logging
-import os
+import shutil
+import tempfile
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayError
 
-from node.actors.host import ShardHost, ShardSpec, ShardState
-from node.actors.router import ShardGone
+from node.actors.host import ShardHost, ShardSpec
+from node.actors.ports import ShardGone, ShardNotStarted
 from node.config import RaySection
 from node.storage.store import StoreError
-from node.telemetry import Snapshot
 
 PIN_SHARE = 0.001
 """How much of a machine's pin one shard takes: pins say where, they do not count."""
@@ -33,7 +35,9 @@ class _ShardActor:
     def __init__(self, spec: ShardSpec) -> None:
         self._host = ShardHost(spec)
         # Ray restarts an actor with the arguments of its first start: its programmes may be old by now.
-        self._stale = ray.get_runtime_context().was_current_actor_reconstructed
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecated, and still the only way to ask
+            self._stale = ray.get_runtime_context().was_current_actor_reconstructed
 
     def apply(self, message: bytes) -> bytes:
         if self._stale:
@@ -48,23 +52,26 @@ class _ShardActor:
         return getattr(self._host, name)(*arguments)
 
 
-def start_ray(section: RaySection, log_level: str) -> None:
+def start_ray(section: RaySection) -> None:
     """Starts the merchant's private Ray, or joins the cluster that the configuration names.
 
-    `environment.prepare_ray` has been called before this module was imported.
+    `environment.prepare_ray` has been called before this module was imported. No worker processes are kept
+    for tasks (num_cpus 0): the shards are the only work there is.
     """
-    logging.getLogger("ray").setLevel(logging.ERROR if log_level != "debug" else logging.INFO)
-    common = {"include_dashboard": False, "log_to_driver": True, "logging_level": logging.ERROR}
     if section.address:
-        ray.init(address=section.address, namespace="vafa", log_to_driver=True, logging_level=logging.ERROR)
+        ray.init(address=section.address, namespace="vafa", logging_level=logging.ERROR)
         return
+    directory = section.temp_directory or tempfile.mkdtemp(prefix="vafa-")
+    if not section.temp_directory:
+        atexit.register(shutil.rmtree, directory, ignore_errors=True)
     ray.init(
-        num_cpus=os.cpu_count(),
+        address="local",  # never a Ray that happens to run on this machine
+        num_cpus=0,
         object_store_memory=section.object_store_bytes,
-        _temp_dir=section.temp_directory or None,
-        _node_ip_address="127.0.0.1",
+        include_dashboard=False,
         namespace="vafa",
-        **common,
+        logging_level=logging.ERROR,
+        _temp_dir=directory,
     )
 
 
@@ -123,23 +130,11 @@ class RayShard:
         except RayError as gone:
             raise ShardGone(type(gone).__name__) from gone
 
-    async def state(self) -> ShardState:
-        """Where the shard stands."""
-        return await self.call("state")  # type: ignore[no-any-return]
-
-    async def figures(self) -> Snapshot:
-        """What it has counted."""
-        return await self.call("figures")  # type: ignore[no-any-return]
-
     async def close(self) -> None:
         """Closes the store in good order and ends the actor."""
         with contextlib.suppress(RayError):
             await self._actor.call.remote("close")
         ray.kill(self._actor, no_restart=True)
-
-
-class ShardNotStarted(Exception):
-    """A shard could not open its store; the text says why and what to do."""
 
 
 def _cause(gone: RayActorError) -> str:
@@ -150,7 +145,7 @@ def _cause(gone: RayActorError) -> str:
     return text.splitlines()[-1] if text else "its process ended"
 
 
-async def start_shards(specs: Sequence[ShardSpec], pins: Sequence[str]) -> list[RayShard]:
+async def start_ray_shards(specs: Sequence[ShardSpec], pins: Sequence[str]) -> list[RayShard]:
     """Starts all shards, pinned where there are pins, and waits until every store is open."""
     shards = [RayShard(spec, pins[at] if pins else "") for at, spec in enumerate(specs)]
     await asyncio.gather(*(shard.started() for shard in shards))

@@ -11,10 +11,10 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 import structlog
 
+from node.actors.ports import ShardGone, ShardHandle
 from node.ledger.refusals import Reason, Refused, refuse
 from node.wire.commands import Answer, Command, decode_answers, encode, refused
 
@@ -26,22 +26,6 @@ REVIVAL_SECONDS = 30.0
 """How long a batch waits for a shard that died to come back before its outcome is called unknown."""
 
 log = structlog.get_logger()
-
-
-class ShardGone(Exception):
-    """The shard's process ended with a batch in hand; whether it was done is not known yet."""
-
-
-class ShardHandle(Protocol):
-    """A shard from the gateway's side, wherever it runs."""
-
-    async def apply(self, message: bytes) -> bytes:
-        """Hands over a batch; raises ShardGone."""
-        ...
-
-    async def revived(self) -> None:
-        """Returns once the shard answers again."""
-        ...
 
 
 class _Waiting:

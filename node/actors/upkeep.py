@@ -10,9 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
-from node.actors.placement import RayShard
+from node.actors.ports import ShardGone, ShardHandle
 from node.actors.resolver import Resolver
-from node.actors.router import Router, ShardGone
+from node.actors.router import Router
 from node.actors.shard import MAX_SWEPT
 from node.telemetry import QUEUE_DEPTH, Exporter, Figures
 
@@ -28,7 +28,7 @@ class Upkeep:
 
     def __init__(
         self,
-        shards: Sequence[RayShard],
+        shards: Sequence[ShardHandle],
         router: Router,
         resolver: Resolver,
         exporter: Exporter,
@@ -83,4 +83,4 @@ class Upkeep:
         """Takes the shards' figures over into the node's metrics."""
         for shard, lane in zip(self._shards, self._router.lanes, strict=True):
             self._figures.count(QUEUE_DEPTH, str(shard.number)).set(lane.queued)
-            self._exporter.put(str(shard.number), await shard.figures())
+            self._exporter.put(str(shard.number), await shard.call("figures"))

@@ -7,7 +7,8 @@ from importlib.metadata import entry_points
 
 import typer
 
-from node.cli import init, run
+from node.cli import books, doctor, init, member, programme, run, terminal
+from node.cli.connection import CallFailed
 from node.config import ConfigError
 from node.identity.keys import KeyUnusable
 from node.installation import InstallationExists
@@ -20,6 +21,14 @@ app = typer.Typer(
 )
 app.command("init")(init.init)
 app.command("run")(run.run)
+app.command("status")(books.status)
+app.command("check")(books.check)
+app.command("backup")(books.backup)
+app.command("restore")(books.restore_backup)
+app.command("doctor")(doctor.doctor)
+app.add_typer(terminal.app, name="terminal")
+app.add_typer(member.app, name="member")
+app.add_typer(programme.app, name="programme")
 
 
 def _add_commands() -> None:
@@ -32,7 +41,7 @@ def main() -> None:
     _add_commands()
     try:
         app()
-    except (ConfigError, KeyUnusable, StoreError, InstallationExists) as wrong:
+    except (ConfigError, KeyUnusable, StoreError, InstallationExists, CallFailed) as wrong:
         print(f"vafa: {wrong}", file=sys.stderr)
         raise SystemExit(1) from None
 

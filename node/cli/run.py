@@ -11,6 +11,7 @@ import typer
 
 from node import config as configuration
 from node.actors.environment import prepare_ray
+from node.actors.ports import ShardNotStarted
 from node.identity.keys import load_secrets
 
 
@@ -22,15 +23,18 @@ def run(
 ) -> None:
     """Serve tills until SIGTERM or Ctrl-C, then drain and close the books in good order."""
     loaded = configuration.load(config)
-    prepare_ray(load_secrets(loaded.secrets_directory).ray_token_path)
+    prepare_ray(load_secrets(loaded.secrets_directory).ray_token_path, cluster=bool(loaded.ray.address))
     import uvloop
 
-    from node.actors.placement import ShardNotStarted
+    from node.actors.placement import start_ray, start_ray_shards, stop_ray
     from node.app import serve
 
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(serve(loaded, ready_file))
+            start_ray(loaded.ray)
+            runner.run(serve(loaded, start_ray_shards, ready_file))
     except ShardNotStarted as wrong:
         print(f"vafa: {wrong}", file=sys.stderr)
         raise SystemExit(1) from None
+    finally:
+        stop_ray()

@@ -105,6 +105,11 @@ class Counter(Struct, frozen=True, array_like=True):
     units: int
 
 
+def transfer_counter(purse: str) -> str:
+    """The counter of what left a purse in a local day; no rule's code has a colon."""
+    return f"transfer:{purse}"
+
+
 class Proposal(Struct, frozen=True, array_like=True):
     """An adjustment that waits for a second person; `proposal_id` is its entry's sequence."""
 

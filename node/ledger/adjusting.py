@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node.ledger.account import Account, Proposal
+from node.ledger.account import Account, Proposal, transfer_counter
 from node.ledger.decision import (
     Accepted,
     Context,
@@ -113,9 +113,20 @@ def _adjusted(account: Account, purse: str, units: int, noted: Adjusted, expires
 
 
 def send_transfer(
-    account: Account, to_account: bytes, purse: str, units: int, transfer_id: str, context: Context
+    account: Account,
+    to_account: bytes,
+    purse: str,
+    units: int,
+    transfer_id: str,
+    context: Context,
+    day: int = 0,
+    daily_limit: int = 0,
 ) -> Decision:
-    """Takes units out of an account on their way to another; the outbox carries the lots there."""
+    """Takes units out of an account on their way to another; the outbox carries the lots there.
+
+    `daily_limit` bounds what leaves a purse in the local `day`, counted even where it comes back; 0: nothing
+    does, and with `day` 0 nothing is counted.
+    """
     definition = unusable_for_spending(account) or purse_definition(context, purse)
     if isinstance(definition, Refused):
         return definition
@@ -134,8 +145,15 @@ def send_transfer(
             purse=purse,
             spendable=account.purse(purse).spendable,
         )
+    if daily_limit and account.counted(transfer_counter(purse), day) + units > daily_limit:
+        return refuse(
+            Reason.LIMIT_EXCEEDED,
+            f"An account may move {daily_limit} of this purse in a day. Nothing was moved.",
+            purse=purse,
+            daily_transfer_units=daily_limit,
+        )
     lots, _ = take(account.purse(purse).lots, units)
-    sent = TransferSent(transfer_id, to_account, purse, units)
+    sent = TransferSent(transfer_id, to_account, purse, units, day)
     return Accepted(TransactionKind.TRANSFER, (sent, Debited(purse, IN_TRANSIT, lots)))
 
 

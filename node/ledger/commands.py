@@ -91,6 +91,12 @@ class Enrol(Struct, frozen=True):
     person: object | None
 
 
+class UpdatePerson(Struct, frozen=True):
+    """Change what is known of the person. The changes are a record of `people`, opaque here."""
+
+    changes: object
+
+
 class SetBlock(Struct, frozen=True):
     """Block or unblock."""
 
@@ -116,7 +122,7 @@ class Adjust(Struct, frozen=True):
 class DecideAdjustment(Struct, frozen=True):
     """Approve or reject a proposal."""
 
-    proposal_id: int
+    proposal: TransactionRef
     approve: bool
 
 

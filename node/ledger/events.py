@@ -238,13 +238,17 @@ class HolderSet(Event, frozen=True, array_like=True, tag=25):
 
 
 class TransferSent(Event, frozen=True, array_like=True, tag=26):
-    """Units left for another account; the Debited beside it says which lots."""
+    """Units left for another account; the Debited beside it says which lots.
+
+    `day` is the local day on whose limit they count; 0 where they count on none.
+    """
 
     name: ClassVar[str] = "transfer_sent"
     transfer_id: str
     to_account: bytes
     purse: str
     units: int
+    day: int = 0
 
 
 class TransferReceived(Event, frozen=True, array_like=True, tag=27):

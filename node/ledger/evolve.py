@@ -12,7 +12,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from node.ledger import events as ev
-from node.ledger.account import EMPTY_PURSE, Account, Counter, PoolStay, Purse, Taken
+from node.ledger.account import EMPTY_PURSE, Account, Counter, PoolStay, Purse, Taken, transfer_counter
 from node.ledger.awards import Award
 from node.ledger.lots import NEVER_MS, Lot, Lots, add, remove, take, total
 from node.ledger.transactions import Entry
@@ -250,7 +250,10 @@ def _proposal_closed(account: Account, event: ev.ProposalClosed, at_ms: int) -> 
 
 
 def _transfer_sent(account: Account, event: ev.TransferSent, at_ms: int) -> Account:
-    return replace(account, sending=(*account.sending, event.transfer_id))
+    counters = account.counters
+    if event.day:
+        counters = _count(counters, transfer_counter(event.purse), event.day, event.units)
+    return replace(account, sending=(*account.sending, event.transfer_id), counters=counters)
 
 
 def _transfer_closed(account: Account, event: ev.TransferClosed, at_ms: int) -> Account:

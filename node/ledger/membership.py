@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from node.ledger.account import Account, AccountKind, Link, Purse, Status
-from node.ledger.decision import Accepted, Context, Decision, closed
+from node.ledger.decision import Accepted, Context, Decision, closed, unusable_for_spending
 from node.ledger.events import (
     AnyEvent,
     Debited,
-    Event,
     HolderSet,
     LinkSet,
     Opened,
@@ -16,7 +15,7 @@ from node.ledger.events import (
     StatusSet,
 )
 from node.ledger.postings import BREAKAGE
-from node.ledger.refusals import Reason, refuse
+from node.ledger.refusals import Reason, Refused, refuse
 from node.ledger.transactions import TransactionKind
 
 MAX_LINKS = 64
@@ -31,11 +30,21 @@ def _account_entry(*events: AnyEvent) -> Accepted:
 
 
 def open_account(
-    kind: AccountKind, links: tuple[Link, ...], person_id: bytes, referrer: bytes, source: str
+    account: Account, kind: AccountKind, links: tuple[Link, ...], known: bool, referrer: bytes, source: str
 ) -> Decision:
-    """Opens an account with its first identifiers and, where `person_id` is given, its person."""
+    """Opens an account with its first identifiers.
+
+    A personal account has one holder, the person, who goes by the account's own id; `known` says that the
+    person's data came with it. An account that is open already is never opened again: its id comes from the
+    request's, so another request has used the same.
+    """
+    if account.entries:
+        return refuse(Reason.REQUEST_ID_REUSED, "This request id has opened an account before; use a new id.")
+    if len(links) > MAX_LINKS:
+        return refuse(Reason.LIMIT_EXCEEDED, f"An account has at most {MAX_LINKS} identifiers.")
+    person_id = account.account_id if kind is AccountKind.PERSONAL else b""
     opened = Opened(kind, (person_id,) if person_id else (), referrer, source)
-    person = (PersonNoted("set", person_id),) if person_id else ()
+    person = (PersonNoted("set", person_id),) if known else ()
     return _account_entry(opened, *(LinkSet(link) for link in links), *person)
 
 
@@ -50,11 +59,29 @@ def link(account: Account, new: Link, now_ms: int) -> Decision:
     return _account_entry(LinkSet(new))
 
 
-def unlink(account: Account, digest: bytes, now_ms: int) -> Decision:
+def _end_ms(now_ms: int, occurred_ms: int) -> int:
+    """When an identifier ends: now, or after the request that ends it where the caller's clock is ahead.
+
+    So the request itself, sent again, still resolves to the account that it was meant for.
+    """
+    return max(now_ms, occurred_ms + 1)
+
+
+def _ended(account: Account, ended_ms: int) -> list[LinkSet]:
+    """The end of every identifier that still stands for the account."""
+    return [
+        LinkSet(Link(old.digest, old.kind, old.since_ms, ended_ms, old.hint))
+        for old in account.links
+        if not old.until_ms
+    ]
+
+
+def unlink(account: Account, digest: bytes, now_ms: int, occurred_ms: int) -> Decision:
     """Ends an identifier of the account now; what occurred before still resolves to it."""
+    ended_ms = _end_ms(now_ms, occurred_ms)
     for old in account.links:
-        if old.digest == digest and old.covers(now_ms):
-            return _account_entry(LinkSet(Link(digest, old.kind, old.since_ms, now_ms, old.hint)))
+        if old.digest == digest and not old.until_ms:
+            return _account_entry(LinkSet(Link(digest, old.kind, old.since_ms, ended_ms, old.hint)))
     return refuse(Reason.IDENTIFIER_NOT_LINKED, "The identifier is not linked to this account.")
 
 
@@ -65,19 +92,21 @@ def set_block(account: Account, blocked: bool, reason: str, context: Context) ->
     return _account_entry(StatusSet(Status.BLOCKED if blocked else Status.ACTIVE, reason, context.caller))
 
 
-def close(account: Account, forfeit: bool, reason: str, context: Context) -> Decision:
+def close(account: Account, forfeit: bool, reason: str, context: Context, occurred_ms: int = 0) -> Decision:
     """Closes the account for good; its identifiers become free.
 
     Refused while it has open holds, owes or is owed units (unless `forfeit` lets positive balances lapse),
-    has transfers under way whose units may come back, proposals that wait, or other accounts as a pool.
+    has transfers under way whose units may come back, proposals that wait, is in a pool, or is a pool that
+    others are in.
     """
     if refused := closed(account):
         return refused
     in_pool = account.kind is AccountKind.POOL and account.holders
-    if account.holds or account.proposals or account.sending or in_pool:
+    if account.holds or account.proposals or account.sending or account.pool_id or in_pool:
         return refuse(
             Reason.ACCOUNT_NOT_EMPTY,
-            "Open authorizations, waiting adjustments, transfers under way or pool members come first.",
+            "Open authorizations, waiting adjustments, transfers under way, pool members, or leaving the "
+            "account's own pool come first.",
         )
     owned = {code: purse for code, purse in account.purses.items() if purse.owned or purse.debt}
     if any(purse.debt for purse in owned.values()) or (owned and not forfeit):
@@ -87,11 +116,7 @@ def close(account: Account, forfeit: bool, reason: str, context: Context) -> Dec
             purses=" ".join(sorted(owned)),
         )
     lapsed = [_lapse(code, purse) for code, purse in owned.items()]
-    ended = [
-        LinkSet(Link(old.digest, old.kind, old.since_ms, context.now_ms, old.hint))
-        for old in account.links
-        if old.covers(context.now_ms)
-    ]
+    ended = _ended(account, _end_ms(context.now_ms, occurred_ms))
     return _account_entry(*lapsed, *ended, StatusSet(Status.CLOSED, reason, context.caller))
 
 
@@ -99,18 +124,48 @@ def _lapse(code: str, purse: Purse) -> Debited:
     return Debited(code, BREAKAGE, purse.lots, purse.pending_lots)
 
 
-def note_person(account: Account, what: str, person_id: bytes) -> Decision:
-    """Notes in the journal that the person's data was set, changed or erased."""
-    events: tuple[Event, ...] = (PersonNoted(what, person_id),)
-    return Accepted(TransactionKind.ACCOUNT, events)  # type: ignore[arg-type]
+def person_of(account: Account) -> bytes | Refused:
+    """The id of the person whose the account is, or why there is none to speak of."""
+    if account.kind is not AccountKind.PERSONAL or not account.holders:
+        return refuse(Reason.WRONG_ACCOUNT_KIND, "Only a personal account has a person.")
+    if account.erased:
+        return refuse(Reason.ACCOUNT_CLOSED, "The person was erased; nothing about them is kept any more.")
+    return account.holders[0]
+
+
+def note_person(account: Account) -> Decision:
+    """Notes in the journal that the person's data was changed."""
+    person_id = closed(account) or person_of(account)
+    return person_id if isinstance(person_id, Refused) else _account_entry(PersonNoted("changed", person_id))
+
+
+def erase_person(account: Account, now_ms: int, occurred_ms: int) -> Decision:
+    """Notes that the person's data is destroyed, ends all identifiers, and drops what hints at them.
+
+    Also of a closed account, and once more of an erased one, which changes nothing. The account keeps its
+    balances: whoever knows its id can still spend, move or forfeit them.
+    """
+    if account.erased:
+        return _account_entry()
+    person_id = person_of(account)
+    if isinstance(person_id, Refused):
+        return person_id
+    ended_ms = _end_ms(now_ms, occurred_ms)
+    nameless = [
+        LinkSet(Link(old.digest, old.kind, old.since_ms, old.until_ms or ended_ms)) for old in account.links
+    ]
+    return _account_entry(PersonNoted("erased", person_id), *nameless)
 
 
 def join_pool(account: Account, pool_id: bytes) -> Decision:
-    """The account's side of joining a pool."""
-    if refused := closed(account):
-        return refused
+    """The account's side of joining a pool: nothing where it is in it already.
+
+    A blocked account cannot: what it may not spend itself it would spend from the pool.
+    """
     if account.kind is not AccountKind.PERSONAL:
         return refuse(Reason.WRONG_ACCOUNT_KIND, "Only a personal account joins a pool.")
+    if refused := unusable_for_spending(account):
+        return refused
     if account.pool_id and account.pool_id != pool_id:
         return refuse(Reason.WRONG_ACCOUNT_KIND, "The account is in another pool; it leaves that one first.")
     return _account_entry() if account.pool_id else _account_entry(PoolSet(pool_id))

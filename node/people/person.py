@@ -18,6 +18,7 @@ from node.people.text import clean_text, first_grapheme
 
 MAX_NAME_CHARS = 100
 MAX_PHONE_CHARS = 40
+MAX_EMAIL_CHARS = 254
 MAX_REFERRER_CHARS = 64
 MAX_SOURCE_CHARS = 64
 MAX_LOCALE_CHARS = 35
@@ -48,6 +49,7 @@ class Person(Discreet, frozen=True, array_like=True):
     """Who brought them, kept from enrolment on."""
     source: str = ""
     """Where they enrolled: a till, the app, an import. Kept from enrolment on."""
+    email: str = ""
 
 
 class PersonChanges(Discreet, frozen=True, kw_only=True):
@@ -64,6 +66,7 @@ class PersonChanges(Discreet, frozen=True, kw_only=True):
     locale: str | UnsetType = UNSET
     consents: tuple[Consent, ...] = ()
     """Decisions to add, in the order in which they were taken."""
+    email: str | UnsetType = UNSET
 
 
 _MAX_CHARS = {
@@ -92,7 +95,8 @@ def change(person: Person, changes: PersonChanges, *, today: date) -> Person | I
     """The person with all of the changes, or why not; never some of them.
 
     Refused: texts that `clean_text` refuses, a birth date after ``today`` (a lunar Hijri year read as a
-    Jalali one ends up there), a locale that is no language tag, a consent that `record_consent` refuses.
+    Jalali one ends up there), a locale that is no language tag, an e-mail address that is none, a
+    consent that `record_consent` refuses.
     """
     fields: dict[str, object] = {}
     for name, max_chars in _MAX_CHARS.items():
@@ -103,6 +107,8 @@ def change(person: Person, changes: PersonChanges, *, today: date) -> Person | I
         fields["locale"] = clean_locale(changes.locale)
     if changes.birth_date is not UNSET:
         fields["birth_date"] = _believable(changes.birth_date, today)
+    if changes.email is not UNSET:
+        fields["email"] = clean_email(changes.email)
     fields["consents"] = _with_consents(person.consents, changes.consents)
     for value in fields.values():
         if isinstance(value, Invalid):
@@ -128,6 +134,23 @@ def _with_consents(kept: tuple[Consent, ...], added: tuple[Consent, ...]) -> tup
             return history
         kept = history
     return kept
+
+
+def clean_email(text: str) -> str | Invalid:
+    """An e-mail address as it was written, less white space around it; empty stays empty.
+
+    Checked by its form alone: whether somebody reads it, only a letter to it can tell (RFC 5321 section
+    4.5.3.1.3: at most 254 characters).
+    """
+    address = clean_text(text, MAX_EMAIL_CHARS)
+    if isinstance(address, Invalid) or not address:
+        return address
+    if not _is_email(address):
+        return Invalid(InvalidReason.NOT_AN_EMAIL, "Write the e-mail address as name@example.com.")
+    return address
+
+
+_is_email = re.compile(r"[^@\s]{1,64}@[^@\s.]+(?:\.[^@\s.]+)+").fullmatch
 
 
 # --- locale ----------------------------------------------------------------------------------------------

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from node.actors.books import Books, Totals, totals, totals_of
+from node.actors.books import Books
 from node.actors.control import Control
 from node.actors.counter import Counter
-from node.actors.placement import RayShard
-from node.actors.router import Router, ShardGone
+from node.actors.ports import ShardGone, ShardHandle
+from node.actors.router import Router
+from node.actors.totals import Totals, totals_of
 from node.ledger.refusals import Reason, refuse
 from node.proto.vafa.admin.v1 import admin_service_pb2 as pb
 from node.proto.vafa.admin.v1 import admin_service_pb2_grpc
@@ -37,7 +38,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         self,
         merchant: str,
         started_ms: int,
-        shards: Sequence[RayShard],
+        shards: Sequence[ShardHandle],
         router: Router,
         counter: Counter,
         control: Control,
@@ -55,7 +56,9 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
 
     async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:  # noqa: N802
         """How the node and its shards are."""
-        states = await asyncio.gather(*(shard.state() for shard in self._shards), return_exceptions=True)
+        states = await asyncio.gather(
+            *(shard.call("state") for shard in self._shards), return_exceptions=True
+        )
         shards, known = [], []
         for shard, lane, state in zip(self._shards, self._router.lanes, states, strict=True):
             message = pb.ShardStatus(shard=shard.number, queued=lane.queued)
@@ -81,7 +84,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             start_time=stamp(self._started_ms),
             programme_version=0 if in_force is None else in_force.version,
             shards=shards,
-            totals=[_totals(one) for one in totals(known)],
+            totals=[_totals(one) for one in totals_of(row for state in known for row in state.books)],
             accounts=sum(state.accounts for state in known),
         )
 

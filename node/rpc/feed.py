@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
-from node.actors.placement import RayShard
-from node.actors.router import ShardGone
+from node.actors.ports import ShardGone, ShardHandle
 from node.ledger.refusals import Reason, Refused, refuse
 from node.proto.vafa.feed.v1 import feed_service_pb2 as pb
 from node.proto.vafa.feed.v1 import feed_service_pb2_grpc
@@ -25,7 +24,7 @@ HEARTBEAT_SECONDS = 15.0
 class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
     """See the proto."""
 
-    def __init__(self, shards: Sequence[RayShard], partitions: int, figures: Figures) -> None:
+    def __init__(self, shards: Sequence[ShardHandle], partitions: int, figures: Figures) -> None:
         self._shards = shards
         self._partitions = partitions
         self._figures = figures
@@ -70,7 +69,7 @@ class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
                 idle_seconds = 0.0
                 yield pb.FollowResponse(cursor=cursor_of(seen))
 
-    async def _behind(self, seen: dict[int, int]) -> list[tuple[RayShard, int, int]]:
+    async def _behind(self, seen: dict[int, int]) -> list[tuple[ShardHandle, int, int]]:
         """(shard, partition, last sequence) of every partition that has more than was seen."""
         found = []
         for shard in self._shards:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import grpc
 from google.protobuf.message_factory import GetMessageClass
 
+from node.actors.counter import Counter
 from node.proto.vafa.admin.v1 import admin_service_pb2
 from node.proto.vafa.feed.v1 import feed_service_pb2
 from node.proto.vafa.programme.v1 import programme_service_pb2
@@ -16,9 +18,6 @@ from node.rpc.admin import AdminService
 from node.rpc.feed import FeedService
 from node.rpc.programme import ProgrammeService
 from node.rpc.terminal import EnrolmentService, TerminalService
-
-if TYPE_CHECKING:
-    from node.app import Node
 
 ENROLMENT = "vafa.terminal.v1.EnrolmentService"
 SERVICES = (
@@ -32,28 +31,16 @@ SERVICES = (
 """What reflection names on the main port."""
 
 
+@dataclass(frozen=True, slots=True)
 class Services:
-    """The servicers of one node."""
+    """The servicers of one node, made by its composition root."""
 
-    def __init__(self, node: Node) -> None:
-        merchant = node.config.merchant
-        self.counter = node.counter
-        self.programme = ProgrammeService(
-            node.control, node.programmes_published, tz=merchant.time_zone, currency=merchant.currency
-        )
-        self.terminal = TerminalService(node.control, node.secrets.authority, merchant.id)
-        self.feed = FeedService(node.shards, node.config.storage.partitions, node.figures)
-        self.admin = AdminService(
-            merchant.id,
-            node.started_ms,
-            node.shards,
-            node.router,
-            node.counter,
-            node.control,
-            node.books,
-            node.backups,
-        )
-        self.enrolment = EnrolmentService(node.control, node.secrets.authority, merchant.id)
+    counter: Counter
+    programme: ProgrammeService
+    terminal: TerminalService
+    enrolment: EnrolmentService
+    feed: FeedService
+    admin: AdminService
 
 
 def _typed(descriptor: Any, servicer: Any) -> grpc.GenericRpcHandler:

@@ -18,6 +18,8 @@ from node.proto.vafa.common.v1 import balance_pb2, effect_pb2, money_pb2, transa
 from node.wire.parse import transaction_id
 
 Purses = Mapping[str, PurseDefinition]
+Statement = transaction_pb2.Transaction
+"""A line of the statement."""
 
 
 def stamp(at_ms: int) -> Timestamp:

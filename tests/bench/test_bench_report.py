@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.__main__ import BENCHES, main
+from bench.load import LoadFailed
 from bench.report import figure, finish, parser, percentile, show_goals, spread
 
 _LATENCIES = st.lists(st.floats(0, 1e6, allow_nan=False), min_size=1).map(sorted)
@@ -74,3 +75,14 @@ def test_every_bench_that_is_listed_explains_itself(name: str, capsys: pytest.Ca
         main([name, "--help"])
     assert ended.value.code == 0
     assert "--json" in capsys.readouterr().out
+
+
+def test_a_bench_that_fails_says_why_in_words_and_not_in_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused(_: list[str]) -> int:
+        raise LoadFailed("the node: 1 of 20 calls failed")
+
+    monkeypatch.setattr("bench.limits.main", refused)
+    assert main(["limits"]) == 1
+    assert "limits: the node: 1 of 20 calls failed" in capsys.readouterr().err

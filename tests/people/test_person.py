@@ -109,6 +109,7 @@ def test_consents_add_up_and_withdrawal_counts() -> None:
             InvalidReason.CONSENT_WITHOUT_WORDING,
         ),
         ({"consents": (YES,) * (MAX_CONSENTS_A_CHANGE + 1)}, InvalidReason.TOO_LONG),
+        ({"email": "fatemeh at example.ir"}, InvalidReason.NOT_AN_EMAIL),
     ],
 )
 def test_one_bad_detail_refuses_the_whole_change(changes: dict[str, Any], reason: InvalidReason) -> None:
@@ -141,7 +142,7 @@ def test_a_person_is_stored_unchanged_and_an_older_record_is_still_read() -> Non
 def test_the_stored_order_of_fields_stays() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(fatemeh())) == [
         1_700_000_000_000, "فاطمه", "احمدی", "", "۰۹۱۲ ۱۲۳ ۴۵۶۷", [2, 1368, 5, 12], "fa-IR",
-        [[1, 2, True, 1_700_000_000_000, "till-7", "2026-01"]], "m-17", "till-7",
+        [[1, 2, True, 1_700_000_000_000, "till-7", "2026-01"]], "m-17", "till-7", "",
     ]  # fmt: skip
 
 
