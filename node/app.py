@@ -21,6 +21,7 @@ from node import installation, telemetry
 from node.actors.books import Books
 from node.actors.control import Control
 from node.actors.counter import Counter
+from node.actors.environment import calm_garbage_collector
 from node.actors.host import ShardSpec, when_unlocked
 from node.actors.ports import ShardHandle, StartShards
 from node.actors.resolver import Resolver
@@ -254,6 +255,7 @@ async def serve(config: Config, start_shards: StartShards, ready_file: Path | No
         log.info(
             "serving", address=addresses.address, enrolment=addresses.enrol_address, shards=len(node.shards)
         )
+        calm_garbage_collector()
         if ready_file is not None:
             _write_ready(ready_file, addresses)
         await stopped.wait()

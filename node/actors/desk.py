@@ -7,20 +7,24 @@ before. The desk opens cases, and finds the decision and the answer for each kin
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from node.actors.partition import Partition
 from node.actors.programmes import Edition, Programmes
 from node.actors.settings import ShardSettings
 from node.actors.work import Work
-from node.ledger.account import Account
+from node.ledger.account import Account, Status
 from node.ledger.decision import Context, Decision
 from node.ledger.refusals import Reason, Refused, refuse
 from node.ledger.transactions import Entry
+from node.storage import keyspace
 from node.storage.store import StoreError
 from node.wire.commands import Answer, Command, Op, done, refused
 from node.wire.parse import Parsed
 from node.wire.records import Quarantine, RequestRecord
+
+if TYPE_CHECKING:
+    from node.actors.vault import Vault
 
 EVIDENCE_CHARS = 300
 
@@ -28,7 +32,12 @@ _REFERRING = frozenset({Op.CAPTURE, Op.VOID, Op.RETURN})
 _POOLED = _REFERRING | {
     Op.ACCRUE, Op.RECORD_ACTIVITY, Op.CLAIM_PURCHASE, Op.AUTHORIZE, Op.REDEEM, Op.REVERSE,
     Op.QUOTE, Op.GET_TRANSACTION, Op.GET_BALANCE, Op.LIST_STATEMENT, Op.IDENTIFY,
+    Op.ADJUST, Op.DECIDE_ADJUSTMENT, Op.TRANSFER, Op.RECEIVE_TRANSFER,
 }  # fmt: skip
+_BY_IDENTIFIER = frozenset({Op.ADJUST, Op.DECIDE_ADJUSTMENT, Op.TRANSFER})
+_SPENDING = frozenset({Op.AUTHORIZE, Op.REDEEM, Op.QUOTE, Op.IDENTIFY})
+_LASTING = frozenset({Op.RECEIVE_TRANSFER, Op.CLOSE_TRANSFER, Op.SET_HOLDER})
+"""Steps that are never too old: the outbox keeps them for as long as the node stands still."""
 
 
 class Case:
@@ -36,12 +45,12 @@ class Case:
 
     __slots__ = (
         "ask", "body_hash", "command", "edition", "now_ms", "occurred_ms", "op", "partition", "puts",
-        "request_id", "work",
+        "request_id", "request_key", "work",
     )  # fmt: skip
 
     def __init__(
         self, op: Op, command: Command, partition: Partition, work: Work, now_ms: int, parsed: Parsed,
-        edition: Edition,
+        edition: Edition, request_key: bytes = b"",
     ) -> None:  # fmt: skip
         self.op = op
         self.command = command
@@ -53,6 +62,7 @@ class Case:
         self.body_hash = parsed.body_hash
         self.ask: Any = parsed.command
         self.edition = edition
+        self.request_key = request_key
         self.puts: list[tuple[bytes, bytes]] = []
 
     def context(self) -> Context:
@@ -77,11 +87,13 @@ class Desk:
         programmes: Programmes,
         hosted: frozenset[int],
         clock: Callable[[], int],
+        vault: Vault | None = None,
     ) -> None:
         self.settings = settings
         self.programmes = programmes
         self.hosted = hosted
         self.clock = clock
+        self.vault = vault
         self.parsers: dict[Op, Parser] = {}
         self.deciders: dict[Op, Decider] = {}
         self.answerers: dict[Op, Answerer] = {}
@@ -98,15 +110,19 @@ class Desk:
         if op in self.inquiries:
             now_ms = max(clock_ms, partition.clock_ms)
             edition = self.programmes.at(parsed.occurred_ms or now_ms)
-            return Case(op, command, partition, work, now_ms, parsed, edition)
-        record = work.request(partition.number, command.scope, parsed.request_id)
+            case = Case(op, command, partition, work, now_ms, parsed, edition)
+            case.occurred_ms = parsed.occurred_ms or now_ms  # a question without a time is about now
+            return case
+        request_key = keyspace.request_key(partition.number, command.scope, parsed.request_id)
+        record = work.request_at(request_key)
         if record is not None:
             return _known(record, parsed)
         now = partition.now_ms(clock_ms)
         problem = self._time_problem(parsed.occurred_ms, now)
-        if problem is not None or now is None:
+        if now is None or (problem is not None and op not in _LASTING):
             return refused(problem or _clock_behind())
-        return Case(op, command, partition, work, now, parsed, self.programmes.at(parsed.occurred_ms))
+        edition = self.programmes.at(parsed.occurred_ms)
+        return Case(op, command, partition, work, now, parsed, edition, request_key)
 
     def _time_problem(self, occurred_ms: int, now_ms: int | None) -> Refused | None:
         if now_ms is None:
@@ -140,9 +156,16 @@ class Desk:
         """The pool that a till's command is for instead of `account`; empty where the account itself is.
 
         What names an earlier transaction stays where that transaction is; everything else goes to the pool
-        that the account belonged to when it occurred.
+        that the account belonged to when it occurred. A blocked account may not spend from its pool either,
+        and staff who name an account by its id mean that account.
         """
         if not account.pools or case.op not in _POOLED:
+            return b""
+        if account.status is Status.BLOCKED and case.op in _SPENDING:
+            return b""
+        if case.op in _BY_IDENTIFIER and not case.command.digest:
+            return b""
+        if case.op is Op.DECIDE_ADJUSTMENT and account.proposal(case.ask.proposal.sequence):
             return b""
         number = case.partition.number
         if case.op in (Op.REVERSE, Op.GET_TRANSACTION):

@@ -1,7 +1,11 @@
-"""Ray's environment, to be set before Ray is imported: it reads most of it at import."""
+"""What the processes of a node set before they begin: Ray's environment, and the garbage collector.
+
+Ray reads most of its environment when it is imported, so `prepare_ray` comes before that.
+"""
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -19,4 +23,11 @@ def prepare_ray(token_path: Path, *, cluster: bool) -> None:
     # Despite its name this is what decides between loopback and all interfaces.
     os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "1" if cluster else "0"
     # Ray would kill shards when other programs fill the machine's memory; the operating system decides that.
-    os.environ["RAY_memory_monitor_refresh_ms"] = "0"
+    os.environ["RAY_memory_monitor_refresh_ms"] = "0"  # noqa: SIM112 - the name that Ray reads
+
+
+def calm_garbage_collector() -> None:
+    """Looks for cycles rarely: almost nothing here forms one, and each look walks every cached account."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)

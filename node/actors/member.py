@@ -127,7 +127,7 @@ class MemberActor:
             else:
                 work.delete(key)
         record = RequestRecord(case.body_hash, entry.sequence, case.occurred_ms, case.now_ms, body)
-        self.partition.remember(work, case.command.scope, case.request_id, record)
+        work.put(case.request_key, records.REQUEST.encode(record))
         return done(body)
 
     def _entry(self, decision: Accepted, case: Case) -> Entry:

@@ -14,7 +14,7 @@ from node.storage import keyspace
 from node.storage.keyspace import PartitionMeta
 from node.storage.store import Store
 from node.wire import records
-from node.wire.records import PartitionHead, RequestRecord
+from node.wire.records import PartitionHead
 
 CLOCK_TOLERANCE_MS = 60_000
 """How far the clock may stand behind the journal before postings are refused (a leap, a small correction)."""
@@ -58,10 +58,6 @@ class Partition:
                 amended = amend(work.amendment(self.number, original), event, entry.at_ms)
                 key = keyspace.transaction_key(self.number, original)
                 work.put(key, records.AMENDMENT.encode(amended))
-
-    def remember(self, work: Work, scope: str, request_id: str, record: RequestRecord) -> None:
-        """Keeps a request's answer for whoever asks again."""
-        work.put(keyspace.request_key(self.number, scope, request_id), records.REQUEST.encode(record))
 
     def save(self, work: Work) -> bool:
         """Puts the head into the batch where something was posted since it was last saved; says whether."""

@@ -20,6 +20,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError
 
+from node.actors.environment import calm_garbage_collector
 from node.actors.host import ShardHost, ShardSpec
 from node.actors.ports import ShardGone, ShardNotStarted
 from node.config import RaySection
@@ -38,6 +39,7 @@ class _ShardActor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecated, and still the only way to ask
             self._stale = ray.get_runtime_context().was_current_actor_reconstructed
+        calm_garbage_collector()
 
     def apply(self, message: bytes) -> bytes:
         if self._stale:

@@ -47,7 +47,11 @@ class Work:
 
     def request(self, partition: int, scope: str, request_id: str) -> RequestRecord | None:
         """The record of a request, or None where it never took effect."""
-        data = self.get(keyspace.request_key(partition, scope, request_id))
+        return self.request_at(keyspace.request_key(partition, scope, request_id))
+
+    def request_at(self, key: bytes) -> RequestRecord | None:
+        """The same by its key."""
+        data = self.get(key)
         return None if data is None else records.REQUEST.decode(data)
 
     def entry(self, partition: int, sequence: int) -> StoredEntry | None:

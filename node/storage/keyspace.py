@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
+from functools import lru_cache
 
 PARTITIONS_MAX = 64
 CONTROL_BYTE = 0xFE
@@ -193,6 +194,7 @@ def request_key(partition: int, terminal_id: str, request_id: str) -> bytes:
     return terminal_requests_prefix(partition, terminal_id) + request_id.encode()
 
 
+@lru_cache(maxsize=16_384)
 def terminal_requests_prefix(partition: int, terminal_id: str) -> bytes:
     """What all request records of one terminal in `partition` begin with; see `prefix_range`."""
     terminal = terminal_id.encode()
