@@ -39,7 +39,6 @@ STAGES: tuple[tuple[str, object, str], ...] = (
     ("evolve the state", member, "apply_entry"),
     ("write the answer", Desk, "answer"),
     ("journal entry, chain, books", partition.Partition, "post"),
-    ("request record", partition.Partition, "remember"),
     ("account state", member.MemberActor, "save"),
     ("partition heads", partition.Partition, "save"),
     ("rocksdb write", RocksStore, "write"),

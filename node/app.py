@@ -168,6 +168,7 @@ class Node:
         merchant, authority = self.config.merchant, self.secrets.authority
         return Services(
             counter=self.counter,
+            figures=self.figures,
             programme=ProgrammeService(
                 self.control, self.programmes_published, tz=merchant.time_zone, currency=merchant.currency
             ),

@@ -35,7 +35,7 @@ def _foreign_claim(router: Router, ask: Ask, command: Command) -> tuple[int, Rec
     partition = partition_of(digest, router.partitions)
     if router.shard_of(partition) == router.shard_of(command.partition):
         return None
-    return partition, ReceiptWish(digest, command.scope, ask.route.request_id)
+    return partition, ReceiptWish(digest, command.scope, ask.route.request_id, ask.route.occurred_ms)
 
 
 class Claim(Struct, frozen=True):

@@ -13,7 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from node.actors.claims import Claim, claim_receipts, claim_sale, release_receipt
-from node.actors.resolver import Found, Resolver
+from node.actors.resolver import ACCOUNT_ID_KIND, Found, Resolver
 from node.actors.router import Router
 from node.identity.caller import Caller, Role
 from node.ledger.refusals import Reason, Refused, refuse
@@ -113,21 +113,21 @@ class Counter:
 
     def _quick(self, caller: Caller, ask: Ask, trace_id: str) -> Command | Answer | None:
         """The command where the cache knows the account; None where the index must be asked."""
-        if ask.op is Op.CLAIM_PURCHASE:
-            return None
         origin = origin_of(caller, ask.route.terminal_id, self._terminals)
         if isinstance(origin, Refused):
             return refused(origin)
         way = ask.route
+        if way.identifier_kind == ACCOUNT_ID_KIND and caller.role in (Role.TILL, Role.GATEWAY):
+            return refused(_no_ids_at_tills())
         if not way.identifier_kind:
             return self._command(ask, origin, Found(b"", b""), trace_id)
+        if ask.op is Op.CLAIM_PURCHASE:
+            return None
         found = self.resolver.cached(way.identifier_kind, way.identifier_value, way.occurred_ms or _LATEST)
         if found is None:
             return None
         if isinstance(found, Refused):
             return refused(found)
-        if not found.digest and caller.role in (Role.TILL, Role.GATEWAY):
-            return refused(_no_ids_at_tills())
         return self._command(ask, origin, found, trace_id)
 
     async def _slow(self, caller: Caller, ask: Ask, trace_id: str) -> Command | Answer:

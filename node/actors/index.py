@@ -13,15 +13,19 @@ from msgspec.structs import replace
 from node.actors.work import Work
 from node.ledger.refusals import Reason, refuse
 from node.storage import keyspace
+from node.storage.keyspace import Kind
 from node.storage.store import StoreError
 from node.wire import records
 from node.wire.commands import Answer, Command, LinkWish, Op, ReceiptWish, done, encode, refused
 from node.wire.records import IndexEntry, Ownership, ReceiptClaim
+from node.wire.steps import ClaimsAsked, ClaimsFound
 
 log = structlog.get_logger()
 
 _WISH = msgspec.msgpack.Decoder(LinkWish)
 _RECEIPT = msgspec.msgpack.Decoder(ReceiptWish)
+_ASKED = msgspec.msgpack.Decoder(ClaimsAsked)
+_SEQUENCE = msgspec.msgpack.Decoder(int)
 
 MAX_OWNERS = 32
 """Owners of one identifier over time that are remembered; the oldest are forgotten."""
@@ -63,7 +67,7 @@ def _claim(command: Command, work: Work) -> Answer:
             return done(encode(owner))
     # The first owner ever has had it always: a till whose clock is slow, or an offline sale of the day, still
     # finds the account. Later owners have it from the moment of the claim.
-    since_ms = wish.at_ms if entry.owners else 0
+    since_ms = max(wish.at_ms, *(owner.until_ms for owner in entry.owners)) if entry.owners else 0
     claim = Ownership(wish.account_id, since_ms, claimed_at_ms=wish.at_ms)
     owners = (*entry.owners, claim)[-MAX_OWNERS:]
     work.put(key, records.INDEX.encode(IndexEntry(owners)))
@@ -119,7 +123,7 @@ def _claim_receipt(command: Command, work: Work) -> Answer:
                 request_id=claim.request_id,
             )
         )
-    work.put(key, records.RECEIPT.encode(ReceiptClaim(wish.scope, wish.request_id)))
+    work.put(key, records.RECEIPT.encode(ReceiptClaim(wish.scope, wish.request_id, wish.at_ms)))
     return done(b"\x01")
 
 
@@ -134,6 +138,34 @@ def _release_receipt(command: Command, work: Work) -> Answer:
     return done(b"")
 
 
+def _list_claims(command: Command, work: Work) -> Answer:
+    """Claims that stand unconfirmed for long, from one bounded stretch of the index."""
+    asked = _ASKED.decode(command.body)
+    start, end = keyspace.kind_range(command.partition, Kind.IDENTIFIER)
+    pairs = list(work.scan(max(start, asked.start), end, asked.limit))
+    claims = tuple(
+        (owner.account_id, keyspace.parse_id(key, Kind.IDENTIFIER)[1])
+        for key, value in pairs
+        for owner in records.INDEX.decode(value).owners
+        if not owner.confirmed and owner.claimed_at_ms < asked.before_ms
+    )
+    return done(encode(ClaimsFound(claims, pairs[-1][0] + b"\x00" if len(pairs) == asked.limit else b"")))
+
+
+def _drop_outbox(command: Command, work: Work) -> Answer:
+    """Drops an outbox entry that has been delivered; one that is gone already is no matter."""
+    work.delete(keyspace.outbox_key(command.partition, _SEQUENCE.decode(command.body)))
+    return done(b"")
+
+
+def _release_quarantined(command: Command, work: Work) -> Answer:
+    """Forgets that an account was set aside; its actor finds out when it is next asked anything."""
+    if len(command.account_id) != keyspace.ID_BYTES:
+        return refused(refuse(Reason.INVALID_ARGUMENT, "That is no account id.", field="account_id"))
+    work.delete(keyspace.quarantine_key(command.partition, command.account_id))
+    return done(b"")
+
+
 _STEPS = {
     Op.RESOLVE: _resolve,
     Op.CLAIM_IDENTIFIER: _claim,
@@ -141,5 +173,8 @@ _STEPS = {
     Op.END_IDENTIFIER: _end,
     Op.CLAIM_RECEIPT: _claim_receipt,
     Op.RELEASE_RECEIPT: _release_receipt,
+    Op.LIST_CLAIMS: _list_claims,
+    Op.DROP_OUTBOX: _drop_outbox,
+    Op.RELEASE_QUARANTINED: _release_quarantined,
 }
 STEPS = frozenset(_STEPS)

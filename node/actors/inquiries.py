@@ -36,7 +36,7 @@ def get_transaction(desk: Desk, case: Case, account: Account) -> bytes | Refused
     stored = None if record is None or not record.sequence else case.work.entry(number, record.sequence)
     if stored is None or stored.entry.account_id != account.account_id:
         return no_such_transaction()
-    purses = desk.programmes.at(stored.entry.occurred_ms).purses
+    purses = desk.programmes.version(stored.entry.version, stored.entry.occurred_ms).purses
     amended = case.work.amendment(number, stored.entry.sequence)
     return inquiries.found_transaction(balances.transaction(number, stored.entry, amended, purses, currency))
 
@@ -50,7 +50,7 @@ def list_statement(desk: Desk, case: Case, account: Account) -> bytes:
         stored = case.work.entry(number, sequence)
         if stored is None or stored.entry.account_id != account.account_id:
             break  # a token that was made up names somebody else's entry
-        purses = desk.programmes.at(stored.entry.occurred_ms).purses
+        purses = desk.programmes.version(stored.entry.version, stored.entry.occurred_ms).purses
         amended = case.work.amendment(number, sequence)
         messages.append(balances.transaction(number, stored.entry, amended, purses, currency))
         sequence = stored.entry.previous

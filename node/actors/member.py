@@ -70,7 +70,7 @@ class MemberActor:
 
     def handle(self, command: Command, desk: Desk, work: Work) -> Answer:
         """One command from beginning to end. Raises only what the store raises."""
-        if self.fault is not None and command.op != Op.RELEASE_QUARANTINED:
+        if self.fault is not None and not self._released(work) and command.op != Op.GET_MEMBER:
             return refused(_set_aside())
         try:
             return self._handle(command, desk, work)
@@ -82,6 +82,16 @@ class MemberActor:
                 return refused(internal_fault())
             self._quarantine(command, desk, work, fault)
             return refused(_set_aside())
+
+    def _released(self, work: Work) -> bool:
+        """Whether staff put the account back to work; then it begins afresh from what is stored."""
+        number = self.partition.number
+        if work.get(keyspace.quarantine_key(number, self.account_id)) is not None:
+            return False
+        stored = work.get(keyspace.account_key(number, self.account_id))
+        self.state = None if stored is None else records.ACCOUNT.decode(stored)
+        self.fault = None
+        return True
 
     def _handle(self, command: Command, desk: Desk, work: Work) -> Answer:
         op = Op(command.op)
@@ -148,7 +158,9 @@ class MemberActor:
 
     def settle_due(self, now_ms: int, work: Work, desk: Desk) -> bool:
         """Posts what is due by itself at `now_ms`; says whether anything was."""
-        if self.state is None or self.fault is not None:
+        if self.fault is not None and not self._released(work):
+            return False
+        if self.state is None:
             return False
         due = settle(self.state, now_ms)
         if due is None:
@@ -178,7 +190,12 @@ class MemberActor:
             self.saved_due_ms = due_ms
 
     def _quarantine(self, command: Command, desk: Desk, work: Work, fault: Exception) -> None:
-        """Sets the account aside: its state stays as it was before the command that met the fault."""
+        """Sets the account aside: its state stays as it was before the command that met the fault.
+
+        What is known of an earlier fault is kept: it is nearer to the cause.
+        """
+        if self.fault is not None:
+            return
         evidence = desk.evidence(self.account_id, command, fault)
         self.fault = evidence
         log.error(

@@ -38,6 +38,14 @@ class Programmes:
         edition = self._editions.get(version.version)
         return edition or self._edition(version)
 
+    def version(self, number: int, at_ms: int) -> Edition:
+        """The version of that number, which judged an entry; the one in force at `at_ms` where it is gone."""
+        edition = self._editions.get(number)
+        if edition is None:
+            found = next((one for one in self._versions if one.version == number), None)
+            edition = self.at(at_ms) if found is None else self._edition(found)
+        return edition
+
     def _edition(self, version: Programme) -> Edition:
         compiled = compile_programme(version, tz=self._tz, currency=self._currency)
         edition = Edition(compiled, {purse.code: purse for purse in compiled.purses}, version.version)

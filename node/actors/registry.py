@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from node.actors import inquiries, staff, tills
+from node.actors import inquiries, pools, staff, tills
 from node.actors.desk import Desk
-from node.wire import answers, requests, steps
+from node.wire import answers, member_answers, members, requests, steps
 from node.wire import inquiries as questions
 from node.wire.commands import Op
 
@@ -18,6 +18,7 @@ def equip(desk: Desk) -> None:
     """Gives the desk a parser, a decision and an answer for every command that concerns an account."""
     desk.deciders.update(tills.DECIDERS)
     desk.deciders.update(staff.DECIDERS)
+    desk.deciders.update(pools.DECIDERS)
     desk.inquiries.update(inquiries.INQUIRIES)
     desk.inquiries.update(staff.INQUIRIES)
     for op in _TILL_MUTATIONS:
@@ -28,4 +29,9 @@ def equip(desk: Desk) -> None:
     for op in steps.STEPS:
         desk.parsers[op] = steps.parse_step
         desk.answerers[op] = steps.answer_step
-    staff.equip(desk)
+    for op in (*staff.DECIDERS, Op.TRANSFER, Op.JOIN_POOL, Op.LEAVE_POOL):
+        desk.parsers[op] = members.parse_member
+        desk.answerers[op] = member_answers.answer_member
+    desk.parsers[Op.GET_MEMBER] = members.parse_get_member
+    desk.parsers[Op.IDENTIFY] = questions.parse_inquiry
+    desk.parsers[Op.PROBE_ACCOUNT] = steps.parse_probe

@@ -17,9 +17,11 @@ from node.actors import index
 from node.actors.desk import Desk
 from node.actors.member import MemberActor
 from node.actors.partition import Partition
+from node.actors.pools import TRANSFER_REQUESTS
 from node.actors.programmes import Programmes
 from node.actors.registry import equip
 from node.actors.settings import ShardSettings
+from node.actors.vault import Vault
 from node.actors.work import Work
 from node.ledger.refusals import Reason, Refused, refuse
 from node.programme.model import Programme
@@ -29,6 +31,8 @@ from node.storage.store import Store
 from node.telemetry import Figures, Snapshot
 from node.wire import records
 from node.wire.commands import Answer, Command, decode_commands, encode, refused
+from node.wire.records import Dispatch
+from node.wire.steps import STEP_SCOPE
 
 
 class HeadKeeper(Protocol):
@@ -53,6 +57,9 @@ class NoHead:
         """Nothing to keep."""
 
 
+MAX_FORGOTTEN = 2_000
+"""Records that one step of forgetting looks at."""
+
 MAX_SWEPT = 500
 """Accounts that one sweep settles in one batch."""
 
@@ -70,6 +77,7 @@ class Shard:
         head: HeadKeeper | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         number: int = 0,
+        vault: Vault | None = None,
     ) -> None:
         self.settings = settings
         self.number = number
@@ -84,7 +92,7 @@ class Shard:
         self._partitions = {number: Partition.load(store, number) for number in hosted}
         self._members: OrderedDict[tuple[int, bytes], MemberActor] = OrderedDict()
         versions = Programmes(programmes, tz=settings.time_zone, currency=settings.currency)
-        self._desk = Desk(settings, versions, frozenset(self._partitions), clock)
+        self._desk = Desk(settings, versions, frozenset(self._partitions), clock, vault)
         equip(self._desk)
 
     def apply(self, message: bytes) -> bytes:
@@ -164,26 +172,25 @@ class Shard:
         self._commit(work, settled)
         return len(settled)
 
-    def forget_old_requests(self, cursor: bytes, limit: int = 2_000) -> bytes:
-        """Drops request records past retention among the `limit` after `cursor`; gives the next cursor.
+    def forget_old_requests(self, cursor: bytes, limit: int = MAX_FORGOTTEN) -> bytes:
+        """Drops request records and receipt claims past retention among the `limit` after `cursor`.
 
-        A bounded walk instead of an index by age: the index would cost a write for every request.
+        Gives the next cursor. A bounded walk instead of an index by age: that would cost a write a request.
         """
         work, oldest_ms = Work(self._store), self._desk.clock() - self.settings.retention_ms
         for number in sorted(self._partitions):
-            start, end = keyspace.kind_range(number, Kind.REQUEST)
-            if cursor >= end:
-                continue
-            last = cursor
-            for key, value in self._store.scan(max(start, cursor), end, limit=limit):
-                record = records.REQUEST.decode(value)
-                if max(record.occurred_ms, record.at_ms) < oldest_ms:
-                    work.delete(key)
-                last = key
-                limit -= 1
-            if limit <= 0:
-                work.commit()
-                return last + b"\x00"
+            for kind in (Kind.REQUEST, Kind.RECEIPT):
+                start, end = keyspace.kind_range(number, kind)
+                if cursor >= end:
+                    continue
+                for key, value in self._store.scan(max(start, cursor), end, limit=limit):
+                    if _last_needed_ms(kind, value) < oldest_ms:
+                        work.delete(key)
+                    cursor = key + b"\x00"
+                    limit -= 1
+                if limit <= 0:
+                    work.commit()
+                    return cursor
         work.commit()
         return b""
 
@@ -207,6 +214,13 @@ class Shard:
     def active_accounts(self) -> int:
         """How many member actors are in memory."""
         return len(self._members)
+
+
+def _last_needed_ms(kind: Kind, value: bytes) -> int:
+    if kind is Kind.RECEIPT:
+        return records.RECEIPT.decode(value).at_ms
+    request = records.REQUEST.decode(value)
+    return max(request.occurred_ms, request.at_ms)
 
 
 def _not_here() -> Refused:

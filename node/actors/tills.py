@@ -57,12 +57,12 @@ def claim_receipt(desk: Desk, case: Case, purchase: Purchase) -> Refused | None:
     if partition not in desk.hosted:
         return None
     key = keyspace.receipt_key(partition, digest)
-    claim = ReceiptClaim(case.command.scope, case.request_id)
+    claim = ReceiptClaim(case.command.scope, case.request_id, case.now_ms)
     data = case.work.get(key)
     if data is None:
         case.puts.append((key, records.RECEIPT.encode(claim)))
         return None
-    return None if records.RECEIPT.decode(data) == claim else duplicate_receipt()
+    return None if records.RECEIPT.decode(data).same_request(claim) else duplicate_receipt()
 
 
 def duplicate_receipt() -> Refused:
@@ -136,7 +136,9 @@ def return_goods(desk: Desk, case: Case, account: Account) -> Decision:
 
 def judged_like(desk: Desk, case: Case, original: Entry) -> Context:
     """The context of an undoing: by the purses of the version that judged the original."""
-    return replace(case.context(), purses=desk.programmes.at(original.occurred_ms).purses)
+    return replace(
+        case.context(), purses=desk.programmes.version(original.version, original.occurred_ms).purses
+    )
 
 
 def reverse(desk: Desk, case: Case, account: Account) -> Decision:

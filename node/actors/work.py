@@ -8,6 +8,7 @@ members put their changes only when everything about them is decided and encoded
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 from node.ledger.transactions import Amendment
 from node.storage import keyspace
@@ -35,6 +36,10 @@ class Work:
             if changed is not None:
                 return changed or None
         return self._store.get(key)
+
+    def scan(self, start: bytes, end: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
+        """Up to `limit` pairs with start <= key < end as they were before this batch."""
+        return self._store.scan(start, end, limit=limit)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Sets `key`; values are never empty, so an empty one can stand for a deletion."""
@@ -69,6 +74,8 @@ class Work:
 
         Raises StoreFailed; nothing of the batch may then be answered.
         """
+        if not self._changed:
+            return 0.0
         started = time.perf_counter()
         batch = Batch()
         for key, value in self._changed.items():

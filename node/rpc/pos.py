@@ -18,7 +18,7 @@ from node.ledger.refusals import Reason, Refused, refuse
 from node.proto.vafa.pos.v1 import operation_pb2
 from node.rpc.admission import CALLER, Handler
 from node.rpc.status import Context, fail
-from node.telemetry import trace_id_from
+from node.telemetry import REFUSALS, Figures, trace_id_from
 from node.wire.commands import Answer, AnswerKind, Command, Op, refused
 from node.wire.parse import invalid
 from node.wire.refusals import refusal_message
@@ -55,13 +55,13 @@ STREAM_WINDOW = 1_024
 """Operations of one stream that are under way at a time; a client that sends faster is slowed down."""
 
 
-def pos_handlers(counter: Counter) -> grpc.GenericRpcHandler:
+def pos_handlers(counter: Counter, figures: Figures) -> grpc.GenericRpcHandler:
     """All methods of the service."""
     handlers: dict[str, Handler] = {
-        name: grpc.unary_unary_rpc_method_handler(_unary(counter, op)) for name, op in UNARY.items()
+        name: grpc.unary_unary_rpc_method_handler(_unary(counter, figures, op)) for name, op in UNARY.items()
     }
-    handlers["Submit"] = grpc.unary_unary_rpc_method_handler(_submit(counter))
-    handlers["SubmitStream"] = grpc.stream_stream_rpc_method_handler(_submit_stream(counter))
+    handlers["Submit"] = grpc.unary_unary_rpc_method_handler(_submit(counter, figures))
+    handlers["SubmitStream"] = grpc.stream_stream_rpc_method_handler(_submit_stream(counter, figures))
     return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
 
@@ -73,14 +73,16 @@ def trace_of(context: Context) -> str:
     return trace_id_from(None)
 
 
-def _unary(counter: Counter, op: Op) -> Callable[[bytes, Context], Awaitable[bytes]]:
+def _unary(counter: Counter, figures: Figures, op: Op) -> Callable[[bytes, Context], Awaitable[bytes]]:
     async def handle(body: bytes, context: Context) -> bytes:
         way = route(op, body)
         if isinstance(way, Refused):
+            figures.count(REFUSALS, way.reason.name).add()
             await fail(context, way)
             raise AssertionError("fail always raises")
         answer = await counter.ask(CALLER.get(), Ask(op, way, body), trace_of(context))
         if answer.refusal is not None:
+            figures.count(REFUSALS, answer.refusal.reason.name).add()
             await fail(context, answer.refusal)
         return answer.body
 
@@ -96,15 +98,16 @@ def _asked(operation: operation_pb2.Operation) -> Ask | Refused:
     return way if isinstance(way, Refused) else Ask(op, way, message.SerializeToString())
 
 
-def _result(op: Op | None, answer: Answer) -> bytes:
+def _result(figures: Figures, op: Op | None, answer: Answer) -> bytes:
     if answer.refusal is not None or op is None:
         assert answer.refusal is not None
+        figures.count(REFUSALS, answer.refusal.reason.name).add()
         return refusal_bytes(refusal_message(answer.refusal).SerializeToString())
     assert answer.kind == AnswerKind.DONE
     return result_bytes(op, answer.body)
 
 
-def _submit(counter: Counter) -> Callable[[bytes, Context], Awaitable[bytes]]:
+def _submit(counter: Counter, figures: Figures) -> Callable[[bytes, Context], Awaitable[bytes]]:
     async def handle(body: bytes, context: Context) -> bytes:
         request = operation_pb2.SubmitRequest()
         try:
@@ -117,7 +120,9 @@ def _submit(counter: Counter) -> Callable[[bytes, Context], Awaitable[bytes]]:
         asks = [ask for ask in asked if isinstance(ask, Ask)]
         answers = iter(await counter.ask_many(CALLER.get(), asks, trace_of(context)))
         results = [
-            _result(ask.op, next(answers)) if isinstance(ask, Ask) else _result(None, refused(ask))
+            _result(figures, ask.op, next(answers))
+            if isinstance(ask, Ask)
+            else _result(figures, None, refused(ask))
             for ask in asked
         ]
         return nested(results)
@@ -126,7 +131,7 @@ def _submit(counter: Counter) -> Callable[[bytes, Context], Awaitable[bytes]]:
 
 
 def _submit_stream(
-    counter: Counter,
+    counter: Counter, figures: Figures
 ) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         caller, trace_id = CALLER.get(), trace_of(context)
@@ -137,7 +142,7 @@ def _submit_stream(
         try:
             while (item := await under_way.get()) is not None:
                 op, answer = item
-                yield nested([_result(op, await answer)])
+                yield nested([_result(figures, op, await answer)])
             await reader
         finally:
             reader.cancel()

@@ -18,6 +18,7 @@ from node.rpc.admin import AdminService
 from node.rpc.feed import FeedService
 from node.rpc.programme import ProgrammeService
 from node.rpc.terminal import EnrolmentService, TerminalService
+from node.telemetry import Figures
 
 ENROLMENT = "vafa.terminal.v1.EnrolmentService"
 SERVICES = (
@@ -36,6 +37,7 @@ class Services:
     """The servicers of one node, made by its composition root."""
 
     counter: Counter
+    figures: Figures
     programme: ProgrammeService
     terminal: TerminalService
     enrolment: EnrolmentService
@@ -66,7 +68,7 @@ def handlers(services: Services) -> list[grpc.GenericRpcHandler]:
     programme = programme_service_pb2.DESCRIPTOR.services_by_name["ProgrammeService"]
     terminal = terminal_service_pb2.DESCRIPTOR.services_by_name["TerminalService"]
     return [
-        pos.pos_handlers(services.counter),
+        pos.pos_handlers(services.counter, services.figures),
         _typed(programme, services.programme),
         _typed(terminal, services.terminal),
         _typed(feed_service_pb2.DESCRIPTOR.services_by_name["FeedService"], services.feed),

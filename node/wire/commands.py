@@ -144,6 +144,7 @@ class ReceiptWish(Struct, frozen=True, array_like=True):
     digest: bytes
     scope: str
     request_id: str
+    at_ms: int = 0
 
 
 encode = msgspec.msgpack.Encoder().encode

@@ -111,10 +111,15 @@ class IndexEntry(Struct, frozen=True, array_like=True):
 
 
 class ReceiptClaim(Struct, frozen=True, array_like=True):
-    """Which request posted a store's receipt."""
+    """Which request posted a store's receipt, and when the claim was made."""
 
     scope: str
     request_id: str
+    at_ms: int = 0
+
+    def same_request(self, other: ReceiptClaim) -> bool:
+        """Whether both claims are of one request."""
+        return (self.scope, self.request_id) == (other.scope, other.request_id)
 
 
 class Dispatch(Struct, frozen=True, array_like=True):
