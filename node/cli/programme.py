@@ -93,9 +93,10 @@ def publish(
     """Publish a file as the next version. Versions are never changed afterwards."""
     draft = _read(file)
     draft.version = 0
-    draft.ClearField("effective_time")
     if effective:
         draft.effective_time.CopyFrom(_time(effective))
+    elif draft.effective_time.ToMilliseconds() < now().ToMilliseconds():
+        draft.ClearField("effective_time")  # of the version that the file was made from: in force at once
     with connected(config, address, certificate) as channel:
         stub = programme_service_pb2_grpc.ProgrammeServiceStub(channel)
         request = pb.PublishProgrammeRequest(request_id=new_request_id(), programme=draft)

@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from node.ledger.account import Account, AccountKind, Entitlement
+from node.ledger.account import Account, AccountKind, Counter, Entitlement
 from node.ledger.purchase import Activity, Line, Purchase, Tender
 from node.ledger.purses import PurseDefinition, PurseKind
 from node.programme import conditions
@@ -133,6 +133,14 @@ def test_an_anonymous_sale_has_no_member() -> None:
 def test_what_is_not_allowed_in_a_condition_is_refused_with_a_sentence(condition: str) -> None:
     with pytest.raises(BadCondition, match=r"^[A-Za-z].*\.$"):
         compile_condition(condition, RULE_FIELDS)
+
+
+@pytest.mark.parametrize(
+    "loop", ["all(c, true)", "exists(c, true)", "map(c, c) == []", "filter(c, true) == []"]
+)
+def test_a_loop_is_refused_as_a_loop(loop: str) -> None:
+    with pytest.raises(BadCondition, match="must not loop"):
+        compile_condition(f"purchase.codes.{loop}", RULE_FIELDS)
 
 
 @pytest.mark.parametrize("condition", ["'a'.matches('a')", "purchase.total > 1", "[1].exists(x, x > 0)"])
@@ -274,6 +282,13 @@ def test_an_activity_is_rewarded_by_its_code_source_and_attributes() -> None:
     ]
     assert programme.evaluate_activity(Activity("survey", "app", (("answers", "2"),)), MEMBER, NOON_MS) == ()
     assert programme.evaluate_activity(Activity("survey", "web"), MEMBER, NOON_MS) == ()
+
+
+def test_an_activity_is_rewarded_whole_or_not_at_all() -> None:
+    programme = compiled(activities=(ActivityRule("visit", "points", 10, daily_limit=2),))
+    [award] = programme.evaluate_activity(Activity("visit"), MEMBER, NOON_MS)  # type: ignore[misc]
+    counted_when_it_brought_15 = replace(MEMBER, counters=(Counter(award.counter, award.day, 15),))
+    assert programme.evaluate_activity(Activity("visit"), counted_when_it_brought_15, NOON_MS) == ()
 
 
 def test_an_unknown_activity_is_told_from_one_that_brings_nothing() -> None:

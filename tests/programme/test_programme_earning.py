@@ -115,6 +115,11 @@ def test_nothing_is_earned_where_the_lines_sum_to_nothing_or_less() -> None:
     assert made.evaluate(sale(-100), None, NOON) == ()
 
 
+def test_where_nothing_is_paid_not_even_a_fixed_number_is_earned() -> None:
+    made = programme(EarningRule("gift", Fixed(5), "points"))
+    assert made.evaluate(sale(0, line(1, 300)), None, NOON) == ()
+
+
 def test_a_purchase_in_another_currency_earns_nothing() -> None:
     assert programme(BASE).evaluate(sale(1_000, currency="USD"), None, NOON) == ()
 
@@ -205,6 +210,12 @@ def test_the_largest_multiplier_that_matches_a_line_has_it_alone() -> None:
     triple = next(award for award in awards if award.rule == "dairy-triple")
     assert (triple.funder, triple.campaign, triple.line_shares) == ("dairy-co", "milk", ((1, 8),))
     assert units(made.evaluate(sale(1_000), None, NOON)) == {"base": 10, "double": 10}
+
+
+def test_a_bonus_is_never_on_more_than_the_base_counted_on() -> None:
+    made = programme(BASE, EarningRule("dairy", Multiplier(2_000), "points", DAIRY))
+    exchange = sale(100, line(1, 300), line(2, -200, "food/meat"))
+    assert units(made.evaluate(exchange, None, NOON)) == {"base": 1, "dairy": 1}
 
 
 def test_a_multiplier_raises_its_own_purse_only() -> None:
