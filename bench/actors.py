@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
 import random
 import secrets
@@ -19,16 +18,22 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from bench.load import run_async
 from bench.messages import BASKET_LINES, AccrualMaker, card_number
-from bench.plain_shard import PARTITIONS, account_id, accrual, enrol, insist, new_host
-from bench.processes import proportional_bytes
-from bench.report import figure, finish, parser, say, show_table, warn_when_busy
+from bench.plain_shard import PARTITIONS, account_id, accrual, enrolments, insist, new_spec
+from bench.processes import command_line, descendants, proportional_bytes
+from bench.report import console, figure, finish, parser, say, show_table, warn_when_busy
+from node.actors.environment import prepare_ray
+from node.actors.ports import ShardGone, ShardNotStarted
 from node.actors.router import Router
+from node.config import RaySection
 from node.storage.keyspace import partition_of
 from node.wire.commands import encode
+
+if TYPE_CHECKING:
+    from node.actors.placement import RayShard
 
 OWN_COUNTS = (10, 50, 100, 200, 400, 800)
 SHARD_COUNTS = (*OWN_COUNTS, 10_000, 100_000)
@@ -41,26 +46,9 @@ MEMORY_LEFT_SHARE = 0.2
 
 START_TIMEOUT_SECONDS = 300.0
 _COMMANDS_PER_SECOND = 20_000
-_OBJECT_STORE_BYTES = 100_000_000
 
 Submit = Callable[[int, bytes], Awaitable[None]]
 """Hands one accrual of a member to whatever hosts that member, and waits until it is durable."""
-
-
-class MemberHost:
-    """Members with their store: a whole shard, or one member alone. A plain class; Ray makes it an actor."""
-
-    def __init__(self, directory: str, hosted: Sequence[int]) -> None:
-        self._host = new_host(Path(directory), hosted)
-
-    def enrol(self, members: Sequence[int], partition: int | None) -> int:
-        """Open the members' accounts; gives this process's id."""
-        enrol(self._host, members, now_ms=_now_ms(), partition=partition)
-        return os.getpid()
-
-    def apply(self, message: bytes) -> bytes:
-        """A batch of commands."""
-        return self._host.apply(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,118 +82,94 @@ def main(arguments: list[str]) -> int:
     )
     options = made.parse_args(arguments)
     warn_when_busy()
-    with tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch, _private_ray():
-        say("One Ray actor for each member …")
-        alone, ended = measure_alone(Path(scratch), options.seconds, options.minutes * 60)
-        say(ended)
-    with tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch, _private_ray():
-        say("Members in shards …")
-        sharded = measure_shards(Path(scratch), options.seconds)
+    with tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch:
+        _prepare(Path(scratch, "ray.token"))
+        with _private_ray():
+            say("One Ray actor for each member …")
+            alone, ended = run_async(measure_alone(Path(scratch), options.seconds, options.minutes * 60))
+        with _private_ray():
+            say("Members in shards …")
+            sharded = run_async(measure_shards(Path(scratch), options.seconds))
     rows = [*alone, *sharded]
     show_table(
         "The same member actor, hosted two ways",
         ("way", "members", "processes", "started/s", "KiB a member", "commands/s"),
         [row.cells() for row in rows],
     )
-    say(f"One Ray actor for each member: {ended}")
+    console.print(f"One Ray actor for each member: {ended}")
     finish("actors", {"rows": [asdict(row) for row in rows], "ended": ended}, options.json)
     return 0
 
 
-def measure_alone(scratch: Path, seconds: float, limit_seconds: float) -> tuple[list[Row], str]:
+async def measure_alone(scratch: Path, seconds: float, limit_seconds: float) -> tuple[list[Row], str]:
     """A Ray actor for each member, more and more of them; with why it ended."""
-    import ray
+    from node.actors.placement import start_ray_shards
 
-    remote: Any = ray.remote(num_cpus=0)(MemberHost)
-    hosts: list[Any] = []
-    pids: list[int] = []
+    hosts: list[RayShard] = []
     rows: list[Row] = []
     began = time.monotonic()
+
+    async def submit(member: int, body: bytes) -> None:
+        insist(await hosts[member].apply(encode([accrual(member, body, partition=0)])))
+
     for members in OWN_COUNTS:
         added = members - len(hosts)
         if rows and (why := _no_room_for(added, rows[-1], limit_seconds - (time.monotonic() - began))):
             return rows, f"{members} members were not tried: {why}."
         started = time.perf_counter()
         try:
-            new = range(members - added, members)
-            hosts += [remote.remote(str(scratch / f"member-{number}"), (0,)) for number in new]
-            waiting = [hosts[number].enrol.remote([number], 0) for number in new]
-            pids += ray.get(waiting, timeout=START_TIMEOUT_SECONDS)
-        except (ray.exceptions.RayError, ray.exceptions.GetTimeoutError) as error:
+            async with asyncio.timeout(START_TIMEOUT_SECONDS):
+                specs = [new_spec(scratch / f"member-{each}", (0,)) for each in range(len(hosts), members)]
+                new = await start_ray_shards(specs, ())
+                await asyncio.gather(
+                    *(_enrol(host, [each], 0) for each, host in enumerate(new, start=len(hosts)))
+                )
+        except (ShardGone, ShardNotStarted, TimeoutError) as error:
             return rows, f"Starting {members} members failed: {type(error).__name__}."
-        start_seconds = time.perf_counter() - started
-
-        rate = run_async(_drive_alone(hosts, members, seconds))
-        held = sum(map(proportional_bytes, pids))
-        rows.append(Row("Ray actors", members, len(pids), added / start_seconds, held / members, rate))
-        say(f"  {members} members: {figure(rate)} commands/s, {figure(added / start_seconds)} started/s")
+        hosts += new
+        per_second = added / (time.perf_counter() - started)
+        rows.append(_row("Ray actors", members, per_second, await _drive(submit, members, seconds)))
     return rows, "All sizes were reached."
 
 
-def measure_shards(scratch: Path, seconds: float) -> list[Row]:
+async def measure_shards(scratch: Path, seconds: float) -> list[Row]:
     """As many shards as the machine has cores, with more and more members in them."""
-    import ray
+    from node.actors.placement import start_ray_shards
 
-    remote: Any = ray.remote(num_cpus=0)(MemberHost)
-    shards = max(1, min(os.cpu_count() or 1, PARTITIONS))
-    placement = {partition: partition % shards for partition in range(PARTITIONS)}
-    hosts = [
-        remote.remote(
-            str(scratch / f"shard-{shard}"), [each for each in placement if placement[each] == shard]
-        )
-        for shard in range(shards)
-    ]
-    pids: list[int] = ray.get([host.enrol.remote([], None) for host in hosts], timeout=START_TIMEOUT_SECONDS)
-    handles = [_RayShard(host) for host in hosts]
+    count = max(1, min(os.cpu_count() or 1, PARTITIONS))
+    placement = {partition: partition % count for partition in range(PARTITIONS)}
+    specs = [new_spec(scratch / f"shard-{each}", range(each, PARTITIONS, count)) for each in range(count)]
+    shards = await start_ray_shards(specs, ())
+    router = Router(shards, placement, queue_limit=QUEUE_LIMIT, batch_limit=BATCH_LIMIT)
     rows: list[Row] = []
     enrolled = 0
-    for members in SHARD_COUNTS:
-        added = range(enrolled, members)
-        by_shard: list[list[int]] = [[] for _ in hosts]
-        for member in added:
-            by_shard[placement[partition_of(account_id(member), PARTITIONS)]].append(member)
-        started = time.perf_counter()
-        ray.get([host.enrol.remote(some, None) for host, some in zip(hosts, by_shard, strict=True)])
-        start_seconds = time.perf_counter() - started
-        enrolled = members
-
-        rate = run_async(_drive_shards(handles, placement, members, seconds))
-        held = sum(map(proportional_bytes, pids))
-        rows.append(Row("shards", members, shards, len(added) / start_seconds, held / members, rate))
-        say(f"  {members} members: {figure(rate)} commands/s")
-    return rows
-
-
-async def _drive_alone(hosts: Sequence[Any], members: int, seconds: float) -> float:
-    async def submit(member: int, body: bytes) -> None:
-        insist(await hosts[member].apply.remote(encode([accrual(member, body, partition=0)])))
-
-    return await _drive(submit, members, seconds)
-
-
-async def _drive_shards(
-    handles: Sequence[_RayShard], placement: dict[int, int], members: int, seconds: float
-) -> float:
-    router = Router(handles, placement, queue_limit=QUEUE_LIMIT, batch_limit=BATCH_LIMIT)
 
     async def submit(member: int, body: bytes) -> None:
         insist(encode([await router.ask(accrual(member, body))]))
 
-    return await _drive(submit, members, seconds)
+    for members in SHARD_COUNTS:
+        by_shard: list[list[int]] = [[] for _ in shards]
+        for member in range(enrolled, members):
+            by_shard[placement[partition_of(account_id(member), PARTITIONS)]].append(member)
+        started = time.perf_counter()
+        await asyncio.gather(*(_enrol(shard, some) for shard, some in zip(shards, by_shard, strict=True)))
+        per_second = (members - enrolled) / (time.perf_counter() - started)
+        enrolled = members
+        rows.append(_row("shards", members, per_second, await _drive(submit, members, seconds)))
+    return rows
 
 
-class _RayShard:
-    """A shard for the router, as the gateway has it."""
+async def _enrol(host: RayShard, members: Sequence[int], partition: int | None = None) -> None:
+    for message in enrolments(members, now_ms=_now_ms(), partition=partition):
+        insist(await host.apply(message))
 
-    def __init__(self, actor: Any) -> None:
-        self._actor = actor
 
-    async def apply(self, message: bytes) -> bytes:
-        answers: bytes = await self._actor.apply.remote(message)
-        return answers
-
-    async def revived(self) -> None:
-        """Nothing dies in this bench."""
+def _row(way: str, members: int, started_per_second: float, commands_per_second: float) -> Row:
+    """What was measured, with the memory of the processes that host the members now."""
+    hosting = [pid for pid in descendants(os.getpid()) if command_line(pid).startswith("ray::_ShardActor")]
+    held = sum(map(proportional_bytes, hosting))
+    say(f"  {members:,} members: {figure(commands_per_second)} commands/s")
+    return Row(way, members, len(hosting), started_per_second, held / members, commands_per_second)
 
 
 async def _drive(submit: Submit, members: int, seconds: float) -> float:
@@ -245,30 +209,23 @@ def _memory_bytes() -> tuple[int, int]:
     return kib["MemTotal"] * 1024, kib["MemAvailable"] * 1024
 
 
+def _prepare(token: Path) -> None:
+    """Has every Ray of this process demand the same token: it reads the token once."""
+    token.touch(mode=0o600)
+    token.write_text(secrets.token_hex(32), encoding="ascii")
+    prepare_ray(token, cluster=False)
+
+
 @contextlib.contextmanager
 def _private_ray() -> Iterator[None]:
-    """A Ray instance of our own for the time of the block, on loopback and behind a token."""
-    # Ray reads these when it is imported, which is why that happens here and not above.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    os.environ["RAY_AUTH_MODE"] = "token"
-    os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-    os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"  # off: bind 127.0.0.1, not all interfaces
-    import ray
+    """The node's private Ray for the time of the block."""
+    from node.actors.placement import start_ray, stop_ray  # Ray reads its environment when it is imported
 
-    with tempfile.TemporaryDirectory(prefix="vafa-ray-") as directory:
-        ray.init(
-            address="local",
-            num_cpus=os.cpu_count(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _temp_dir=directory,
-        )
-        try:
-            yield
-        finally:
-            ray.shutdown()
+    start_ray(RaySection())
+    try:
+        yield
+    finally:
+        stop_ray()
 
 
 def _now_ms() -> int:

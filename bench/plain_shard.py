@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from bench.messages import AccrualMaker, card_number
 from bench.report import BenchFailed
-from node.actors.host import ShardHost, ShardSpec
+from node.actors.host import ShardSpec
 from node.actors.settings import ShardSettings
 from node.programme.default import starter_programme
 from node.proto.vafa.member.v1.member_service_pb2 import EnrolRequest
@@ -32,13 +32,13 @@ class CommandRefused(BenchFailed):
     """A shard refused what a bench asked of it, so it did not measure what it meant to."""
 
 
-def new_host(directory: Path, hosted: Iterable[int] = range(PARTITIONS)) -> ShardHost:
-    """A shard over a fresh store in `directory`, with the programme of a new installation, ready to apply."""
+def new_spec(directory: Path, hosted: Iterable[int] = range(PARTITIONS)) -> ShardSpec:
+    """A fresh store in `directory`, and what a shard over it must be told: a new installation's programme."""
     identity = StoreIdentity(os.urandom(16), StoreKind.SHARD, _MERCHANT, PARTITIONS)
     directory.parent.mkdir(parents=True, exist_ok=True)
     create_store(directory, identity, hosted=hosted)
     programme = replace(starter_programme(0, name="Bench"), version=1)
-    spec = ShardSpec(
+    return ShardSpec(
         number=0,
         directory=str(directory),
         store_id=identity.store_id,
@@ -47,7 +47,6 @@ def new_host(directory: Path, hosted: Iterable[int] = range(PARTITIONS)) -> Shar
         programmes=msgspec.msgpack.encode((programme,)),
         master_key=bytes(32),
     )
-    return ShardHost(spec)
 
 
 def account_id(member: int) -> bytes:
@@ -78,12 +77,11 @@ def accruals(maker: AccrualMaker, members: Sequence[int]) -> list[Command]:
     return [accrual(member, body) for member, body in zip(members, maker.accruals(len(members)), strict=True)]
 
 
-def enrol(host: ShardHost, members: Sequence[int], *, now_ms: int, partition: int | None = None) -> None:
-    """Open all these accounts, where their ids lead, or all in one partition."""
+def enrolments(members: Sequence[int], *, now_ms: int, partition: int | None = None) -> Iterator[bytes]:
+    """Messages that open all these accounts: where their ids lead, or all of them in one partition."""
     for first in range(0, len(members), _ENROL_AT_ONCE):
         some = members[first : first + _ENROL_AT_ONCE]
-        opened = [enrolment(member, now_ms=now_ms, partition=partition) for member in some]
-        insist(host.apply(encode(opened)))
+        yield encode([enrolment(member, now_ms=now_ms, partition=partition) for member in some])
 
 
 def insist(answers: bytes) -> int:

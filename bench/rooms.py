@@ -18,7 +18,7 @@ from typing import Any
 from unittest import mock
 
 from bench.messages import AccrualMaker, card_number
-from bench.plain_shard import accruals, enrol, insist, new_host
+from bench.plain_shard import accruals, enrolments, insist, new_spec
 from bench.report import figure
 from node.actors import member, partition, shard
 from node.actors.desk import Desk
@@ -70,8 +70,9 @@ def measure(*, lines: int, seconds: float) -> Stages:
     maker = AccrualMaker([card_number(0)], occurred_ms=now_ms, lines=lines)
     chance = random.Random(1)
     with tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch:
-        served = new_host(Path(scratch, "store"))
-        enrol(served, range(_MEMBERS), now_ms=now_ms)
+        served = ShardHost(new_spec(Path(scratch, "store")))
+        for message in enrolments(range(_MEMBERS), now_ms=now_ms):
+            insist(served.apply(message))
 
         def batch(size: int) -> bytes:
             return encode(accruals(maker, chance.choices(range(_MEMBERS), k=size)))

@@ -21,8 +21,11 @@ from node import installation, telemetry
 from node.actors.books import Books
 from node.actors.control import Control
 from node.actors.counter import Counter
+from node.actors.delivery import Delivery
 from node.actors.environment import calm_garbage_collector
 from node.actors.host import ShardSpec, when_unlocked
+from node.actors.linking import Linking
+from node.actors.member_counter import MemberCounter
 from node.actors.ports import ShardHandle, StartShards
 from node.actors.resolver import Resolver
 from node.actors.router import Router
@@ -85,10 +88,20 @@ class Node:
         digests = IdentifierDigests(self.secrets.index_key)
         self.resolver = Resolver(self.router, digests, config.merchant.country)
         self.counter = Counter(self.router, self.resolver, self.control.terminals_of)
+        linking = Linking(self.router, self.resolver, self.control.erased)
+        delivery = Delivery(self.shards, self.router, linking)
+        self.members = MemberCounter(
+            self.counter,
+            linking,
+            digests,
+            self.control.terminals_of,
+            region=config.merchant.country,
+            wake=delivery.wake,
+        )
         self.books = Books(self.router, self.shards, self._opened)
         self.backups = installation.backup_directory(config)
         self.exporter = telemetry.Exporter(self.figures)
-        self.upkeep = Upkeep(self.shards, self.router, self.resolver, self.exporter, self.figures)
+        self.upkeep = Upkeep(self.shards, self.router, linking, delivery, self.exporter, self.figures)
         addresses = await self._listen()
         self.upkeep.start()
         return addresses
@@ -168,6 +181,7 @@ class Node:
         merchant, authority = self.config.merchant, self.secrets.authority
         return Services(
             counter=self.counter,
+            members=self.members,
             figures=self.figures,
             programme=ProgrammeService(
                 self.control, self.programmes_published, tz=merchant.time_zone, currency=merchant.currency
@@ -209,6 +223,7 @@ class Node:
         if self._servers:
             await self._health.enter_graceful_shutdown()
             await asyncio.gather(*(server.stop(DRAIN_SECONDS) for server in self._servers))
+            await self.members.drain()
             await self.upkeep.stop()
             await self.router.drain()
         if self._metrics is not None:

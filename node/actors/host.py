@@ -18,6 +18,8 @@ from node.actors.desk import describe
 from node.actors.partition import Partition
 from node.actors.settings import ShardSettings
 from node.actors.shard import Shard
+from node.actors.vault import Vault
+from node.identity.keys import SecretKey
 from node.programme.model import Programme
 from node.storage import keyspace
 from node.storage.backup import StagedStore, stage
@@ -87,6 +89,7 @@ class ShardHost:
             PROGRAMMES.decode(spec.programmes),
             head=self._open.head,
             number=spec.number,
+            vault=Vault(SecretKey(spec.master_key)),
         )
 
     def apply(self, message: bytes) -> bytes:

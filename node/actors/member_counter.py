@@ -64,7 +64,7 @@ class MemberCounter:
         self._running: set[asyncio.Task[Answer]] = set()
 
     async def ask(self, caller: Caller, op: Op, body: bytes, trace_id: str) -> Answer:
-        """One request, as its bytes came, to its answer. Begun work is finished though the caller hangs up."""
+        """One request, as its bytes came, to its answer. What is begun is finished, caller or not."""
         task = asyncio.get_running_loop().create_task(self._ask(caller, op, body, trace_id))
         self._running.add(task)
         task.add_done_callback(self._running.discard)

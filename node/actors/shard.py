@@ -176,6 +176,7 @@ class Shard:
         """Drops request records and receipt claims past retention among the `limit` after `cursor`.
 
         Gives the next cursor. A bounded walk instead of an index by age: that would cost a write a request.
+        The steps of transfers are kept: the outbox may repeat one after the node stood still for months.
         """
         work, oldest_ms = Work(self._store), self._desk.clock() - self.settings.retention_ms
         for number in sorted(self._partitions):
@@ -183,8 +184,9 @@ class Shard:
                 start, end = keyspace.kind_range(number, kind)
                 if cursor >= end:
                     continue
+                lasting = keyspace.request_key(number, STEP_SCOPE, TRANSFER_REQUESTS)
                 for key, value in self._store.scan(max(start, cursor), end, limit=limit):
-                    if _last_needed_ms(kind, value) < oldest_ms:
+                    if _last_needed_ms(kind, value) < oldest_ms and not key.startswith(lasting):
                         work.delete(key)
                     cursor = key + b"\x00"
                     limit -= 1
@@ -193,6 +195,16 @@ class Shard:
                     return cursor
         work.commit()
         return b""
+
+    def outbox(self, limit: int) -> list[tuple[int, int, Dispatch]]:
+        """The oldest outbox entries as (partition, sequence, dispatch), up to `limit` of each partition."""
+        found = []
+        for number in self._partitions:
+            start, end = keyspace.kind_range(number, Kind.OUTBOX)
+            for key, value in self._store.scan(start, end, limit=limit):
+                sequence = keyspace.parse_sequence(key, Kind.OUTBOX)[1]
+                found.append((number, sequence, records.DISPATCH.decode(value)))
+        return found
 
     def publish(self, programmes: Iterable[Programme]) -> None:
         """Takes over a new snapshot of the programme versions."""

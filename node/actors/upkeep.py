@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from node.actors.delivery import Delivery
+from node.actors.linking import Linking
 from node.actors.ports import ShardGone, ShardHandle
-from node.actors.resolver import Resolver
 from node.actors.router import Router
 from node.actors.shard import MAX_SWEPT
 from node.telemetry import QUEUE_DEPTH, Exporter, Figures
@@ -19,6 +20,7 @@ from node.telemetry import QUEUE_DEPTH, Exporter, Figures
 SWEEP_SECONDS = 1.0
 FORGET_SECONDS = 5.0
 FIGURES_SECONDS = 1.0
+CLAIMS_SECONDS = 120.0
 
 log = structlog.get_logger()
 
@@ -30,13 +32,15 @@ class Upkeep:
         self,
         shards: Sequence[ShardHandle],
         router: Router,
-        resolver: Resolver,
+        linking: Linking,
+        delivery: Delivery,
         exporter: Exporter,
         figures: Figures,
     ) -> None:
         self._shards = shards
         self._router = router
-        self._resolver = resolver
+        self._linking = linking
+        self._delivery = delivery
         self._exporter = exporter
         self._figures = figures
         self._cursors = [b""] * len(shards)
@@ -48,6 +52,8 @@ class Upkeep:
             ("sweep", SWEEP_SECONDS, self._sweep),
             ("forget", FORGET_SECONDS, self._forget),
             ("figures", FIGURES_SECONDS, self._collect),
+            ("claims", CLAIMS_SECONDS, self._finish_claims),
+            ("delivery", 0.0, self._delivery.run),
         ]
         self._tasks = [asyncio.create_task(self._repeat(*one)) for one in rounds]
 
@@ -78,6 +84,10 @@ class Upkeep:
         """One bounded step of dropping old request records on every shard."""
         for at, shard in enumerate(self._shards):
             self._cursors[at] = await shard.call("forget_old_requests", self._cursors[at])
+
+    async def _finish_claims(self) -> None:
+        """Confirms or ends the identifier claims that a crash left half-way."""
+        await self._linking.sweep()
 
     async def _collect(self) -> None:
         """Takes the shards' figures over into the node's metrics."""

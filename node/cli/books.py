@@ -1,14 +1,10 @@
-"""`vafa check`, `vafa backup`, `vafa restore`, `vafa status`: the books as a whole."""
+"""`vafa check`, `vafa backup`, `vafa status`: the books as a whole."""
 
 from __future__ import annotations
 
 import json as json_format
-import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
@@ -16,7 +12,6 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from node import installation
 from node.actors.totals import Totals, totals_of
 from node.cli.connection import (
     DEFAULT_CONFIG,
@@ -27,51 +22,25 @@ from node.cli.connection import (
     connected,
     load,
     show,
-    warn,
 )
+from node.cli.stores import opened_shards
 from node.proto.vafa.admin.v1 import admin_service_pb2 as pb
 from node.proto.vafa.admin.v1 import admin_service_pb2_grpc
 from node.storage.check import Findings, check_store
-from node.storage.meta import OpenStore, StoreKind, open_store, registered_stores
-from node.storage.restore import erasures, restore
-from node.storage.store import StoreError
 
 BACKUP_DEADLINE_SECONDS = 3_600.0
-
-
-@contextmanager
-def _opened_shards(config_path: Path) -> Iterator[list[OpenStore]]:
-    """Every shard's store of a node that is not running, opened as the node would open it."""
-    config = load(config_path)
-    control = installation.open_control(config)
-    opened: list[OpenStore] = []
-    try:
-        for identity in registered_stores(control.store):
-            opened.append(
-                open_store(
-                    installation.shard_directory(config, identity.store_id),
-                    merchant_id=config.merchant.id,
-                    kind=StoreKind.SHARD,
-                    store_id=identity.store_id,
-                    generation=control.identity.generation,
-                )
-            )
-        yield opened
-    finally:
-        for one in opened:
-            one.close()
-        control.close()
+_WHILE_RUNNING = "Ask the running node with `vafa status --check`, or stop it first."
 
 
 def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
-    """Prove the books of a stopped node: every journal replays to every balance, the chains hold, all sums are 0.
+    """Prove the books of a stopped node: journals replay to balances, chains hold, all sums are 0.
 
     Exit status 0 means clean, 1 that something is wrong. For a running node ask `vafa status --check`.
     """
     findings = Findings(problems=[], books={})
     started = time.monotonic()
     with (
-        _opened_shards(config) as shards,
+        opened_shards(load(config), _WHILE_RUNNING) as shards,
         Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress,
     ):
         task = progress.add_task("replaying journals", total=None)
@@ -163,40 +132,3 @@ def backup(
         stub = admin_service_pb2_grpc.AdminServiceStub(channel)
         answer = stub.CreateBackup(pb.CreateBackupRequest(name=chosen), timeout=BACKUP_DEADLINE_SECONDS)
     show(answer, json, lambda: f"Wrote {answer.path}, {answer.size_bytes:,} bytes.")
-
-
-def restore_backup(
-    backup: Annotated[Path, typer.Argument(help="A backup's directory.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-) -> None:
-    """Put a backup in the place of a stopped node's stores. What was there is kept beside it.
-
-    Persons erased since the backup are erased again. The restored books are a new generation: the old stores
-    are never accepted together with them.
-    """
-    loaded = load(config)
-    data = loaded.storage.directory
-    erased: list[bytes] = []
-    try:
-        control = installation.open_control(loaded)
-        erased = erasures(control.store)
-        control.close()
-    except StoreError as wrong:
-        warn(f"The present control store cannot be read, so erasures since the backup are not known: {wrong}")
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    restored = data.with_name(f"{data.name}.restored-{stamp}")
-    with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        task = progress.add_task("verifying and copying", total=None)
-
-        def advance(name: str, done: int, total: int) -> None:
-            progress.update(task, completed=done, total=total, description=name[-40:])
-
-        manifest = restore(
-            backup, restored, restored_ms=time.time_ns() // 1_000_000, erased=erased, progress=advance
-        )
-    kept = data.with_name(f"{data.name}.before-{stamp}")
-    secrets = loaded.secrets_directory.relative_to(data)
-    data.rename(kept)
-    os.rename(kept / secrets, restored / secrets)
-    restored.rename(data)
-    print(f"Restored {len(manifest.stores)} stores as generation {manifest.generation}. Before: {kept}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 import time
 import uuid
@@ -16,10 +18,12 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from node import config as configuration
 from node.config import Config, split_address
+from node.identity.keys import read_secret
 from node.proto.vafa.common.v1 import identifier_pb2
 
 DEADLINE_SECONDS = 30.0
@@ -33,8 +37,21 @@ CertificateOption = Annotated[
     typer.Option("--certificate", help="A .crt with its .key beside it; else the installation's admin."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+RequestIdOption = Annotated[
+    str,
+    typer.Option(
+        "--request-id",
+        help="For a second run of the same command whose answer was lost: the id that the first run printed. "
+        "One id takes effect once. A script may choose its own: a name of its own, a hyphen, and the epoch "
+        "time in milliseconds (import-7-1795400000000).",
+    ),
+]
 
 DEFAULT_CONFIG = Path("vafa.toml")
+
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,50}-([0-9]{13})")
+_UNSETTLED = frozenset({"RETRY", "ASK"})
+"""The actions of refusals after which the same request may still be, or become, done."""
 
 
 class CallFailed(Exception):
@@ -46,35 +63,109 @@ def load(path: Path) -> Config:
     return configuration.load(path)
 
 
-@contextmanager
-def connected(path: Path, address: str, certificate: Path | None) -> Iterator[grpc.Channel]:
-    """A channel to the node with the caller's certificate; refusals come out as CallFailed."""
-    config = load(path)
-    home = path.resolve().parent
+def target_of(config: Config, address: str = "") -> str:
+    """Where the node is called: `address`, or where it listens, as seen from its own machine."""
+    if address:
+        return address
     host, port = split_address(config.node.listen)
-    target = address or f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared, not bound
+    if not port:
+        raise CallFailed(
+            "vafa.toml leaves the node's port to the system (port 0). Name --address: `vafa run` logs it."
+        )
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared, not bound
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextmanager
+def connected(
+    path: Path, address: str, certificate: Path | None, request_id: str = ""
+) -> Iterator[grpc.Channel]:
+    """A channel to the node with the caller's certificate; refusals come out as CallFailed.
+
+    With the `request_id` of a change, the text of a failure that leaves its outcome open says how to run the
+    command again without doing it twice.
+    """
+    config = load(path)
+    target = target_of(config, address)
+    # The C core writes to standard error on its own account; what it knows comes out as the call's failure.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     if config.node.plaintext:
         channel = grpc.insecure_channel(target)
     else:
-        shown = certificate or home / "admin.crt"
-        credentials = grpc.ssl_channel_credentials(
-            (home / "ca.crt").read_bytes(), shown.with_suffix(".key").read_bytes(), shown.read_bytes()
-        )
-        channel = grpc.secure_channel(target, credentials)
+        channel = grpc.secure_channel(target, _credentials(path.resolve().parent, certificate))
     try:
         yield channel
     except grpc.RpcError as error:
-        raise CallFailed(_explained(error, target)) from None
+        raise CallFailed(_explained(error, target, request_id)) from None
+    except KeyboardInterrupt:
+        if not request_id:
+            raise
+        raise CallFailed("Interrupted." + _again(request_id)) from None
     finally:
         channel.close()
 
 
-def _explained(error: grpc.RpcError, target: str) -> str:
+def _credentials(home: Path, certificate: Path | None) -> grpc.ChannelCredentials:
+    shown = certificate or home / "admin.crt"
+    return grpc.ssl_channel_credentials(
+        _public(home / "ca.crt"), read_secret(shown.with_suffix(".key")), _public(shown)
+    )
+
+
+def _public(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CallFailed(
+            f"{path} cannot be read ({error.strerror}). A caller needs ca.crt of the node beside vafa.toml, "
+            "and its own certificate: admin.crt there, or --certificate NAME.crt with NAME.key beside it."
+        ) from None
+
+
+def _explained(error: grpc.RpcError, target: str, request_id: str) -> str:
     call: Any = error
-    status = rpc_status.from_call(call)
-    if status is None and call.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-        return f"No node answers at {target}. Start it with `vafa run`, or name another --address."
-    return f"{call.details()}" if call.details() else f"The call failed: {call.code().name}."
+    status, details = rpc_status.from_call(call), call.details() or ""
+    if status is not None:
+        again = bool(request_id) and _action(status) in _UNSETTLED
+        return details + (_again(request_id) if again else "")
+    if call.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+        text = f"The node at {target} did not answer in time. `vafa status` says how it is."
+    elif call.code() is not grpc.StatusCode.UNAVAILABLE:
+        return details or f"The call failed: {call.code().name}."
+    elif "CERTIFICATE_VERIFY_FAILED" in details or ("name" in details.lower() and "verif" in details.lower()):
+        return (
+            f"What answers at {target} shows no certificate that this ca.crt vouches for and that names this "
+            "host. Take the ca.crt of that node, or add the host to host_names in its vafa.toml."
+        )
+    elif "handshake" in details.lower():
+        return (
+            f"What answers at {target} does not speak TLS as a node does, or the .key is not the .crt's own."
+        )
+    elif "Socket closed" in details:
+        text = (
+            f"The node at {target} closed the connection: it is stopping, or does not know the certificate. "
+            "Show one that this node's own authority issued."
+        )
+    else:
+        return f"No node answers at {target}. Start it with `vafa run`, or name another --address." + (
+            _again(request_id) if request_id else ""
+        )
+    return text + (_again(request_id) if request_id else "")
+
+
+def _action(status: Any) -> str:
+    info = error_details_pb2.ErrorInfo()
+    for detail in status.details:
+        if detail.Unpack(info):
+            return str(info.metadata.get("action", ""))
+    return ""
+
+
+def _again(request_id: str) -> str:
+    return (
+        " Whether it was done is not known. Run the same command again with "
+        f"--request-id {request_id}: it takes effect once."
+    )
 
 
 def show(message: Message, as_json: bool, plain: Callable[[], str]) -> None:
@@ -89,8 +180,23 @@ def show(message: Message, as_json: bool, plain: Callable[[], str]) -> None:
 
 
 def new_request_id() -> str:
-    """A request id for one run of a command."""
-    return f"cli-{uuid.uuid4().hex}"
+    """A request id for one run of a command. It ends with the time, which a retry must repeat as well."""
+    return f"cli-{uuid.uuid4().hex}-{time.time_ns() // 1_000_000:013d}"
+
+
+def request_id_and_time(given: str) -> tuple[str, Timestamp]:
+    """The id of a change, new unless one is `given`, and the time that goes with it."""
+    request_id = given or new_request_id()
+    matched = _REQUEST_ID.fullmatch(request_id)
+    if matched is None:
+        raise typer.BadParameter(
+            "an id that a failed run printed, or a name of your own, a hyphen and the epoch time in "
+            "milliseconds (13 digits): at most 64 of A-Z a-z 0-9 . _ : -",
+            param_hint="--request-id",
+        )
+    stamp = Timestamp()
+    stamp.FromMilliseconds(int(matched[1]))
+    return request_id, stamp
 
 
 def now() -> Timestamp:
@@ -112,8 +218,8 @@ def identifier(text: str) -> identifier_pb2.Identifier:
     }
     if not value and len(kind) == 32:
         return identifier_pb2.Identifier(kind=identifier_pb2.IDENTIFIER_KIND_ACCOUNT, value=kind)
-    if kind not in kinds:
-        raise typer.BadParameter("write phone:…, card:…, barcode:…, app:… or account:…")
+    if kind not in kinds or not value:
+        raise typer.BadParameter(f"{text!r}: write phone:…, card:…, barcode:…, app:… or account:…")
     return identifier_pb2.Identifier(kind=kinds[kind], value=value)
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from node import config as configuration
 from node import installation
-from node.config import default_toml
+from node.cli.settings import with_setting
+from node.config import ConfigError, default_toml
 
 
 def init(
@@ -37,27 +39,29 @@ def init(
         currency_exponent=exponent,
         **({"host_names": tuple(host)} if host else {}),
     )
-    settings: dict[str, str | int] = {}
-    if listen:
-        settings["listen"] = listen
-    if enrol_listen:
-        settings["enrol_listen"] = enrol_listen
-    if metrics:
-        settings["metrics_listen"] = metrics
-    if partitions:
-        settings["partitions"] = partitions
-    if shards:
-        settings["shards"] = shards
+    settings: dict[str, str | int] = {
+        "listen": listen,
+        "enrol_listen": enrol_listen,
+        "metrics_listen": metrics,
+        "partitions": partitions,
+        "shards": shards,
+    }
     for key, value in settings.items():
-        toml = _with(toml, key, value)
+        if value:
+            toml = with_setting(toml, key, value)
+    _check(toml)
     made = installation.create(directory, toml)
     typer.echo(f"Made {made.path}: merchant {made.config.merchant.id}, {made.config.shard_count()} shard(s).")
     typer.echo(f"Next: vafa run --config {made.path}")
 
 
-def _with(toml: str, key: str, value: str | int) -> str:
-    """The configuration's text with one key set; the comments around it stay."""
-    shown = f'"{value}"' if isinstance(value, str) else str(value)
-    text, count = re.subn(rf"(?m)^{key} = .*$", f"{key} = {shown}", toml)
-    assert count == 1, f"the template has one line for {key}"
-    return text
+def _check(toml: str) -> None:
+    """Refuses values that the configuration refuses, before anything is made."""
+    with tempfile.TemporaryDirectory(prefix="vafa-init-") as scratch:
+        draft = Path(scratch) / installation.CONFIG_NAME
+        draft.write_text(toml, encoding="utf-8")
+        try:
+            configuration.load(draft)
+        except ConfigError as wrong:
+            text = str(wrong).replace(str(draft), installation.CONFIG_NAME)
+            raise ConfigError(f"{text} Nothing was made.") from None

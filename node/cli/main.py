@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib.metadata import entry_points
 
 import typer
 
-from node.cli import books, doctor, init, member, programme, run, terminal
+from node.actors.desk import describe
+from node.actors.ports import ShardNotStarted
+from node.cli import books, doctor, init, member, programme, quarantine, restore, run, shards, terminal
 from node.cli.connection import CallFailed
+from node.cli.restore import RestoreRefused
+from node.cli.run import NotServing
+from node.cli.shards import ShardsRefused
+from node.cli.stores import InUse
 from node.config import ConfigError
 from node.identity.keys import KeyUnusable
 from node.installation import InstallationExists
 from node.storage.store import StoreError
+
+MENDABLE = (
+    CallFailed,
+    ConfigError,
+    InUse,
+    InstallationExists,
+    KeyUnusable,
+    NotServing,
+    RestoreRefused,
+    ShardNotStarted,
+    ShardsRefused,
+    StoreError,
+)
+"""What a person can mend; the text of each says how."""
+
+INTERRUPTED_STATUS = 130
+"""What a shell expects of a command that Ctrl-C ended."""
 
 app = typer.Typer(
     help="Vafa: a self-hosted node for coalition loyalty.",
@@ -22,13 +46,15 @@ app = typer.Typer(
 app.command("init")(init.init)
 app.command("run")(run.run)
 app.command("status")(books.status)
+app.command("doctor")(doctor.doctor)
 app.command("check")(books.check)
 app.command("backup")(books.backup)
-app.command("restore")(books.restore_backup)
-app.command("doctor")(doctor.doctor)
+app.command("restore")(restore.restore_backup)
 app.add_typer(terminal.app, name="terminal")
 app.add_typer(member.app, name="member")
 app.add_typer(programme.app, name="programme")
+app.add_typer(shards.app, name="shards")
+app.add_typer(quarantine.app, name="quarantine")
 
 
 def _add_commands() -> None:
@@ -37,13 +63,28 @@ def _add_commands() -> None:
 
 
 def main() -> None:
-    """Runs the command line; what a person can mend is said in one sentence, without a trace."""
+    """Runs the command line. Whatever goes wrong is said in a sentence on standard error, without a trace."""
     _add_commands()
     try:
         app()
-    except (ConfigError, KeyUnusable, StoreError, InstallationExists, CallFailed) as wrong:
-        print(f"vafa: {wrong}", file=sys.stderr)
+    except MENDABLE as wrong:
+        _end(str(wrong))
+    except BrokenPipeError:
+        # Whoever read the answer, such as `head`, has had enough. Python would complain once more at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(1) from None
+    except OSError as wrong:
+        _end(f"{wrong.filename}: {wrong.strerror}." if wrong.filename and wrong.strerror else f"{wrong}.")
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED_STATUS) from None
+    except Exception as fault:
+        # By kind and place alone: what a fault says of itself may quote what it was given.
+        _end(f"a fault in this program, please report it: {describe(fault)}. `vafa doctor` may know more.")
+
+
+def _end(text: str) -> None:
+    print(f"vafa: {text}", file=sys.stderr)
+    raise SystemExit(1) from None
 
 
 if __name__ == "__main__":

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from node import config as configuration
+from node import installation
 from node.actors.environment import prepare_ray
-from node.actors.ports import ShardNotStarted
+from node.actors.host import LOCK_SECONDS
+from node.cli.connection import DEFAULT_CONFIG, ConfigOption, load, warn
+from node.cli.restore import interrupted
+from node.cli.stores import holders, in_use_text, store_directories
+from node.config import Config
 from node.identity.keys import load_secrets
 
 
+class NotServing(Exception):
+    """What keeps a node from serving that can be mended; the text says what to do."""
+
+
 def run(
-    config: Annotated[Path, typer.Option(help="The installation's vafa.toml.")] = Path("vafa.toml"),
+    config: ConfigOption = DEFAULT_CONFIG,
     ready_file: Annotated[
         Path | None, typer.Option(help="Written once the node serves: where, as JSON.")
     ] = None,
 ) -> None:
     """Serve tills until SIGTERM or Ctrl-C, then drain and close the books in good order."""
-    loaded = configuration.load(config)
+    loaded = load(config)
+    _check(loaded)
     prepare_ray(load_secrets(loaded.secrets_directory).ray_token_path, cluster=bool(loaded.ray.address))
     import uvloop
 
@@ -33,8 +41,33 @@ def run(
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             start_ray(loaded.ray)
             runner.run(serve(loaded, start_ray_shards, ready_file))
-    except ShardNotStarted as wrong:
-        print(f"vafa: {wrong}", file=sys.stderr)
-        raise SystemExit(1) from None
+    except RuntimeError as wrong:
+        # How grpc says that a port is taken, and the node that its stores do not fit together.
+        if str(wrong).startswith("Failed to bind"):
+            address = str(wrong).removeprefix("Failed to bind to address ").split(";")[0]
+            raise NotServing(
+                f"The address {address} is already in use, or not this machine's. Stop what listens there "
+                "(ss -ltnp shows it), or change [node] in vafa.toml."
+            ) from None
+        if "run `vafa doctor`" in str(wrong):
+            raise NotServing(f"{wrong}.") from None
+        raise
     finally:
         stop_ray()
+
+
+def _check(config: Config) -> None:
+    """What is worth saying before Ray starts, which takes seconds."""
+    data = config.storage.directory
+    if interrupted(data.resolve()):
+        raise NotServing(
+            f"A restore was interrupted: {data} is not in its place yet. Run the same `vafa restore` again."
+        )
+    if not installation.control_directory(config).exists():
+        raise NotServing(
+            f"{data} holds no control store. Check that its disk is mounted and that storage.directory is right; "
+            "a new installation is made by `vafa init`, a lost one brought back by `vafa restore`."
+        )
+    held = holders(store_directories(config))
+    if held:
+        warn(f"vafa: {in_use_text(held)} Waiting up to {LOCK_SECONDS:.0f} s for it to let go.")

@@ -78,7 +78,7 @@ def enrol(
         request = pb.RedeemCodeRequest(code=code, csr_pem=signing_request(key))
         answer = stub.RedeemCode(request, timeout=DEADLINE_SECONDS)
     except grpc.RpcError as error:
-        typer.echo(f"vafa: {error.details()}", err=True)  # type: ignore[attr-defined]
+        typer.echo(f"vafa: {error.details()}", err=True)
         raise typer.Exit(1) from None
     finally:
         channel.close()

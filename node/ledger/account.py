@@ -171,6 +171,10 @@ class Account(Struct, frozen=True, array_like=True):
         """The open hold of that id, or None."""
         return next((hold for hold in self.holds if hold.hold_id == hold_id), None)
 
+    def proposal(self, proposal_id: int) -> Proposal | None:
+        """The adjustment of that id that waits, or None."""
+        return next((waiting for waiting in self.proposals if waiting.proposal_id == proposal_id), None)
+
     @property
     def pool_id(self) -> bytes:
         """The pool that the account belongs to now; empty where none."""

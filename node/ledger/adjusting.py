@@ -65,7 +65,7 @@ def decide_adjustment(
     account: Account, proposal_id: int, approve: bool, expires_ms: int, context: Context
 ) -> Decision:
     """Approves or rejects a proposal. The approver is the caller and never the author."""
-    proposal = next((p for p in account.proposals if p.proposal_id == proposal_id), None)
+    proposal = account.proposal(proposal_id)
     if proposal is None:
         return refuse(Reason.PROPOSAL_NOT_OPEN, "There is no such proposal, or it was decided before.")
     if approve and proposal.author == context.caller:

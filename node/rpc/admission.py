@@ -1,18 +1,21 @@
 """Who may call what: decided once, by role and method, before any servicer sees a request.
 
 The caller is read from the client certificate (mutual TLS; RFC 5280 SAN URI), checked against revocations on
-every call, and handed on in `CALLER`. A method that is not in `ROLES` is refused to everybody.
+every call and every message of a stream, and handed on in `CALLER`. A method that is not in `ROLES` is
+refused to everybody. Messages are decoded here, behind the door, so that bytes that are none are refused in
+the same words everywhere.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Set
+from collections.abc import AsyncIterator, Awaitable, Callable, Set
 from contextvars import ContextVar
 from typing import Any
 
 import grpc
 import structlog
+from google.protobuf.message import DecodeError
 
 from node.identity.caller import (
     Caller,
@@ -26,6 +29,7 @@ from node.ledger.refusals import Reason, Refused, refuse
 from node.rpc.roles import OPEN, ROLES
 from node.rpc.status import Context, fail
 from node.telemetry import REFUSALS, REQUEST_SECONDS, REQUESTS, Figures
+from node.wire.parse import invalid
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic for the type checker alone
 
@@ -33,6 +37,14 @@ CALLER: ContextVar[Caller] = ContextVar("caller")
 """The caller of the current call."""
 
 log = structlog.get_logger()
+
+
+class _TurnedAway(Exception):
+    """The refusal of a call, or of a message in a stream: the answers to those before it go out first."""
+
+    def __init__(self, refused: Refused) -> None:
+        super().__init__(refused.reason.name)
+        self.refused = refused
 
 
 class Admission(grpc.aio.ServerInterceptor):
@@ -77,9 +89,9 @@ class Admission(grpc.aio.ServerInterceptor):
 
         async def unary(request: Any, context: Context) -> Any:
             started = time.perf_counter()
-            await self._admit(method, context)
             try:
-                response = await inner(request, context)
+                self._admit(method, context)
+                response = await inner(_decoded(decode, request), context)
             except Exception as fault:
                 await self._failed(short, context, fault)
                 raise
@@ -88,15 +100,20 @@ class Admission(grpc.aio.ServerInterceptor):
             return response
 
         async def stream(request: Any, context: Context) -> Any:
-            await self._admit(method, context)
             try:
-                async for response in inner(request, context):
+                self._admit(method, context)
+                many = handler.request_streaming
+                taken = self._each(method, decode, request, context) if many else _decoded(decode, request)
+                async for response in inner(taken, context):
+                    if not many:  # an answer to what was admitted is owed; a feed is not
+                        self._admit(method, context)
                     yield response
             except Exception as fault:
                 await self._failed(short, context, fault)
                 raise
             ok.add()
 
+        decode = handler.request_deserializer
         inner = handler.unary_unary or handler.unary_stream or handler.stream_unary or handler.stream_stream
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -105,18 +122,25 @@ class Admission(grpc.aio.ServerInterceptor):
             (True, True): grpc.stream_stream_rpc_method_handler,
         }[handler.request_streaming, handler.response_streaming]
         outer = stream if handler.response_streaming else unary
-        return make(outer, handler.request_deserializer, handler.response_serializer)
+        return make(outer, None, handler.response_serializer)
 
-    async def _admit(self, method: str, context: Context) -> None:
-        """Sets CALLER, or ends the call."""
+    async def _each(
+        self, method: str, decode: Callable[[bytes], Any] | None, requests: Any, context: Context
+    ) -> AsyncIterator[Any]:
+        """The messages of a stream, each admitted anew: a stream may outlive its caller's certificate."""
+        async for request in requests:
+            self._admit(method, context)
+            yield _decoded(decode, request)
+
+    def _admit(self, method: str, context: Context) -> None:
+        """Sets CALLER, or turns the call away."""
         if method.startswith(OPEN):
             return
         caller = self._plaintext_caller or self._caller(context)
         if isinstance(caller, Refused):
-            await self._refuse(method, context, caller)
-            return
+            raise _TurnedAway(caller)
         if caller.role not in ROLES.get(method, frozenset()):
-            await self._refuse(method, context, _role_not_allowed(caller.role))
+            raise _TurnedAway(_role_not_allowed(caller.role))
         CALLER.set(caller)
 
     def _caller(self, context: Context) -> Caller | Refused:
@@ -132,19 +156,26 @@ class Admission(grpc.aio.ServerInterceptor):
         )
         return caller if problem is None else _not_good(problem)
 
-    async def _refuse(self, method: str, context: Context, refused: Refused) -> None:
-        short = method.rsplit("/", 1)[1]
-        self._figures.count(REQUESTS, short, "REFUSED").add()
-        self._figures.count(REFUSALS, refused.reason.name).add()
-        await fail(context, refused)
-
     async def _failed(self, short: str, context: Context, fault: Exception) -> None:
         """Counts a call that ended badly; a fault is logged by kind and told to the caller as INTERNAL."""
-        refusal = isinstance(fault, grpc.aio.AbortError)
+        refusal = isinstance(fault, grpc.aio.AbortError | _TurnedAway)
         self._figures.count(REQUESTS, short, "REFUSED" if refusal else "FAULT").add()
+        if isinstance(fault, _TurnedAway):
+            self._figures.count(REFUSALS, fault.refused.reason.name).add()
+            await fail(context, fault.refused)
         if not refusal:
             log.error("call_faulted", method=short, fault=type(fault).__name__, exc_info=fault)
             await fail(context, _internal())
+
+
+def _decoded(decode: Callable[[bytes], Any] | None, request: Any) -> Any:
+    """The message that some bytes are; the bytes themselves where the method reads them itself."""
+    if decode is None:
+        return request
+    try:
+        return decode(request)
+    except DecodeError:
+        raise _TurnedAway(invalid("", "The bytes are not a message of this kind.")) from None
 
 
 def _not_good(problem: CertificateRefusal) -> Refused:

@@ -9,6 +9,7 @@ import grpc
 from google.protobuf.message_factory import GetMessageClass
 
 from node.actors.counter import Counter
+from node.actors.member_counter import MemberCounter
 from node.proto.vafa.admin.v1 import admin_service_pb2
 from node.proto.vafa.feed.v1 import feed_service_pb2
 from node.proto.vafa.programme.v1 import programme_service_pb2
@@ -16,6 +17,7 @@ from node.proto.vafa.terminal.v1 import terminal_service_pb2
 from node.rpc import pos
 from node.rpc.admin import AdminService
 from node.rpc.feed import FeedService
+from node.rpc.member import member_handlers
 from node.rpc.programme import ProgrammeService
 from node.rpc.terminal import EnrolmentService, TerminalService
 from node.telemetry import Figures
@@ -37,6 +39,7 @@ class Services:
     """The servicers of one node, made by its composition root."""
 
     counter: Counter
+    members: MemberCounter
     figures: Figures
     programme: ProgrammeService
     terminal: TerminalService
@@ -69,6 +72,7 @@ def handlers(services: Services) -> list[grpc.GenericRpcHandler]:
     terminal = terminal_service_pb2.DESCRIPTOR.services_by_name["TerminalService"]
     return [
         pos.pos_handlers(services.counter, services.figures),
+        member_handlers(services.members),
         _typed(programme, services.programme),
         _typed(terminal, services.terminal),
         _typed(feed_service_pb2.DESCRIPTOR.services_by_name["FeedService"], services.feed),

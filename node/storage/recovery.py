@@ -37,6 +37,11 @@ class _Log(NamedTuple):
     data: bytes
 
 
+class _Place(NamedTuple):
+    log: int
+    offset: int
+
+
 class _Files(NamedTuple):
     directory: Path
     manifest: _Log
@@ -58,11 +63,14 @@ def prepare(directory: Path, at_least: int) -> str | None:
             if stamp is None or stamp.number <= number:
                 continue
             if stamp.number > number + 1 and wal.is_whole(log.data, record):
-                _missing(directory, number + 1, stamp.number - 1)
+                if stamp.synced > number:
+                    _missing(directory, number + 1, stamp.synced)
+                # The log before this one lost its tail, and this later one survived unsynced.
+                return _cut_unless_damaged(files, _Place(place, record.start), number, at_least)
             number = stamp.number
         end = wal.structure_end(log.data)
         if end is not None:
-            return _cut_unless_damaged(files, place, end, at_least)
+            return _cut_behind_last_good(files, _Place(place, end), at_least)
     verify_batches(at_least, number)
     _cut_manifest(files)
     return None
@@ -73,7 +81,8 @@ def cut_torn_tail(directory: Path, at_least: int) -> str:
     files = _read_files(directory)
     if not files.logs:
         _damaged(directory, "the manifest or a table file")
-    return _cut_unless_damaged(files, len(files.logs) - 1, len(files.logs[-1].data), at_least)
+    end = _Place(len(files.logs) - 1, len(files.logs[-1].data))
+    return _cut_behind_last_good(files, end, at_least)
 
 
 def _read_files(directory: Path) -> _Files:
@@ -103,58 +112,62 @@ def _cut_manifest(files: _Files) -> None:
         _set_aside(files.directory, files.manifest.path, files.manifest_end, files.manifest.data)
 
 
-def _cut_unless_damaged(files: _Files, place: int, end: int, at_least: int) -> str:
-    """Cuts the logs off behind the last good batch up to (`place`, `end`), unless that loses synced ones.
+def _cut_behind_last_good(files: _Files, end: _Place, at_least: int) -> str:
+    """Cuts the logs off behind the last good batch before `end`, up to which the chain of lengths holds."""
+    readable = [*files.logs[: end.log]]
+    readable.append(_Log(files.logs[end.log].path, files.logs[end.log].data[: end.offset]))
+    number = _probe(files, readable).number
+    place = _behind(readable, number)
+    if place.log == len(files.logs) - 1 and wal.ends_at(files.logs[place.log].data, place.offset):
+        _damaged(files.directory, "the manifest or a table file")
+    return _cut_unless_damaged(files, place, number, at_least)
 
-    `end` is an offset in log number `place`, up to which the chain of lengths holds.
-    """
+
+def _cut_unless_damaged(files: _Files, place: _Place, number: int, at_least: int) -> str:
+    """Cuts the logs off at `place`, behind batch `number`, unless that loses synced ones."""
     directory, logs = files.directory, files.logs
-    cut = [log.data for log in logs[:place]] + [logs[place].data[:end]]
-    readable = [_Log(log.path, data) for log, data in zip(logs, cut, strict=False)]
-    good = _probe(files, readable)
-    place, offset = _behind(readable, good.number)
-    if place == len(logs) - 1 and wal.ends_at(logs[place].data, offset):
-        _damaged(directory, "the manifest or a table file")
-    for position, log in enumerate(logs[place:]):
-        for record in wal.records_after(log.data, offset if position == 0 else 0):
+    cut = logs[place.log]
+    for position, log in enumerate(logs[place.log :]):
+        for record in wal.records_after(log.data, place.offset if position == 0 else 0):
             stamp = wal.read_stamp(log.data, record)
-            if stamp is not None and stamp.synced > good.number:
-                _damaged(directory, f"batch {good.number + 1} in {logs[place].path.name}, which was synced")
-    if wal.one_flip_explains(logs[place].data, offset):
-        _damaged(directory, f"batch {good.number + 1} in {logs[place].path.name}: one bit is wrong")
-    verify_batches(at_least, good.number)
+            if stamp is not None and stamp.synced > number:
+                _damaged(directory, f"batch {number + 1} in {cut.path.name}, which was synced")
+    if wal.one_flip_explains(cut.data, place.offset):
+        _damaged(directory, f"batch {number + 1} in {cut.path.name}: one bit is wrong")
+    verify_batches(at_least, number)
     _cut_manifest(files)
-    for log in reversed(logs[place + 1 :]):
+    for log in reversed(logs[place.log + 1 :]):
         _set_aside(directory, log.path, 0, log.data)
-    _set_aside(directory, logs[place].path, offset, logs[place].data)
+    _set_aside(directory, cut.path, place.offset, cut.data)
     return (
         f"The log of {directory} ended in a batch that was never made durable, as after a power cut. "
-        f"It was cut off behind batch {good.number}; nothing acknowledged was in it. "
+        f"It was cut off behind batch {number}; nothing acknowledged was in it. "
         f"The bytes are kept in {directory / TORN_DIRECTORY}."
     )
 
 
-def _behind(logs: Sequence[_Log], number: int) -> tuple[int, int]:
-    """(which log, offset in it) right behind batch `number`, or where the first later one starts."""
+def _behind(logs: Sequence[_Log], number: int) -> _Place:
+    """The place right behind batch `number`, or where the first later one starts."""
     expected = -1
     for place, log in enumerate(logs):
         for record in wal.records(log.data):
             stamp = wal.read_stamp(log.data, record)
             if stamp is None or stamp.number > number:
-                return place, record.start
+                return _Place(place, record.start)
             if stamp.number != expected and not wal.is_whole(log.data, record):
-                return place, record.start  # a number that is itself damaged
+                return _Place(place, record.start)  # a number that is itself damaged
             if stamp.number == number:
                 return _skip_to_next(logs, place, record.end)
             expected = stamp.number + 1
-    return len(logs) - 1, wal.structure_end(logs[-1].data) or len(logs[-1].data)
+    end = wal.structure_end(logs[-1].data)
+    return _Place(len(logs) - 1, len(logs[-1].data) if end is None else end)
 
 
-def _skip_to_next(logs: Sequence[_Log], place: int, offset: int) -> tuple[int, int]:
+def _skip_to_next(logs: Sequence[_Log], place: int, offset: int) -> _Place:
     """The same place, or the start of the next log when this one ends there."""
     while place < len(logs) - 1 and wal.ends_at(logs[place].data, offset):
         place, offset = place + 1, 0
-    return place, offset
+    return _Place(place, offset)
 
 
 def _probe(files: _Files, logs: Sequence[_Log]) -> wal.Stamp:

@@ -148,12 +148,15 @@ class RocksStore:
     def _open(self, options: RocksOptions, at_least: int) -> Rdict:
         if options.create:
             return self._open_native(options)
-        self.recovered = recovery.prepare(self.path, at_least)
         try:
+            self.recovered = recovery.prepare(self.path, at_least)
+            try:
+                return self._open_native(options)
+            except StoreCorrupt:
+                self.recovered = recovery.cut_torn_tail(self.path, at_least)
             return self._open_native(options)
-        except StoreCorrupt:
-            self.recovered = recovery.cut_torn_tail(self.path, at_least)
-        return self._open_native(options)
+        except OSError as error:
+            raise _explain(error, self.path, "opening") from error
 
     def _open_native(self, options: RocksOptions) -> Rdict:
         try:

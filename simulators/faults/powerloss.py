@@ -43,18 +43,33 @@ def build_recorder(directory: Path) -> Path:
 
 
 def record(directory: Path, arguments: list[str]) -> list[Step]:
-    """Runs `python -m ARGUMENTS DIRECTORY/disk …` under the recorder and returns what it did there."""
-    root, log = (directory / "disk").resolve(), directory / "record"
+    """Runs `python -m ARGUMENTS` under the recorder and returns what it did in DIRECTORY/disk.
+
+    The first of `arguments` is the module, which is given that directory in front of the others.
+    """
+    root = (directory / "disk").resolve()
     root.mkdir()
-    environment = os.environ | {
-        "LD_PRELOAD": str(build_recorder(directory)),
-        "VAFA_RECORD_ROOT": str(root),
-        "VAFA_RECORD_LOG": str(log),
-    }
-    module, *rest = arguments
-    command = [sys.executable, "-m", module, str(root), *rest]
-    subprocess.run(command, check=True, env=environment, timeout=TIMEOUT_SECONDS)  # noqa: S603 - our own
-    return list(read_record(log))
+    run_recorded(directory, root, [arguments[0], str(root), *arguments[1:]])
+    return list(read_record(directory / "record"))
+
+
+def run_recorded(directory: Path, root: Path, arguments: list[str], **faults: str) -> str:
+    """Runs `python -m ARGUMENTS` with what it does under `root` recorded, and with `faults` (see recorder.c).
+
+    Returns what it printed.
+    """
+    environment = os.environ | faults
+    environment["LD_PRELOAD"] = str(build_recorder(directory))
+    environment["VAFA_RECORD_ROOT"], environment["VAFA_RECORD_LOG"] = str(root), str(directory / "record")
+    done = subprocess.run(  # noqa: S603 - our own arguments
+        [sys.executable, "-m", *arguments],
+        check=True,
+        env=environment,
+        timeout=TIMEOUT_SECONDS,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return done.stdout
 
 
 def cut_power(
@@ -62,7 +77,7 @@ def cut_power(
     steps: list[Step],
     points: Iterable[int],
     survivals: Iterable[Survival],
-    check: Callable[[Path, int, int], None],
+    check: Callable[[Path, int, int], object],
     seed: int = 0,
 ) -> int:
     """Cuts the power after each of `points` steps and lets `check(image, acknowledged, point)` judge.
@@ -87,19 +102,25 @@ def cut_power(
     return cuts
 
 
-def check_store(image: Path, acknowledged: int, seed: int) -> None:
-    """Opens what a power cut left as a node would, twice, and proves that nothing acknowledged is lost."""
+def check_store(image: Path, acknowledged: int, seed: int) -> bool:
+    """Opens what a power cut left as a node would, twice, and proves that nothing acknowledged is lost.
+
+    Says whether a torn tail was cut off.
+    """
+    torn = False
     for _ in range(2):
         try:
             opened = workload.open_it(image / workload.STORE)
         except StoreForeign:
             if acknowledged or (image / workload.STORE).exists():
                 raise
-            return  # the cut came before the store was made
+            return torn  # the cut came before the store was made
         try:
+            torn = torn or opened.store.recovered is not None
             workload.check(opened.store, acknowledged, seed)
         finally:
             opened.close()
+    return torn
 
 
 def sample(steps: list[Step], count: int, seed: int) -> list[int]:
@@ -120,17 +141,20 @@ def main() -> None:
         arguments = ["simulators.faults.workload", str(given.batches), str(given.seed)]
         steps = record(directory, arguments)
         points = list(range(1, len(steps) + 1)) if given.all else sample(steps, SAMPLE, given.seed)
-        shown = 0
+        shown = torn = 0
 
         def check(image: Path, acknowledged: int, point: int) -> None:
-            nonlocal shown
-            check_store(image, acknowledged, given.seed)
+            nonlocal shown, torn
+            torn += check_store(image, acknowledged, given.seed)
             if point * 20 // len(steps) > shown:
                 shown = point * 20 // len(steps)
                 print(f"{point} of {len(steps)} steps, {acknowledged} batches acknowledged", flush=True)
 
         cuts = cut_power(directory, steps, points, Survival, check, given.seed)
-    print(f"{cuts} power cuts at {len(points)} of {len(steps)} steps: nothing acknowledged was lost.")
+    print(
+        f"{cuts} power cuts at {len(points)} of {len(steps)} steps, {torn} left a torn tail: "
+        "nothing acknowledged was lost."
+    )
 
 
 if __name__ == "__main__":

@@ -4,6 +4,9 @@
  * Loaded with LD_PRELOAD. VAFA_RECORD_ROOT is the directory (an absolute path without links), VAFA_RECORD_LOG
  * the file that gets the record. Every call still happens; one lock keeps the record in the order of the calls.
  *
+ * VAFA_FAIL_SYNC_AT=N and VAFA_FAIL_WRITE_AT=N let the Nth sync fail with EIO, the Nth write with ENOSPC, and
+ * all after it: a broken disk, a full disk.
+ *
  * A record is: operation (1 byte), inode (8), offset (8), length of what follows (4), all little-endian; then
  * the data written, or a path, or for a rename two paths with a zero byte between them.
  */
@@ -31,6 +34,7 @@ static uint64_t inodes[MAX_FDS]; /* by descriptor; 0 = not recorded */
 static int log_fd = -1;
 static char root[4096];
 static size_t root_len;
+static long syncs_left = -1, writes_left = -1; /* before they fail; -1 = never */
 
 static void start(void) {
     if (log_fd >= 0 || root_len == (size_t)-1) return;
@@ -40,6 +44,17 @@ static void start(void) {
     root_len = strlen(root);
     log_fd = syscall(SYS_openat, AT_FDCWD, log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     if (log_fd < 0) abort();
+    if (getenv("VAFA_FAIL_SYNC_AT")) syncs_left = atol(getenv("VAFA_FAIL_SYNC_AT"));
+    if (getenv("VAFA_FAIL_WRITE_AT")) writes_left = atol(getenv("VAFA_FAIL_WRITE_AT"));
+}
+
+/* Whether this call is one that fails; called with the lock held. */
+static int fails(long *left, int error) {
+    if (*left > 1) { (*left)--; return 0; }
+    if (*left < 0) return 0;
+    *left = 0;
+    errno = error;
+    return 1;
 }
 
 static int ours(const char *path) {
@@ -113,7 +128,7 @@ int close(int fd) {
 ssize_t write(int fd, const void *data, size_t length) {
     if (!inode_of(fd)) return syscall(SYS_write, fd, data, length);
     pthread_mutex_lock(&lock);
-    ssize_t n = syscall(SYS_write, fd, data, length);
+    ssize_t n = fails(&writes_left, ENOSPC) ? -1 : syscall(SYS_write, fd, data, length);
     int saved = errno;
     if (n > 0) record(OP_WRITE, inode_of(fd), syscall(SYS_lseek, fd, 0, SEEK_CUR) - n, data, n);
     pthread_mutex_unlock(&lock);
@@ -136,7 +151,7 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
 ssize_t pwrite(int fd, const void *data, size_t length, off_t offset) {
     if (!inode_of(fd)) return syscall(SYS_pwrite64, fd, data, length, offset);
     pthread_mutex_lock(&lock);
-    ssize_t n = syscall(SYS_pwrite64, fd, data, length, offset);
+    ssize_t n = fails(&writes_left, ENOSPC) ? -1 : syscall(SYS_pwrite64, fd, data, length, offset);
     int saved = errno;
     if (n > 0) record(OP_WRITE, inode_of(fd), offset, data, n);
     pthread_mutex_unlock(&lock);
@@ -158,7 +173,7 @@ int ftruncate64(int fd, off_t length) { return ftruncate(fd, length); }
 
 static int do_sync(int fd, long call) {
     pthread_mutex_lock(&lock);
-    int result = syscall(call, fd);
+    int result = inode_of(fd) && fails(&syncs_left, EIO) ? -1 : syscall(call, fd);
     int saved = errno;
     struct stat st;
     if (result == 0 && inode_of(fd) && fstat(fd, &st) == 0)

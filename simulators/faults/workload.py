@@ -1,7 +1,8 @@
 """The work during which faults are put on a store, and the check that nothing acknowledged is lost.
 
 `python -m simulators.faults.workload DIRECTORY BATCHES SEED` makes a store in DIRECTORY/store, writes batches
-and, after each sync, adds the batch's number to DIRECTORY/ACK: from then on the batch may not be lost.
+and, after each sync, adds the batch's number to DIRECTORY/ACK: from then on the batch may not be lost. When
+the disk fails it says what the store said, makes sure that the store refuses everything more, and ends.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import os
 import random
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from node.storage.keyspace import (
@@ -22,7 +24,7 @@ from node.storage.keyspace import (
 )
 from node.storage.meta import OpenStore, StoreIdentity, StoreKind, create_store, open_store
 from node.storage.rocks import RocksOptions
-from node.storage.store import Batch, Store
+from node.storage.store import Batch, Store, StoreFailed
 from node.wire import records
 
 STORE = "store"
@@ -70,9 +72,10 @@ def batch_of(number: int, seed: int, small: bool = False) -> Batch:
     return batch
 
 
-def commit(opened: OpenStore, number: int, seed: int, small: bool = False) -> None:
-    """Writes a batch, makes it durable and tells the head, as a shard does."""
-    opened.store.write(batch_of(number, seed, small))
+def commit(opened: OpenStore, number: int, seed: int, small: bool = False, behind: int = 0) -> None:
+    """Writes a batch and the `behind` before it, makes them durable and tells the head, as a shard does."""
+    for one in range(number - behind, number + 1):
+        opened.store.write(batch_of(one, seed, small))
     opened.store.sync()
     for partition in range(PARTITIONS):
         digest = hashlib.sha256(f"{seed}/{partition}/{number}".encode()).digest()
@@ -113,18 +116,46 @@ def check(store: Store, acknowledged: int, seed: int, small: bool = False) -> in
     return number
 
 
+def run(directory: Path, ack: Path, batches: int, seed: int) -> None:
+    """Makes a store and commits batches, writing each acknowledged number to `ack`. Raises StoreFailed."""
+    create(directory)
+    acknowledged = os.open(ack, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    opened = open_it(directory)
+    chance, number = random.Random(seed), 0
+    while number < batches:
+        behind = chance.choice((0, 0, 2))  # now and then several batches wait for one sync
+        number += 1 + behind
+        try:
+            commit(opened, number, seed, behind=behind)
+        except StoreFailed as failure:
+            _must_refuse(opened.store)
+            print(failure, flush=True)
+            return
+        os.write(acknowledged, b"%d\n" % number)
+        if chance.random() < 3 / batches:
+            opened.close()
+            opened = open_it(directory)
+
+
+def _must_refuse(store: Store) -> None:
+    """After a failure nothing is written any more, and nothing read that may not be durable."""
+    attempts: list[Callable[[], object]] = [
+        store.sync,
+        lambda: store.get(b"key"),
+        lambda: store.write(batch_of(1, 0)),
+    ]
+    for attempt in attempts:
+        try:
+            attempt()
+        except StoreFailed:
+            continue
+        raise Lost("a store that failed goes on")
+
+
 def main() -> None:
     """See the module's docs."""
     directory, batches, seed = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    create(directory / STORE)
-    ack = os.open(directory / ACK, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    opened = open_it(directory / STORE)
-    for number in range(1, batches + 1):
-        if number == batches // 2:
-            opened.close()
-            opened = open_it(directory / STORE)
-        commit(opened, number, seed)
-        os.write(ack, b"%d\n" % number)
+    run(directory / STORE, directory / ACK, batches, seed)
     os._exit(0)  # as if killed: no clean stop
 
 

@@ -31,7 +31,7 @@ def test_an_accrual_reads_back_whole_with_a_basket_that_adds_up(lines: int) -> N
 
 def test_no_request_id_and_no_receipt_ever_comes_twice_in_any_series() -> None:
     maker = AccrualMaker(_CARDS, occurred_ms=_OCCURRED_MS)
-    bodies = maker.accruals(30)
+    bodies = maker.accruals(10) + maker.accruals(20)
     first_tag = maker.tag
     maker.renew()
     bodies += maker.accruals(30)

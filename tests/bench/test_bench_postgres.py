@@ -36,6 +36,15 @@ def cluster() -> Iterator[Cluster]:
         yield made
 
 
+class _Aborted(Exception):
+    """What a gRPC call ends with that is refused."""
+
+
+class _Context:
+    async def abort(self, code: Any, details: str) -> None:
+        raise _Aborted(details)
+
+
 class _Desk:
     """The front without gRPC around it, and a look at the tables."""
 
@@ -44,7 +53,7 @@ class _Desk:
         self.front = PostgresFront(pool)
 
     async def accrue(self, body: bytes) -> AccrueResponse:
-        return AccrueResponse.FromString(await self.front.accrue(body, None))  # type: ignore[arg-type]
+        return AccrueResponse.FromString(await self.front.accrue(body, _Context()))  # type: ignore[arg-type]
 
     async def submit(self, *bodies: bytes) -> SubmitResponse:
         operations = [Operation(accrue=AccrueRequest.FromString(body)) for body in bodies]
@@ -122,6 +131,9 @@ def test_another_body_under_a_known_id_and_an_unknown_card_are_refused(cluster: 
         changed.purchase.total.minor += 1
         [stranger] = _maker(MEMBERS + 1).accruals(1)
         reused, unknown = (await desk.submit(changed.SerializeToString(), stranger)).results
+        for body, why in ((changed.SerializeToString(), "reused"), (stranger, "unknown")):
+            with pytest.raises(_Aborted, match=why):
+                await desk.accrue(body)
         assert reused.refusal.reason == REASON_REQUEST_ID_REUSED
         assert unknown.refusal.reason == REASON_MEMBER_NOT_FOUND
         assert len(await desk.entries(card_number(5))) == 1
@@ -130,12 +142,18 @@ def test_another_body_under_a_known_id_and_an_unknown_card_are_refused(cluster: 
 
 
 @_installed
-def test_batches_over_the_same_members_do_not_deadlock(cluster: Cluster) -> None:
+def test_batches_over_the_same_members_keep_every_balance_in_step_with_the_journal(cluster: Cluster) -> None:
     async def scenario(desk: _Desk) -> None:
         maker = AccrualMaker([card_number(each) for each in range(6, 16)], occurred_ms=1_700_000_000_000)
         await asyncio.gather(*(desk.submit(*maker.accruals(40)) for _ in range(12)))
-        sums = "select (select sum(balance) from account where id between 6 and 15)"
+        sums = "select sum(balance) from account where id between 6 and 15"
         assert await desk.pool.fetchval(sums) == 12 * 40 * _UNITS
+        out_of_step = """
+            select count(*) from (
+                select balance, sum(units) over (partition by account_id order by sequence) as running
+                from journal
+            ) as entry where balance <> running"""
+        assert await desk.pool.fetchval(out_of_step) == 0
 
     _with_desk(cluster, scenario)
 

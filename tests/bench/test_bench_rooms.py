@@ -9,8 +9,9 @@ import pytest
 
 from bench.actors import MEMORY_LEFT_SHARE, Row, _memory_bytes, _no_room_for
 from bench.messages import AccrualMaker, card_number
-from bench.plain_shard import CommandRefused, accruals, enrol, insist, new_host
+from bench.plain_shard import CommandRefused, accruals, enrolments, insist, new_spec
 from bench.rooms import BATCH_SIZES, STAGES, measure, stopwatch
+from node.actors.host import ShardHost
 from node.wire.commands import encode
 
 
@@ -34,8 +35,8 @@ def test_the_shard_is_as_it_was_after_a_measurement() -> None:
 
 def test_the_plain_shard_does_the_accruals_of_members_and_refuses_strangers(tmp_path: Path) -> None:
     now_ms = time.time_ns() // 1_000_000
-    shard = new_host(tmp_path / "store")
-    enrol(shard, range(10), now_ms=now_ms)
+    shard = ShardHost(new_spec(tmp_path / "store"))
+    assert [insist(shard.apply(message)) for message in enrolments(range(10), now_ms=now_ms)] == [10]
     maker = AccrualMaker([card_number(0)], occurred_ms=now_ms)
     assert insist(shard.apply(encode(accruals(maker, [1, 2, 3, 1])))) == 4
     with pytest.raises(CommandRefused, match="No member"):

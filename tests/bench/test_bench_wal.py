@@ -88,6 +88,7 @@ def _accrual(partition: int, tag: str, number: int) -> list[tuple[bytes, bytes]]
     request_id = f"{tag}-{number}"
     return [
         (request_key(partition, "store-1/till-1", request_id), b"answer"),
+        (f"\x01\x03journal of {request_id}".encode(), b"entry"),
         (b"\x00account", b"state" * 40),
     ]
 
@@ -114,6 +115,6 @@ def test_the_raw_limit_counts_what_it_wrote(tmp_path: Path, stores: list[Rdict])
         stores.append(_write(tmp_path / name, batches))
     limit = measure(batches_of_run(tmp_path, b"mine"), tmp_path)
     assert (limit.accruals, limit.batches, limit.accruals_per_batch) == (40, 40, 1.0)
-    assert limit.records_per_accrual == 3
+    assert limit.records_per_accrual == 4
     assert limit.bytes_per_accrual > 200
     assert limit.per_second > 0

@@ -25,7 +25,13 @@ from tests.ledger.ledger_world import DAY_MS, World
 
 MEMBER, OTHER, NOBODY = b"member", b"other", b""
 PURSES = ("points", "cash", "stamps")
+Grant = tuple[str, int, int, int, str, str, bool, bool, list[int]]
 PLACE = Place("s1", "store")
+SPENDING = (TransactionKind.REDEMPTION, TransactionKind.CAPTURE)
+UNDOABLE = (
+    TransactionKind.ACCRUAL, TransactionKind.ACTIVITY, TransactionKind.AUTHORIZATION, *SPENDING,
+    TransactionKind.RETURN,
+)  # fmt: skip
 
 codes = st.sampled_from(PURSES)
 picks = st.integers(0, 30)
@@ -93,7 +99,7 @@ class TillMachine(RuleBasedStateMachine):
         assert expected is None, f"accepted, though {expected!r} was expected"
         return self.world.post(account_id, decision)
 
-    def awards(self, drawn: Sequence[tuple[object, ...]], lines: Sequence[Line]) -> tuple[Award, ...]:
+    def awards(self, drawn: Sequence[Grant], lines: Sequence[Line]) -> tuple[Award, ...]:
         awards = []
         for code, units, expires, pending, funder, campaign, counted, spread, weights in drawn:
             shares: tuple[tuple[int, int], ...] = ()
@@ -119,7 +125,7 @@ class TillMachine(RuleBasedStateMachine):
         account_id: bytes,
         drawn_lines: list[tuple[int, int]],
         total: int,
-        drawn: list[tuple[object, ...]],
+        drawn: list[Grant],
     ) -> None:
         lines = tuple(Line(n, "sku", (), quantity, net) for n, (quantity, net) in enumerate(drawn_lines, 1))
         net = sum(line.net_minor for line in lines)
@@ -135,7 +141,7 @@ class TillMachine(RuleBasedStateMachine):
         self.done(account_id, decision, expected)
 
     @rule(account_id=who, drawn=st.lists(grants, max_size=2))
-    def record_activity(self, account_id: bytes, drawn: list[tuple[object, ...]]) -> None:
+    def record_activity(self, account_id: bytes, drawn: list[Grant]) -> None:
         account, model = self.touch(account_id)
         awards = self.awards(drawn, ())
         expected = model.earn(self.world.next_sequence, None, awards, self.world.now_ms)
@@ -182,6 +188,7 @@ class TillMachine(RuleBasedStateMachine):
     @rule(
         account_id=buyers,
         pick=picks,
+        spend=st.booleans(),
         how=st.sampled_from(["all", "lines", "lines", "amount"]),
         lines=st.lists(
             st.tuples(st.integers(1, 5), st.sampled_from([0, 0, 500, 1000])), min_size=1, max_size=3
@@ -189,11 +196,10 @@ class TillMachine(RuleBasedStateMachine):
         minor=st.integers(1, 30),
     )
     def return_goods(
-        self, account_id: bytes, pick: int, how: str, lines: list[tuple[int, int]], minor: int
+        self, account_id: bytes, pick: int, spend: bool, how: str, lines: list[tuple[int, int]], minor: int
     ) -> None:
-        kinds = {TransactionKind.ACCRUAL, TransactionKind.REDEMPTION, TransactionKind.CAPTURE}
         account, model = self.touch(account_id)
-        original = self.an_entry(account_id, kinds, pick)
+        original = self.an_entry(account_id, set(SPENDING if spend else [TransactionKind.ACCRUAL]), pick)
         if original is None:
             return
         back = [LineBack(*line) for line in lines] if how == "lines" else []
@@ -206,10 +212,10 @@ class TillMachine(RuleBasedStateMachine):
         )
         self.done(account_id, decision, expected)
 
-    @rule(account_id=buyers, pick=picks)
-    def reverse(self, account_id: bytes, pick: int) -> None:
+    @rule(account_id=buyers, pick=picks, kind=st.sampled_from([*UNDOABLE, None]))
+    def reverse(self, account_id: bytes, pick: int, kind: TransactionKind | None) -> None:
         account, model = self.touch(account_id)
-        original = self.an_entry(account_id, set(TransactionKind), pick)
+        original = self.an_entry(account_id, {kind} if kind else set(TransactionKind), pick)
         if original is None:
             return
         returned = None

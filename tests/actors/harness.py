@@ -1,0 +1,371 @@
+"""A node's actors without Ray, gRPC or a disk: shards over stores in memory, the gateway's parts before them.
+
+The process can be made to die at any message to a shard, before or after the shard has done it; `restart`
+builds everything anew over what was durable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter as Tally
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from typing import Any, TypeVar
+
+import msgspec
+from google.protobuf.message import Message
+
+from node.actors.counter import Ask, Counter
+from node.actors.delivery import Delivery
+from node.actors.linking import Linking
+from node.actors.member_counter import MemberCounter
+from node.actors.resolver import Resolver
+from node.actors.router import Router
+from node.actors.settings import ShardSettings
+from node.actors.shard import Shard
+from node.actors.vault import Vault
+from node.identity.caller import Caller, Role
+from node.identity.digests import IdentifierDigests
+from node.identity.keys import SecretKey
+from node.ledger.account import Account
+from node.ledger.postings import IN_TRANSIT, MEMBER
+from node.ledger.purses import PurseDefinition, PurseKind, RedemptionRate
+from node.ledger.refusals import Reason
+from node.programme.model import (
+    ActivityRule,
+    EarningRule,
+    Limits,
+    MonthsEnd,
+    Programme,
+    PurseTerms,
+    Rate,
+)
+from node.proto.vafa.common.v1.identifier_pb2 import Identifier
+from node.proto.vafa.member.v1 import member_service_pb2 as pb
+from node.proto.vafa.member.v1 import person_pb2
+from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, spending_pb2
+from node.storage import keyspace
+from node.storage.keyspace import Kind
+from node.storage.memory import MemoryStore
+from node.wire import records
+from node.wire.commands import Answer, AnswerKind, Op
+from node.wire.routes import route
+
+PARTITIONS = 8
+START_MS = 1_790_000_000_000
+TILL = Caller(Role.TILL, "shop-1", "till-1", "north")
+STAFF = Caller(Role.STAFF, "shop-1", "maryam")
+MANAGER = Caller(Role.STAFF, "shop-1", "naser")
+PROGRAMME = Programme(
+    version=1,
+    name="club",
+    effective_ms=1,
+    purses=(
+        PurseDefinition("points", PurseKind.POINTS, transferable=True, rate=RedemptionRate(100, 100)),
+        PurseDefinition("credit", PurseKind.STORED_VALUE, transferable=True, rate=RedemptionRate(1, 1)),
+        PurseDefinition("stamps", PurseKind.STAMPS, goal=10),
+    ),
+    terms=(PurseTerms("points", MonthsEnd(12)),),
+    rules=(EarningRule("base", Rate(1, 100), "points"),),
+    activities=(ActivityRule("visit", "stamps", 1),),
+    limits=Limits(single_approver_units=1_000, daily_transfer_units=500),
+)
+
+T = TypeVar("T")
+
+
+class Dead(Exception):
+    """The node's process ended under a request."""
+
+
+class Handle:
+    """A shard in this process, behind the one fuse of its node."""
+
+    def __init__(self, number: int, shard: Shard, node: Actors) -> None:
+        self.number = number
+        self.shard = shard
+        self._node = node
+
+    async def apply(self, message: bytes) -> bytes:
+        node = self._node
+        node.messages += 1
+        if node.dies_before == node.messages:
+            await node.die()
+        answers = self.shard.apply(message)
+        if node.dies_after == node.messages:
+            await node.die()
+        return answers
+
+    async def call(self, name: str, *arguments: Any) -> Any:
+        assert name == "outbox"
+        return msgspec.msgpack.encode(self.shard.outbox(*arguments))
+
+    async def publish(self, programmes: bytes) -> None:
+        raise AssertionError("no programme is published here")
+
+    async def revived(self) -> None:
+        """It does not die alone."""
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+
+class Actors:
+    """The actors of one node over `shards` stores. Time stands still unless a test moves `now_ms`."""
+
+    def __init__(self, shards: int = 3, programme: Programme = PROGRAMME) -> None:
+        self.now_ms = START_MS
+        self.stores = [MemoryStore() for _ in range(shards)]
+        self.programme = programme
+        self.erased: list[bytes] = []
+        self.messages = 0
+        self.dies_before = self.dies_after = 0
+        self._requests = 0
+        self._build()
+
+    def _build(self) -> None:
+        self._dead = asyncio.Event()
+        digests = IdentifierDigests(SecretKey(b"i" * 32))
+        settings = ShardSettings("shop-1", "USD", "Asia/Tehran", PARTITIONS)
+        placement = {number: number % len(self.stores) for number in range(PARTITIONS)}
+        self.shards = [
+            Shard(
+                store,
+                [number for number, shard in placement.items() if shard == at],
+                settings,
+                [self.programme],
+                clock=lambda: self.now_ms,
+                number=at,
+                vault=Vault(SecretKey(b"m" * 32)),
+            )
+            for at, store in enumerate(self.stores)
+        ]
+        handles = [Handle(at, shard, self) for at, shard in enumerate(self.shards)]
+        self.router = Router(handles, placement, queue_limit=1_000, batch_limit=100)
+        self.resolver = Resolver(self.router, digests, "IR")
+        self.counter = Counter(self.router, self.resolver, lambda gateway: frozenset())
+        self.linking = Linking(self.router, self.resolver, self.erased.append, lambda: self.now_ms)
+        self.delivery = Delivery(handles, self.router, self.linking)
+        self.members = MemberCounter(
+            self.counter, self.linking, digests, lambda gateway: frozenset(), region="IR", wake=lambda: None
+        )
+
+    # --- life and death -------------------------------------------------------------------------
+
+    async def die(self) -> None:
+        """The process ends here: nothing that waits is ever answered."""
+        self._dead.set()
+        await asyncio.Event().wait()
+
+    async def until_death(self, work: Coroutine[Any, Any, T]) -> T:
+        """What `work` gives, or Dead where the fuse has blown first."""
+        task, death = asyncio.ensure_future(work), asyncio.ensure_future(self._dead.wait())
+        await asyncio.wait({task, death}, return_when=asyncio.FIRST_COMPLETED)
+        if death.done() and not task.done():
+            for one in asyncio.all_tasks() - {asyncio.current_task()}:
+                one.cancel()
+            await asyncio.gather(task, death, return_exceptions=True)
+            raise Dead
+        death.cancel()
+        return await task
+
+    def restart(self) -> None:
+        """A new process over what was durable."""
+        for store in self.stores:
+            store.lose_unsynced()
+        self.stores = [store.reopen() for store in self.stores]
+        self.dies_before = self.dies_after = self.messages = 0
+        self._build()
+
+    async def settle(self) -> None:
+        """Sweeps what a crash left and delivers everything, as the node does by itself in time."""
+        self.now_ms += 600_000
+        await self.linking.sweep()
+        await self.deliver()
+
+    async def deliver(self) -> None:
+        """Delivers until nothing can be delivered any more."""
+        while (await self.delivery.round())[0]:
+            pass
+
+    # --- requests -------------------------------------------------------------------------------
+
+    def stamped(self, message: T) -> T:
+        """A message with a request id of its own, asked for now; what it has already stays."""
+        given: Any = message
+        if not given.request_id:
+            self._requests += 1
+            given.request_id = f"r-{self._requests}"
+        if not given.HasField("occurred_time"):
+            given.occurred_time.FromMilliseconds(self.now_ms)
+        return message
+
+    async def tell(self, op: Op, message: Message, caller: Caller = STAFF) -> Answer:
+        """A request to the member service."""
+        return await self.members.ask(caller, op, message.SerializeToString(), "t" * 32)
+
+    async def at_till(self, op: Op, message: Message) -> Answer:
+        """A request of a till's."""
+        body = message.SerializeToString()
+        way = route(op, body)
+        return await self.counter.ask(TILL, Ask(op, way, body), "t" * 32)  # type: ignore[arg-type]
+
+    async def enrol(
+        self, *identifiers: Identifier, person: person_pb2.Person | None = None, caller: Caller = STAFF
+    ) -> str:
+        """Enrols somebody; the account's id."""
+        request = self.stamped(pb.EnrolRequest(identifiers=identifiers, person=person))
+        answer = await self.tell(Op.ENROL, request, caller)
+        return pb.EnrolResponse.FromString(body_of(answer)).account_id
+
+    async def pool(self, *identifiers: Identifier) -> str:
+        """Opens a pool; its id."""
+        answer = await self.tell(Op.CREATE_POOL, self.stamped(pb.CreatePoolRequest(identifiers=identifiers)))
+        return pb.CreatePoolResponse.FromString(body_of(answer)).account_id
+
+    async def buys(self, who: Identifier, points: int) -> Answer:
+        """A purchase that earns so many points."""
+        request = self.stamped(earning_pb2.AccrueRequest(identifier=who))
+        request.purchase.total.currency, request.purchase.total.minor = "USD", points * 100
+        return await self.at_till(Op.ACCRUE, request)
+
+    async def redeems(self, who: Identifier, units: int) -> Answer:
+        """Spends points."""
+        request = self.stamped(spending_pb2.RedeemRequest(identifier=who))
+        request.spends.add(purse="points", units=units)
+        return await self.at_till(Op.REDEEM, request)
+
+    async def member(self, who: Identifier, caller: Caller = STAFF) -> pb.GetMemberResponse:
+        """The member as staff see them."""
+        answer = await self.tell(Op.GET_MEMBER, pb.GetMemberRequest(identifier=who), caller)
+        return pb.GetMemberResponse.FromString(body_of(answer))
+
+    async def identify(self, who: Identifier) -> Answer:
+        """Who that is, as a till asks."""
+        return await self.at_till(Op.IDENTIFY, inquiry_pb2.IdentifyRequest(identifier=who))
+
+    async def points(self, who: Identifier, purse: str = "points") -> int:
+        """The spendable points, as staff see them: of the account itself, whatever pool it is in."""
+        return next(one.spendable for one in (await self.member(who)).balances if one.purse == purse)
+
+    # --- what is stored -------------------------------------------------------------------------
+
+    def stored(self, kind: Kind) -> Iterator[tuple[bytes, bytes]]:
+        """Everything of one kind in all stores."""
+        for number in range(PARTITIONS):
+            store = self.stores[number % len(self.stores)]
+            yield from store.scan(*keyspace.kind_range(number, kind))
+
+    def everything(self) -> Iterator[tuple[bytes, bytes]]:
+        """All keys and values of all stores."""
+        for store in self.stores:
+            yield from store.scan(b"\x00", b"\xff" * 9)
+
+    def accounts(self) -> dict[str, Account]:
+        """All accounts by id."""
+        found = (records.ACCOUNT.decode(value) for _, value in self.stored(Kind.ACCOUNT))
+        return {account.account_id.hex(): account for account in found}
+
+    def owners(self) -> dict[bytes, list[tuple[str, bool]]]:
+        """Who owns each identifier now, by digest: (account, confirmed)."""
+        owned: dict[bytes, list[tuple[str, bool]]] = {}
+        for key, value in self.stored(Kind.IDENTIFIER):
+            for owner in records.INDEX.decode(value).owners:
+                if not owner.until_ms:
+                    owned.setdefault(key[2:], []).append((owner.account_id.hex(), owner.confirmed))
+        return owned
+
+    def assert_whole(self) -> None:
+        """Nothing is under way, index and accounts agree, pools and holders agree, the books sum to zero."""
+        assert list(self.stored(Kind.OUTBOX)) == []
+        accounts = self.accounts()
+        linked = {
+            link.digest: [(name, True)]
+            for name, account in accounts.items()
+            for link in account.links
+            if not link.until_ms
+        }
+        assert self.owners() == linked
+        for name, account in accounts.items():
+            assert not account.sending
+            if account.pool_id:
+                assert bytes.fromhex(name) in accounts[account.pool_id.hex()].holders
+            if account.kind == pb.ACCOUNT_KIND_POOL:
+                assert all(accounts[holder.hex()].pool_id.hex() == name for holder in account.holders)
+        self.assert_balanced()
+        assert all(units == 0 for (book, _), units in self.books().items() if book == IN_TRANSIT)
+
+    def assert_balanced(self) -> None:
+        """Every partition's books sum to zero, and the members' book is what the accounts hold."""
+        for shard in self.shards:
+            for partition in shard.partitions.values():
+                assert set(partition.books.sums().values()) <= {0}
+        held: Tally[str] = Tally()
+        for account in self.accounts().values():
+            for code, purse in account.purses.items():
+                held[code] += purse.owned
+        books = self.books()
+        assert {code: units for code, units in held.items() if units} == {
+            code: units for (book, code), units in books.items() if book == MEMBER and units
+        }
+
+    def books(self) -> dict[tuple[str, str], int]:
+        """The books of all partitions together."""
+        together: Tally[tuple[str, str]] = Tally()
+        for shard in self.shards:
+            for partition in shard.partitions.values():
+                for book, units in partition.books.units.items():
+                    together[book] += units
+        return together
+
+
+def body_of(answer: Answer) -> bytes:
+    """The response of a request that was done."""
+    assert answer.kind == AnswerKind.DONE, answer.refusal
+    return answer.body
+
+
+def reason_of(answer: Answer) -> Reason | None:
+    """Why a request was refused."""
+    return None if answer.refusal is None else answer.refusal.reason
+
+
+def card(number: int) -> Identifier:
+    """A card."""
+    return Identifier(kind=1, value=f"6273000011{number:06d}")
+
+
+def phone(number: int) -> Identifier:
+    """A mobile phone in Iran."""
+    return Identifier(kind=3, value=f"0912{number:07d}")
+
+
+def by_id(account_id: str) -> Identifier:
+    """An account by its id, as only staff may name it."""
+    return Identifier(kind=5, value=account_id)
+
+
+async def every_death(
+    story: Callable[[Actors], Coroutine[Any, Any, None]],
+    prepare: Callable[[Actors], Coroutine[Any, Any, None]],
+    shards: int,
+) -> AsyncIterator[tuple[Actors, str]]:
+    """Nodes that died in the middle of `story`, each at another message to a shard, and were started again.
+
+    The last of them is one that lived; there is always one that died before it.
+    """
+    for moment in range(1, 200):
+        lived = True
+        for when in ("before", "after"):
+            actors = Actors(shards=shards)
+            await prepare(actors)
+            setattr(actors, f"dies_{when}", actors.messages + moment)
+            try:
+                await actors.until_death(story(actors))
+            except Dead:
+                lived = False
+                actors.restart()
+            yield actors, f"{when} message {moment}"
+        if lived:
+            assert moment > 1
+            return
+    raise AssertionError("the story never ends")
