@@ -27,6 +27,7 @@ from bench.load import Target
 from bench.messages import BASKET_LINES, BATCH_ACCRUALS, AccrualMaker, card_number
 from bench.processes import Served, cpu_seconds
 from bench.report import (
+    add_lines,
     figure,
     finish,
     parser,
@@ -69,9 +70,7 @@ def main(arguments: list[str]) -> int:
     """Measure, print, write. 0 also where a goal is missed: that is said, not punished."""
     made = parser("limits", __doc__ or "", seconds=3.0)
     made.add_argument("--rounds", type=int, default=3, metavar="N", help="turns at each level (default 3)")
-    made.add_argument(
-        "--lines", type=int, default=BASKET_LINES, metavar="N", help="lines of a basket (default %(default)s)"
-    )
+    add_lines(made, BASKET_LINES)
     options = made.parse_args(arguments)
     warn_when_busy()
     with running_node() as subject, tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch:

@@ -25,7 +25,7 @@ from bench.contest import (
     unary_turn,
 )
 from bench.load import Target, run_async
-from bench.messages import BATCH_ACCRUALS, AccrualMaker, card_number
+from bench.messages import BASKET_LINES, BATCH_ACCRUALS, AccrualMaker, card_number
 from bench.postgres_cluster import Cluster, find_programs, running
 from bench.processes import Served, cpu_seconds, descendants
 from bench.report import (
@@ -81,6 +81,7 @@ def main(arguments: list[str]) -> int:
     """Measure, print, write. 0 also where PostgreSQL is not installed or a goal is missed: that is said."""
     made = parser("peers", __doc__ or "", seconds=5.0)
     made.add_argument("--rounds", type=int, default=3, metavar="N", help="turns of each (default 3)")
+    add_lines(made, BASKET_LINES)
     options = made.parse_args(arguments)
     programs = find_programs()
     if programs is None:
@@ -93,7 +94,7 @@ def main(arguments: list[str]) -> int:
         with running(programs) as cluster, tempfile.TemporaryDirectory(prefix="vafa-bench-") as scratch:
             run_async(postgres_front.prepare(cluster, MEMBERS))
             with postgres_front.serving(cluster, beside(subject, Path(scratch))) as front:
-                comparison = compare(subject, cluster, front, options.seconds, options.rounds)
+                comparison = compare(subject, cluster, front, options.seconds, options.rounds, options.lines)
             say("pgbench …")
             direct = {
                 clients: spread([pgbench(cluster, clients, options.seconds) for _ in range(options.rounds)])
@@ -103,6 +104,7 @@ def main(arguments: list[str]) -> int:
     show(comparison, direct, ratios)
     figures = {
         "installed": True,
+        "lines": options.lines,
         **{name: each.figures() for name, each in comparison.everybody().items()},
         "pgbench_per_second": {str(clients): asdict(each) for clients, each in direct.items()},
         "ratios": ratios,
@@ -111,9 +113,12 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def compare(subject: Subject, cluster: Cluster, front: Served, seconds: float, rounds: int) -> Comparison:
+def compare(
+    subject: Subject, cluster: Cluster, front: Served, seconds: float, rounds: int, lines: int
+) -> Comparison:
     """Single calls in turns, then batches in turns."""
-    maker = AccrualMaker([card_number(each) for each in range(MEMBERS)], occurred_ms=now_ms())
+    cards = [card_number(each) for each in range(MEMBERS)]
+    maker = AccrualMaker(cards, occurred_ms=now_ms(), lines=lines)
 
     def peer_cpu() -> dict[str, float]:
         backends = sum(map(cpu_seconds, descendants(cluster.pid)))

@@ -21,6 +21,8 @@ from rich.table import Table
 FILE_COLUMNS = 110
 """The width of a table that goes to a file or a pipe."""
 
+MAX_LINES = 100
+
 _PACKAGES = ("grpcio", "ray", "rocksdict", "uvloop", "msgspec", "protobuf")
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_COLUMNS)
@@ -144,6 +146,18 @@ def parser(name: str, about: str, *, seconds: float) -> argparse.ArgumentParser:
         help=f"length of each measurement, 0.2 to 3600 (default {seconds:g})",
     )
     return made
+
+
+def add_lines(made: argparse.ArgumentParser, default: int) -> None:
+    """The option `--lines N` of benches that send accruals: the size of every basket, 0 a bare total."""
+    made.add_argument(
+        "--lines",
+        type=int,
+        choices=range(MAX_LINES + 1),
+        default=default,
+        metavar="N",
+        help=f"lines of every basket, 0 to {MAX_LINES} (default {default})",
+    )
 
 
 def _seconds(text: str) -> float:

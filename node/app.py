@@ -36,6 +36,7 @@ from node.identity.ca import issue_server_certificate
 from node.identity.caller import Caller, Role
 from node.identity.digests import IdentifierDigests
 from node.identity.keys import NodeSecrets, load_secrets, private_key_pem
+from node.logs import configure_logging
 from node.rpc import server as servers
 from node.rpc.admin import AdminService
 from node.rpc.admission import Admission
@@ -112,6 +113,7 @@ class Node:
             merchant=merchant.id,
             currency=merchant.currency,
             time_zone=merchant.time_zone,
+            language=merchant.language,
             partitions=self.config.storage.partitions,
             retention_ms=limits.request_retention_days * DAY_MS,
             lateness_ms=limits.lateness_days * DAY_MS,
@@ -127,6 +129,8 @@ class Node:
                 settings=settings,
                 programmes=self.control.programmes_snapshot(),
                 master_key=self.secrets.master_key.raw,
+                log_level=self.config.log.level,
+                log_format=self.config.log.format,
             )
             for number, identity in enumerate(registered_stores(self._opened.store))
         ]
@@ -184,7 +188,11 @@ class Node:
             members=self.members,
             figures=self.figures,
             programme=ProgrammeService(
-                self.control, self.programmes_published, tz=merchant.time_zone, currency=merchant.currency
+                self.control,
+                self.programmes_published,
+                tz=merchant.time_zone,
+                currency=merchant.currency,
+                language=merchant.language,
             ),
             terminal=TerminalService(self.control, authority, merchant.id),
             enrolment=EnrolmentService(self.control, authority, merchant.id),
@@ -262,7 +270,7 @@ async def serve(config: Config, start_shards: StartShards, ready_file: Path | No
 
     The handlers are put in place here, after Ray has started, since Ray puts handlers of its own there.
     """
-    telemetry.configure_logging(config.log.level, config.log.format)
+    configure_logging(config.log.level, config.log.format)
     node = Node(config, start_shards)
     stopped = asyncio.Event()
     _on_signals(stopped)

@@ -1,6 +1,6 @@
 """What this installation is: one commented TOML file, read once at start, frozen ever after.
 
-`_TEMPLATE` is that file as `vafa init` writes it. The comment above each key says what is allowed, and a
+`TEMPLATE` is that file as `vafa init` writes it. The comment above each key says what is allowed, and a
 `ConfigError` quotes it, so that what the owner reads in the file and in the error is one text. What the
 merchant offers (earning rules, purses, rewards) is not here: that is a programme version.
 """
@@ -19,86 +19,10 @@ import msgspec
 import phonenumbers
 from msgspec import Meta
 
+from node.config_template import TEMPLATE
+
 SLUG_PATTERN = r"[a-z0-9][a-z0-9-]{0,39}"
 """The form of every name that stands in a certificate: merchant, store, terminal, person of staff."""
-
-_TEMPLATE = """\
-# vafa.toml: what this installation of Vafa is. Read once at start: restart the node after a change.
-
-[merchant]
-# Short name of the merchant in certificates and books: 1 to 40 of a-z, 0-9 and hyphen, not starting
-# with a hyphen. Fixed when the node is made.
-id = {id}
-# The name that members see, in any script: 1 to 120 letters.
-name = {name}
-# ISO 3166 code of the country whose phone numbers tills type without a country code, such as IR.
-country = {country}
-# IANA time zone in which the merchant's days end, such as Asia/Tehran.
-time_zone = {time_zone}
-# ISO 4217 code of the currency at the till, such as IRR or EGP.
-currency = {currency}
-# Decimals of an amount in it, 0 to 4: amounts are whole numbers of the smallest unit. The rial is
-# written with 0 or 2; say which the tills use.
-currency_exponent = {currency_exponent}
-
-[node]
-# IP address and port for tills, gateways, staff and feeds. Mutual TLS: a client certificate is
-# demanded. Port 0 takes any free one.
-listen = "0.0.0.0:7443"
-# IP address and port where a terminal without certificate trades its one-time code for one, under
-# the server's certificate only. "" closes it.
-enrol_listen = "0.0.0.0:7444"
-# Loopback IP address and port of the Prometheus metrics, which are served without TLS.
-metrics_listen = "127.0.0.1:9464"
-# true turns TLS off, for experiments on this machine only: listen and enrol_listen must be loopback.
-plaintext = false
-# DNS names and IP addresses by which tills reach this node, 1 to 32; the server's certificate names
-# them. ASCII: a Persian or Arabic domain in its xn-- form.
-host_names = {host_names}
-
-[storage]
-# Directory of the books and the secrets; a relative path starts at this file.
-directory = "data"
-# Parts of the books, 1 to 64. Fixed when the node is made.
-partitions = 16
-# Processes that share the partitions, at most as many as there are partitions.
-# 0 = one for each pin in shard_pins, or without pins one for each core.
-shards = 0
-
-[ray]
-# "" = a private Ray on this machine; "host:port" of a running cluster, or "auto", places shards there.
-address = ""
-# For each shard in order, the custom Ray resource of the machine that holds its directory, one pin
-# for each shard. [] = all on this machine.
-shard_pins = []
-# Shared memory of the private Ray in bytes, 78643200 (75 MiB) or more. Batches are small.
-object_store_bytes = 100000000
-# Directory of the private Ray's sockets and logs, at most 40 bytes long. "" = one of its own in the
-# system's temporary directory.
-temp_directory = ""
-
-[limits]
-# Commands that may wait for one shard, 1 to 1000000; beyond it tills are told to come back.
-queue_per_shard = 8192
-# Commands in one synced write of a shard, 1 to 10000.
-batch_commands = 1024
-# Accounts that a shard keeps in memory, 1 to 10000000.
-cached_accounts_per_shard = 20000
-# Days for which an answer is kept for a till that asks again, 1 to 400 and longer than lateness_days.
-# An older request is refused, never executed again.
-request_retention_days = 35
-# Days by which a till that was offline may post late, 0 to 365.
-lateness_days = 30
-# Age in seconds beyond which a spend that the node never heard of is refused, 10 to 3600; also how
-# far ahead a till's clock may run.
-freshness_seconds = 300
-
-[log]
-# debug, info, warning or error.
-level = "info"
-# json, one object a line, or console, for people. Logs hold no personal data.
-format = "json"
-"""
 
 # Ray appends "/session_<date>_<time>_<micros>_<pid>/sockets/plasma_store"; a socket's path ends at 107 bytes.
 _MAX_RAY_TEMP_BYTES = 40
@@ -125,6 +49,7 @@ class MerchantSection(_Section, frozen=True):
     time_zone: str
     currency: Annotated[str, Meta(pattern=r"^[A-Z]{3}\Z")]
     currency_exponent: Annotated[int, Meta(ge=0, le=4)]
+    language: Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{1,8}){0,4}\Z")] = "en"
 
 
 class NodeSection(_Section, frozen=True):
@@ -223,6 +148,7 @@ def default_toml(
     *,
     name: str,
     country: str,
+    language: str = "en",
     time_zone: str,
     currency: str,
     currency_exponent: int,
@@ -232,10 +158,11 @@ def default_toml(
 
     What is passed in is checked as in `load`; a `ConfigError` says what is wrong with it.
     """
-    text = _TEMPLATE.format(
+    text = TEMPLATE.format(
         id=_toml_string(merchant_id),
         name=_toml_string(name),
         country=_toml_string(country),
+        language=_toml_string(language),
         time_zone=_toml_string(time_zone),
         currency=_toml_string(currency),
         currency_exponent=currency_exponent,
@@ -370,7 +297,7 @@ def _allowed(key: str) -> str:
     """What the template's comment says of `section.key`."""
     section, _, name = key.partition(".")
     comment: list[str] = []
-    for line in _TEMPLATE.partition(f"[{section}]\n")[2].splitlines():
+    for line in TEMPLATE.partition(f"[{section}]\n")[2].splitlines():
         if line.startswith("#"):
             comment.append(line.removeprefix("# "))
         elif line.startswith(f"{name} ="):

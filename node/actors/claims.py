@@ -3,11 +3,13 @@
 A receipt number is unique in the whole node, and its claim lies in a partition of its own. Where the shard of
 the purchase hosts that partition too, the claim is part of the purchase's batch and nothing here is needed;
 else it is made first, durable, for this very request, so that a retry finds it its own. A purchase that is
-then refused lets it go. The same holds for an anonymous sale that a member claims.
+then refused lets it go. The same holds for an anonymous sale that a member claims, and for the note of where
+a return without a member is done.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,13 +19,34 @@ from node.actors.resolver import Found
 from node.actors.router import Router
 from node.actors.steps import step
 from node.actors.tills import receipt_digest
+from node.ledger.commands import ClaimPurchase
 from node.ledger.refusals import Refused
 from node.storage.keyspace import partition_of
-from node.wire.commands import Answer, AnswerKind, Command, Op, ReceiptWish, encode, refused
-from node.wire.steps import TakeSale, claimed_sale_ref
+from node.wire.commands import Answer, AnswerKind, Command, Op, Placing, ReceiptWish, encode, refused
+from node.wire.requests import parse
+from node.wire.steps import TakeSale, claimed_sale_ref, release_of, taking_id
 
 if TYPE_CHECKING:
     from node.actors.counter import Ask
+
+
+def _placing(router: Router, ask: Ask, command: Command) -> Command | None:
+    """The step that notes where a return without a member is done, where its id leads to another partition.
+
+    A reversal of it knows the id alone; without the note it could not undo the return, nor keep it out.
+    """
+    if ask.op is not Op.RETURN or command.account_id:
+        return None
+    partition = anonymous_partition(command.scope, ask.route.request_id, router.partitions)
+    if partition == command.partition:
+        return None
+    wish = Placing(command.scope, ask.route.request_id, ask.route.occurred_ms, command.partition)
+    return step(Op.PLACE_REQUEST, partition, body=encode(wish))
+
+
+def anonymous_partition(scope: str, request_id: str, partitions: int) -> int:
+    """Where a request without a member leads by its terminal and id."""
+    return partition_of(hashlib.sha256(f"{scope}\x00{request_id}".encode()).digest(), partitions)
 
 
 def _foreign_claim(router: Router, ask: Ask, command: Command) -> tuple[int, ReceiptWish] | None:
@@ -52,14 +75,19 @@ _NOTHING_TO_CLAIM = Claim()
 
 
 async def claim_receipts(router: Router, asked: Sequence[tuple[Ask, Command]]) -> list[Claim]:
-    """Claims the receipts that lie on other shards than their purchases."""
+    """Claims the receipts that lie on other shards than their purchases; notes where returns are done."""
     claims = [_NOTHING_TO_CLAIM] * len(asked)
-    if len(router.lanes) == 1:
+    wanted: list[tuple[int, Command]] = []
+    for at, (ask, command) in enumerate(asked):
+        placing = _placing(router, ask, command)
+        if placing is not None:
+            wanted.append((at, placing))
+        elif len(router.lanes) > 1 and (claim := _foreign_claim(router, ask, command)) is not None:
+            partition, wish = claim
+            wanted.append((at, step(Op.CLAIM_RECEIPT, partition, body=encode(wish))))
+    if not wanted:
         return claims
-    found = [(at, _foreign_claim(router, ask, command)) for at, (ask, command) in enumerate(asked)]
-    wanted = [(at, claim) for at, claim in found if claim is not None]
-    steps = [step(Op.CLAIM_RECEIPT, partition, body=encode(wish)) for _, (partition, wish) in wanted]
-    for (at, _), answer in zip(wanted, await router.ask_many(steps), strict=True):
+    for (at, _), answer in zip(wanted, await router.ask_many([one for _, one in wanted]), strict=True):
         if answer.kind == AnswerKind.DONE:
             claims[at] = Claim(fresh=bool(answer.body))
         else:
@@ -75,12 +103,27 @@ async def release_receipt(router: Router, ask: Ask, command: Command) -> None:
         await router.ask(step(Op.RELEASE_RECEIPT, partition, body=encode(wish)))
 
 
-async def claim_sale(router: Router, ask: Ask, found: Found, trace_id: str) -> Answer:
-    """Marks an anonymous sale as the account's; the answer carries the sale for it to earn on."""
+async def claim_sale(router: Router, ask: Ask, found: Found, scope: str, trace_id: str) -> Answer:
+    """Marks an anonymous sale as the account's; the answer carries the sale for it to earn on.
+
+    The request is read whole first: one that is refused for its form must not bind the sale to anybody.
+    """
+    parsed = parse(Op.CLAIM_PURCHASE, ask.body, "", "")
+    if isinstance(parsed, Refused):
+        return refused(parsed)
+    assert isinstance(parsed.command, ClaimPurchase)
+    ref = parsed.command.sale
+    partition = min(ref.partition, router.partitions - 1)
+    taking = taking_id(scope, parsed.request_id)
+    wish = TakeSale(taking, parsed.occurred_ms, ref.partition, ref.sequence, found.account_id)
+    return await router.ask(step(Op.TAKE_SALE, partition, body=encode(wish), trace_id=trace_id))
+
+
+async def release_sale(router: Router, ask: Ask, command: Command) -> None:
+    """Frees the sale of a claim that was refused for good."""
     ref = claimed_sale_ref(ask.body)
     if isinstance(ref, Refused):
-        return refused(ref)
+        return
+    wish = release_of(ref, command.scope, ask.route.request_id, ask.route.occurred_ms)
     partition = min(ref.partition, router.partitions - 1)
-    request_id = f"claim-{ref.partition}-{ref.sequence}-{found.account_id.hex()}"
-    wish = TakeSale(request_id, ask.route.occurred_ms, ref.partition, ref.sequence, found.account_id)
-    return await router.ask(step(Op.TAKE_SALE, partition, body=encode(wish), trace_id=trace_id))
+    await router.ask(step(Op.RELEASE_SALE, partition, body=encode(wish), trace_id=command.trace_id))

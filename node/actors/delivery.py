@@ -105,8 +105,8 @@ class Delivery:
         """One entry; says whether it is gone from the outbox."""
         if dispatch.op == Op.RECEIVE_TRANSFER:
             return await self._transfer(partition, sequence, dispatch)
-        if dispatch.op == Op.RELEASE_RECEIPT:
-            done = await self._take(Op.RELEASE_RECEIPT, dispatch)
+        if dispatch.op in (Op.RELEASE_RECEIPT, Op.RELEASE_SALE):
+            done = await self._take(Op(dispatch.op), dispatch)
         elif dispatch.op == Op.AGREE_LINKS:
             ended, account_id = _LINKS.decode(dispatch.body), dispatch.account_id
             async with self._linking.alone(account_id):

@@ -180,6 +180,17 @@ class Desk:
                 return b""
         return account.pool_at(case.occurred_ms or case.now_ms)
 
+    def elsewhere(self, case: Case) -> bytes:
+        """The partition, as a byte, where the request that a reversal names was done; empty where it is here.
+
+        Only what was done without a member may lie elsewhere than its id leads.
+        """
+        if case.op is not Op.REVERSE:
+            return b""
+        wanted = case.ask.original_request_id
+        record = case.work.request(case.partition.number, case.command.scope, wanted)
+        return bytes((record.placed,)) if record is not None and record.placed >= 0 else b""
+
     def evidence(self, account_id: bytes, command: Command, fault: Exception) -> Quarantine:
         """What is kept of a fault: its kind and place, never the request itself."""
         return Quarantine(account_id, self.clock(), describe(fault), command.op, command.scope, "", b"")
@@ -197,17 +208,23 @@ def describe(fault: BaseException) -> str:
 
 def _known(record: RequestRecord, parsed: Parsed) -> Answer:
     if record.reversed_unseen:
-        return refused(
-            refuse(Reason.REQUEST_REVERSED, "The request was reversed before it arrived; it is not executed.")
-        )
+        return refused(reversed_before())
     if record.body_hash != parsed.body_hash:
-        return refused(
-            refuse(
-                Reason.REQUEST_ID_REUSED,
-                "This request id came before with another body. Nothing was done; use a new id.",
-            )
-        )
+        return refused(id_reused())
     return done(record.answer)
+
+
+def reversed_before() -> Refused:
+    """The refusal of a request that was reversed before it arrived."""
+    return refuse(Reason.REQUEST_REVERSED, "The request was reversed before it arrived; it is not executed.")
+
+
+def id_reused() -> Refused:
+    """The refusal of a request id that stands for another request already."""
+    return refuse(
+        Reason.REQUEST_ID_REUSED,
+        "This request id came before with another body. Nothing was done; use a new id.",
+    )
 
 
 def _clock_behind() -> Refused:

@@ -49,6 +49,8 @@ class ShardSpec(Struct, frozen=True):
     settings: ShardSettings
     programmes: bytes
     master_key: bytes
+    log_level: str = "info"
+    log_format: str = "json"
 
     def __repr__(self) -> str:
         return f"ShardSpec(number={self.number}, directory={self.directory!r})"

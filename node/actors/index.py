@@ -10,20 +10,22 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from node.actors.desk import id_reused, reversed_before
 from node.actors.work import Work
 from node.ledger.refusals import Reason, refuse
 from node.storage import keyspace
 from node.storage.keyspace import Kind
 from node.storage.store import StoreError
 from node.wire import records
-from node.wire.commands import Answer, Command, LinkWish, Op, ReceiptWish, done, encode, refused
-from node.wire.records import IndexEntry, Ownership, ReceiptClaim
+from node.wire.commands import Answer, Command, LinkWish, Op, Placing, ReceiptWish, done, encode, refused
+from node.wire.records import IndexEntry, Ownership, ReceiptClaim, RequestRecord
 from node.wire.steps import ClaimsAsked, ClaimsFound
 
 log = structlog.get_logger()
 
 _WISH = msgspec.msgpack.Decoder(LinkWish)
 _RECEIPT = msgspec.msgpack.Decoder(ReceiptWish)
+_PLACING = msgspec.msgpack.Decoder(Placing)
 _ASKED = msgspec.msgpack.Decoder(ClaimsAsked)
 _SEQUENCE = msgspec.msgpack.Decoder(int)
 
@@ -127,6 +129,21 @@ def _claim_receipt(command: Command, work: Work) -> Answer:
     return done(b"\x01")
 
 
+def _place_request(command: Command, work: Work) -> Answer:
+    """Notes where a request without a member is done, unless it was reversed before, or is another one."""
+    wish = _PLACING.decode(command.body)
+    key = keyspace.request_key(command.partition, wish.scope, wish.request_id)
+    record = work.request_at(key)
+    if record is None:
+        pointer = RequestRecord(b"", 0, wish.occurred_ms, wish.occurred_ms, b"", placed=wish.partition)
+        work.put(key, records.REQUEST.encode(pointer))
+    elif record.reversed_unseen:
+        return refused(reversed_before())
+    elif record.placed != wish.partition:
+        return refused(id_reused())
+    return done(b"")
+
+
 def _release_receipt(command: Command, work: Work) -> Answer:
     wish = _RECEIPT.decode(command.body)
     key = keyspace.receipt_key(command.partition, wish.digest)
@@ -173,6 +190,7 @@ _STEPS = {
     Op.END_IDENTIFIER: _end,
     Op.CLAIM_RECEIPT: _claim_receipt,
     Op.RELEASE_RECEIPT: _release_receipt,
+    Op.PLACE_REQUEST: _place_request,
     Op.LIST_CLAIMS: _list_claims,
     Op.DROP_OUTBOX: _drop_outbox,
     Op.RELEASE_QUARANTINED: _release_quarantined,

@@ -18,7 +18,8 @@ def quote(desk: Desk, case: Case, account: Account) -> bytes | Refused:
     if problem:
         return problem
     known = account if account.account_id else None
-    awards = case.edition.compiled.evaluate(purchase, known, case.occurred_ms or case.now_ms)
+    at_ms = case.occurred_ms or case.now_ms
+    awards = case.edition.compiled.evaluate(purchase, known, at_ms, desk.settings.language)
     return inquiries.quoted(
         purchase, awards, account, case.edition.purses, desk.settings.currency, case.edition.version
     )

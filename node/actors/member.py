@@ -108,6 +108,9 @@ class MemberActor:
         pool_id = desk.pool_of(case, state)
         if pool_id:
             return Answer(AnswerKind.POOLED, pool_id)
+        elsewhere = b"" if self.account_id else desk.elsewhere(case)
+        if elsewhere:
+            return Answer(AnswerKind.ELSEWHERE, elsewhere)
         if op in desk.inquiries:
             due = settle(state, case.now_ms)
             view = state if due is None else apply_entry(state, self._entry(due, case))

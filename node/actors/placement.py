@@ -24,6 +24,7 @@ from node.actors.environment import calm_garbage_collector
 from node.actors.host import ShardHost, ShardSpec
 from node.actors.ports import ShardGone, ShardNotStarted
 from node.config import RaySection
+from node.logs import configure_logging
 from node.storage.store import StoreError
 
 PIN_SHARE = 0.001
@@ -34,6 +35,7 @@ class _ShardActor:
     """The Ray shell: it forwards, and ends with its process."""
 
     def __init__(self, spec: ShardSpec) -> None:
+        configure_logging(spec.log_level, spec.log_format)
         self._host = ShardHost(spec)
         # Ray restarts an actor with the arguments of its first start: its programmes may be old by now.
         with warnings.catch_warnings():

@@ -18,3 +18,4 @@ class ShardSettings(Struct, frozen=True):
     lateness_ms: int = 30 * DAY_MS
     future_ms: int = 300_000
     cached_accounts: int = 20_000
+    language: str = "en"

@@ -11,7 +11,7 @@ from node.ledger import earning, spending, undo
 from node.ledger.account import Account
 from node.ledger.commands import TransactionRef
 from node.ledger.decision import Accepted, Context, Decision
-from node.ledger.events import Claimed, Sold, Tombstoned
+from node.ledger.events import Claimed, Earned, Returned, Sold, Tombstoned
 from node.ledger.purchase import Purchase
 from node.ledger.refusals import Reason, Refused, refuse
 from node.ledger.transactions import Amendment, Entry, TransactionKind
@@ -20,8 +20,9 @@ from node.storage import keyspace
 from node.wire import records
 from node.wire.balances import purchase_of
 from node.wire.commands import Op, ReceiptWish, encode
+from node.wire.parse import transaction_ref
 from node.wire.records import Dispatch, ReceiptClaim, RequestRecord
-from node.wire.steps import TAKEN_SALE
+from node.wire.steps import STEP_SCOPE, TAKEN_SALE, release_of
 
 
 def receipt_digest(store_id: str, receipt_number: str) -> bytes:
@@ -41,7 +42,9 @@ def accrue(desk: Desk, case: Case, account: Account) -> Decision:
     if not account.account_id:
         return earning.sell(purchase)
     return earning.accrue(
-        account, purchase, case.edition.compiled.evaluate(purchase, account, case.occurred_ms)
+        account,
+        purchase,
+        case.edition.compiled.evaluate(purchase, account, case.occurred_ms, desk.settings.language),
     )
 
 
@@ -76,7 +79,9 @@ def duplicate_receipt() -> Refused:
 def record_activity(desk: Desk, case: Case, account: Account) -> Decision:
     """Records an activity that the programme knows."""
     activity = case.ask.activity
-    awards = case.edition.compiled.evaluate_activity(activity, account, case.occurred_ms)
+    awards = case.edition.compiled.evaluate_activity(
+        activity, account, case.occurred_ms, desk.settings.language
+    )
     if isinstance(awards, UnknownActivity):
         return refuse(
             Reason.UNKNOWN_ACTIVITY, "The programme does not know this activity.", code=activity.code
@@ -156,14 +161,33 @@ def reverse(desk: Desk, case: Case, account: Account) -> Decision:
     found = original_of(case, TransactionRef(number, record.sequence), account)
     if isinstance(found, Refused):
         return found
-    decision = undo.reverse(account, *found, judged_like(desk, case, found[0]))
+    entry = found[0]
+    decision = undo.reverse(account, *found, judged_like(desk, case, entry), _amended_by_return(case, entry))
     if isinstance(decision, Accepted):
-        _free_receipt(desk, case, found[0])
+        _free_receipt(desk, case, entry)
     return decision
 
 
+def _amended_by_return(case: Case, entry: Entry) -> Amendment | None:
+    """What became of the entry whose goods `entry` took back; None where it is no return."""
+    for event in entry.events:
+        if isinstance(event, Returned):
+            return case.work.amendment(case.partition.number, event.original)
+    return None
+
+
 def _free_receipt(desk: Desk, case: Case, original: Entry) -> None:
-    """A reversed purchase frees its receipt number, so that the till can post it anew."""
+    """A reversed purchase frees its receipt number, so that the till can post it anew.
+
+    A reversed claim frees the sale instead, which keeps its receipt.
+    """
+    claimed_from = next((one.claimed_from for one in original.events if isinstance(one, Earned)), "")
+    if claimed_from:
+        sale = transaction_ref(claimed_from)
+        assert not isinstance(sale, Refused), "the node wrote it"
+        release = release_of(sale, original.terminal, original.request_id, case.now_ms)
+        send_later(case, Dispatch(Op.RELEASE_SALE, sale.partition, b"", encode(release), case.now_ms))
+        return
     purchase = purchase_of(original)
     if purchase is None or not purchase.receipt_number:
         return
@@ -187,16 +211,30 @@ def take_sale(desk: Desk, case: Case, account: Account) -> Decision:
         return refuse(Reason.WRONG_TRANSACTION_KIND, "Only a sale without a member can be claimed.")
     if amended.reversed_ms or amended.lines or amended.minor:
         return refuse(Reason.ALREADY_REVERSED, "Goods of this sale came back, or it was reversed.")
-    if amended.claimed_by and amended.claimed_by != case.ask.claimant:
-        return refuse(Reason.ALREADY_CLAIMED, "Another member has claimed this sale.")
+    if amended.claimed_by:
+        return refuse(Reason.ALREADY_CLAIMED, "This sale has been claimed.")
     claimed = Claimed(entry.sequence, case.ask.claimant, sold.purchase, entry.occurred_ms)
     return Accepted(TransactionKind.ACCRUAL, (claimed,))
+
+
+def release_sale(desk: Desk, case: Case, account: Account) -> Decision:
+    """Frees a sale whose claim was refused or reversed; that claim's request will never take it again."""
+    number, taken_by = case.partition.number, case.ask.taken_by
+    taken = case.work.request(number, STEP_SCOPE, taken_by)
+    tombstone = RequestRecord(b"", 0, case.occurred_ms, case.now_ms, b"", reversed_unseen=True)
+    key = keyspace.request_key(number, STEP_SCOPE, taken_by)
+    case.puts.append((key, records.REQUEST.encode(tombstone)))
+    took = taken is not None and not taken.reversed_unseen
+    events = (Claimed(case.ask.sale.sequence, b""),) if took else ()
+    return Accepted(TransactionKind.ACCRUAL, events)
 
 
 def claim_purchase(desk: Desk, case: Case, account: Account) -> Decision:
     """The member's side of a claim: earns on the sale as it was, by the version in force when it occurred."""
     sale = TAKEN_SALE.decode(case.command.extra)
-    awards = desk.programmes.at(sale.sold_ms).compiled.evaluate(sale.purchase, account, sale.sold_ms)
+    awards = desk.programmes.at(sale.sold_ms).compiled.evaluate(
+        sale.purchase, account, sale.sold_ms, desk.settings.language
+    )
     return earning.accrue(account, sale.purchase, awards, sale.claimed_from)
 
 
@@ -216,5 +254,6 @@ DECIDERS: dict[Op, Decider] = {
     Op.RETURN: return_goods,
     Op.REVERSE: reverse,
     Op.TAKE_SALE: take_sale,
+    Op.RELEASE_SALE: release_sale,
     Op.CLAIM_PURCHASE: claim_purchase,
 }

@@ -32,7 +32,7 @@ from node.storage.files import replace_synced, sync_directory
 from node.storage.manifest import Manifest, read_manifest
 from node.storage.meta import StoreKind, placement
 from node.storage.restore import erasures, restore
-from node.storage.store import StoreError, StoreForeign, StoreLocked
+from node.storage.store import StoreError, StoreLocked
 
 NOTE = "restored-from.json"
 _STOP_FIRST = "Stop the node first (systemctl stop vafa), then restore."
@@ -129,9 +129,7 @@ def _check(manifest: Manifest, config: Config, data: Path) -> None:
         raise RestoreRefused(f"This backup is not restored here: {problem}. Nothing was changed.")
     shards = sum(store.kind is StoreKind.SHARD for store in manifest.stores)
     if config.ray.shard_pins and len(config.ray.shard_pins) != shards:
-        warn(
-            f"The backup has {shards} shards and vafa.toml {len(config.ray.shard_pins)} pins: mend shard_pins."
-        )
+        warn(f"The backup has {shards} shards: mend shard_pins in vafa.toml, one pin for each.")
 
 
 def _erased_since(config: Config, manifest: Manifest) -> list[bytes]:
@@ -184,9 +182,7 @@ def _finish(data: Path, backup: Path) -> None:
     sync_directory(data.parent)
     typer.echo(f"Finished the interrupted restore of {note.backup}, made {_time(note.created_ms)}.")
     if note.backup != str(backup):
-        raise StoreForeign(
-            f"{backup} was not restored.", "Nothing else was changed.", "Run the command again."
-        )
+        raise RestoreRefused(f"{backup} was not restored. Run the command again if it shall be.")
 
 
 def _now_ms() -> int:

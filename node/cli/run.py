@@ -65,8 +65,8 @@ def _check(config: Config) -> None:
         )
     if not installation.control_directory(config).exists():
         raise NotServing(
-            f"{data} holds no control store. Check that its disk is mounted and that storage.directory is right; "
-            "a new installation is made by `vafa init`, a lost one brought back by `vafa restore`."
+            f"{data} holds no control store. Check that its disk is mounted and that storage.directory is "
+            "right. A new installation is made by `vafa init`, a lost one brought back by `vafa restore`."
         )
     held = holders(store_directories(config))
     if held:

@@ -19,7 +19,7 @@ import typer
 from node import installation
 from node.cli.connection import DEFAULT_CONFIG, ConfigOption, JsonOption, load, warn
 from node.cli.settings import with_setting
-from node.cli.stores import SHARD_PATTERN, Seen, require_stopped, see
+from node.cli.stores import SHARD_PATTERN, Seen, check_partitions, require_stopped, see
 from node.config import Config
 from node.storage.files import replace_synced, sync_directory
 from node.storage.keyspace import ControlKind, control_key
@@ -63,10 +63,9 @@ def list_shards(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False)
         return
     for one in shards:
         partitions = ", ".join(map(str, sorted(one.seen.owned))) or "none"
-        move = f"; the move of partition {one.seen.move.partition} was interrupted" if one.seen.move else ""
-        print(
-            f"shard {one.number}: {one.seen.directory}, {one.size_bytes:,} bytes, partitions {partitions}{move}"
-        )
+        print(f"shard {one.number}: {one.seen.directory}, {one.size_bytes:,} bytes, partitions {partitions}")
+        if one.seen.move is not None:
+            print(f"  The move of partition {one.seen.move.partition} was interrupted: run it again.")
 
 
 def _as_json(shard: Shard) -> dict[str, object]:
@@ -141,6 +140,7 @@ def _control(config: Config) -> Iterator[OpenStore]:
     require_stopped(config, _STOP_FIRST)
     control = installation.open_control(config)
     try:
+        check_partitions(config, control.identity)
         yield control
     finally:
         control.close()
@@ -245,12 +245,9 @@ def _unregistered_empty(
         ours = (config.merchant.id, StoreKind.SHARD, control.identity.generation)
         if (seen.identity.merchant_id, seen.identity.kind, seen.identity.generation) != ours:
             continue
-        last = not known or seen.identity.store_id > known[-1].store_id
-        if (
-            last
-            and not seen.owned
-            and directory == installation.shard_directory(config, seen.identity.store_id)
-        ):
+        store_id = seen.identity.store_id
+        last = not known or store_id > known[-1].store_id
+        if last and not seen.owned and directory == installation.shard_directory(config, store_id):
             return seen.identity
     return None
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node import installation
-from node.config import Config
+from node.config import Config, ConfigError
 from node.identity.keys import SecretKey
 from node.identity.sealing import SealBroken, rewrap
 from node.storage.head import read_head, verify_partitions
@@ -190,6 +190,15 @@ def opens_with(master: SecretKey, seen: Iterable[Seen]) -> bool:
     return True
 
 
+def check_partitions(config: Config, identity: StoreIdentity) -> None:
+    """Refuses a changed number of partitions in vafa.toml: every account has its place by it."""
+    if identity.partitions != config.storage.partitions:
+        raise ConfigError(
+            f"storage.partitions is {config.storage.partitions} in vafa.toml, and the books are in "
+            f"{identity.partitions}, which is fixed for ever. Set it back to {identity.partitions}."
+        )
+
+
 @contextmanager
 def opened_shards(config: Config, todo: str) -> Iterator[list[OpenStore]]:
     """Every shard's store, opened as the node would open it, each partition in one of them.
@@ -201,6 +210,7 @@ def opened_shards(config: Config, todo: str) -> Iterator[list[OpenStore]]:
         try:
             control = installation.open_control(config)
             stack.callback(control.close)
+            check_partitions(config, control.identity)
             shards: list[OpenStore] = []
             for identity in registered_stores(control.store):
                 opened = open_store(

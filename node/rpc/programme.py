@@ -28,11 +28,17 @@ class ProgrammeService(programme_service_pb2_grpc.ProgrammeServiceServicer):
     """See the proto. `published` is told after a version was made durable, to hand it to the shards."""
 
     def __init__(
-        self, control: Control, published: Callable[[], Awaitable[None]], *, tz: str, currency: str
+        self,
+        control: Control,
+        published: Callable[[], Awaitable[None]],
+        *,
+        tz: str,
+        currency: str,
+        language: str,
     ) -> None:
         self._control = control
         self._published = published
-        self._tz, self._currency = tz, currency
+        self._tz, self._currency, self._language = tz, currency, language
 
     async def PublishProgramme(  # noqa: N802 - the proto's name
         self, request: pb.PublishProgrammeRequest, context: Context
@@ -118,7 +124,7 @@ class ProgrammeService(programme_service_pb2_grpc.ProgrammeServiceServicer):
             await fail(context, refused)
             raise AssertionError("fail always raises")
         edition = Programmes([draft], tz=self._tz, currency=self._currency).at(occurred_ms)
-        awards = edition.compiled.evaluate(purchase, None, occurred_ms)
+        awards = edition.compiled.evaluate(purchase, None, occurred_ms, self._language)
         return pb.PreviewProgrammeResponse(effects=award_effects(awards, edition.purses))
 
 

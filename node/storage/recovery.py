@@ -57,6 +57,7 @@ def prepare(directory: Path, at_least: int) -> str | None:
     """
     files = _read_files(directory)
     number = _probe(files, []).number
+    covered: list[_Place] = []
     for place, log in enumerate(files.logs):
         for record in wal.records(log.data):
             stamp = wal.read_stamp(log.data, record)
@@ -69,11 +70,28 @@ def prepare(directory: Path, at_least: int) -> str | None:
                 return _cut_unless_damaged(files, _Place(place, record.start), number, at_least)
             number = stamp.number
         end = wal.structure_end(log.data)
-        if end is not None:
+        if end is not None and not _goes_on(files.logs[place + 1 :], number):
             return _cut_behind_last_good(files, _Place(place, end), at_least)
+        if end is not None:
+            covered.append(_Place(place, end))
     verify_batches(at_least, number)
     _cut_manifest(files)
+    for place, end in covered:
+        _set_aside(directory, files.logs[place].path, end, files.logs[place].data)
     return None
+
+
+def _goes_on(logs: Sequence[_Log], number: int) -> bool:
+    """Whether these logs start no later than right behind batch `number`.
+
+    Then what a log before them lost is in the tables. RocksDB does not sync a log that it no longer needs.
+    """
+    for log in logs:
+        record = next(wal.records_after(log.data, 0), None)
+        if record is not None:
+            stamp = wal.read_stamp(log.data, record)
+            return stamp is not None and stamp.number <= number + 1
+    return False
 
 
 def cut_torn_tail(directory: Path, at_least: int) -> str:
@@ -118,7 +136,7 @@ def _cut_behind_last_good(files: _Files, end: _Place, at_least: int) -> str:
     readable.append(_Log(files.logs[end.log].path, files.logs[end.log].data[: end.offset]))
     number = _probe(files, readable).number
     place = _behind(readable, number)
-    if place.log == len(files.logs) - 1 and wal.ends_at(files.logs[place.log].data, place.offset):
+    if place.log == len(files.logs):
         _damaged(files.directory, "the manifest or a table file")
     return _cut_unless_damaged(files, place, number, at_least)
 
@@ -147,27 +165,23 @@ def _cut_unless_damaged(files: _Files, place: _Place, number: int, at_least: int
 
 
 def _behind(logs: Sequence[_Log], number: int) -> _Place:
-    """The place right behind batch `number`, or where the first later one starts."""
-    expected = -1
+    """The place right behind batch `number`, the last good one.
+
+    Where that batch is in the tables alone, this is the start of the first log that has nothing of them.
+    """
+    later = 0
     for place, log in enumerate(logs):
         for record in wal.records(log.data):
             stamp = wal.read_stamp(log.data, record)
-            if stamp is None or stamp.number > number:
-                return _Place(place, record.start)
-            if stamp.number != expected and not wal.is_whole(log.data, record):
-                return _Place(place, record.start)  # a number that is itself damaged
+            if stamp is None or stamp.number > number or (later > place and stamp.number < number):
+                continue  # one whole batch tells of a log what is wanted, and checksums are slow here
+            if not wal.is_whole(log.data, record):
+                continue
+            later = place + 1
             if stamp.number == number:
-                return _skip_to_next(logs, place, record.end)
-            expected = stamp.number + 1
-    end = wal.structure_end(logs[-1].data)
-    return _Place(len(logs) - 1, len(logs[-1].data) if end is None else end)
-
-
-def _skip_to_next(logs: Sequence[_Log], place: int, offset: int) -> _Place:
-    """The same place, or the start of the next log when this one ends there."""
-    while place < len(logs) - 1 and wal.ends_at(logs[place].data, offset):
-        place, offset = place + 1, 0
-    return _Place(place, offset)
+                at_end = wal.ends_at(log.data, record.end)
+                return _Place(place + 1, 0) if at_end else _Place(place, record.end)
+    return _Place(later, 0)
 
 
 def _probe(files: _Files, logs: Sequence[_Log]) -> wal.Stamp:

@@ -65,6 +65,8 @@ class Op(IntEnum):
     PROBE_ACCOUNT = 81
     LIST_CLAIMS = 82
     DROP_OUTBOX = 83
+    RELEASE_SALE = 84
+    PLACE_REQUEST = 85
 
     # What only the outbox names: work of the gateway's between several partitions.
     AGREE_LINKS = 90
@@ -104,6 +106,8 @@ class AnswerKind(IntEnum):
     """The identifier does not stand for this account; resolve it once more."""
     POOLED = 3
     """The account belongs to the pool whose id is `body`; ask that one."""
+    ELSEWHERE = 4
+    """What the request is about was done in the partition whose number is the byte `body`; ask there."""
 
 
 class Answer(Struct, frozen=True, array_like=True, gc=False):
@@ -136,6 +140,15 @@ class LinkWish(Struct, frozen=True, array_like=True):
     account_id: bytes = b""
     since_ms: int = 0
     at_ms: int = 0
+
+
+class Placing(Struct, frozen=True, array_like=True):
+    """That a request without a member will be done in `partition`, for whoever asks where its id leads."""
+
+    scope: str
+    request_id: str
+    occurred_ms: int
+    partition: int
 
 
 class ReceiptWish(Struct, frozen=True, array_like=True):

@@ -42,6 +42,21 @@ class TakeSale(Struct, frozen=True, array_like=True):
         return TransactionRef(self.partition, self.sequence)
 
 
+class ReleaseSale(Struct, frozen=True, array_like=True):
+    """Free a sale again whose claim came to nothing: the one that took it by the request `taken_by`."""
+
+    request_id: str
+    at_ms: int
+    partition: int
+    sequence: int
+    taken_by: str
+
+    @property
+    def sale(self) -> TransactionRef:
+        """Where the sale lies."""
+        return TransactionRef(self.partition, self.sequence)
+
+
 class TakenSale(Struct, frozen=True, array_like=True):
     """The sale that was taken, for the claimant's account to earn on."""
 
@@ -136,6 +151,7 @@ class HolderAgreement(Struct, frozen=True, array_like=True):
 
 _KINDS: dict[Op, msgspec.msgpack.Decoder[Any]] = {
     Op.TAKE_SALE: msgspec.msgpack.Decoder(TakeSale),
+    Op.RELEASE_SALE: msgspec.msgpack.Decoder(ReleaseSale),
     Op.RECEIVE_TRANSFER: msgspec.msgpack.Decoder(ReceiveTransfer),
     Op.CLOSE_TRANSFER: msgspec.msgpack.Decoder(CloseTransfer),
     Op.SET_HOLDER: msgspec.msgpack.Decoder(SetHolder),
@@ -174,6 +190,17 @@ def account_view(account: Account) -> bytes:
     """What other partitions must agree with an account about."""
     holders = account.holders if account.kind is AccountKind.POOL else ()
     return encode(AccountView(account.links, account.pool_id, holders))
+
+
+def taking_id(scope: str, request_id: str) -> str:
+    """The id of the step that takes the sale for a claim: one claim takes once, however often it is sent."""
+    return f"claim-{hashlib.sha256(f'{scope}{chr(0)}{request_id}'.encode()).hexdigest()[:32]}"
+
+
+def release_of(sale: TransactionRef, scope: str, request_id: str, at_ms: int) -> ReleaseSale:
+    """The step that frees the sale which that claim took."""
+    taken_by = taking_id(scope, request_id)
+    return ReleaseSale(f"release-{taken_by}", at_ms, sale.partition, sale.sequence, taken_by)
 
 
 def claimed_sale_ref(body: bytes) -> TransactionRef | Refused:

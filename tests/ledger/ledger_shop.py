@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from node.ledger import earning, spending, undo
 from node.ledger.account import Account, Purse
 from node.ledger.awards import Award
@@ -9,7 +11,7 @@ from node.ledger.decision import Accepted, Context, Decision
 from node.ledger.events import Returned
 from node.ledger.lots import NEVER_MS
 from node.ledger.purchase import Line, Purchase
-from node.ledger.purses import PurseDefinition, PurseKind
+from node.ledger.purses import PurseDefinition, PurseKind, SpentReturnPolicy
 from node.ledger.refusals import Reason, Refused
 from node.ledger.returns import LineBack
 from node.ledger.spending import Place, SpendRequest
@@ -20,6 +22,7 @@ MEMBER = b"member"
 PLACE = Place("s1", "store")
 POINTS = PurseDefinition("points", PurseKind.POINTS, transferable=True)
 CASH = PurseDefinition("cash", PurseKind.STORED_VALUE)
+NEGATIVE, CLIP, RECOVER = (replace(POINTS, spent_return_policy=policy) for policy in SpentReturnPolicy)
 
 
 def day(number: int) -> int:

