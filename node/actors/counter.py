@@ -6,13 +6,19 @@ sees to it that a request whose card was re-linked, or whose account joined a po
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from node.actors.claims import Claim, claim_receipts, claim_sale, release_receipt
+from node.actors.claims import (
+    Claim,
+    anonymous_partition,
+    claim_receipts,
+    claim_sale,
+    release_receipt,
+    release_sale,
+)
 from node.actors.resolver import ACCOUNT_ID_KIND, Found, Resolver
 from node.actors.router import Router
 from node.identity.caller import Caller, Role
@@ -20,6 +26,7 @@ from node.ledger.refusals import Reason, Refused, refuse
 from node.storage.keyspace import partition_of
 from node.wire.commands import Answer, AnswerKind, Command, Op, refused
 from node.wire.parse import transaction_ref
+from node.wire.refusals import is_final
 from node.wire.routes import Route
 
 MAX_HOPS = 3
@@ -135,13 +142,15 @@ class Counter:
         if isinstance(origin, Refused):
             return refused(origin)
         way = ask.route
+        if ask.op is Op.CLAIM_PURCHASE:  # the sale is bound to whoever is found: never from the cache
+            self.resolver.forget_shown(way.identifier_kind, way.identifier_value)
         found = await self.resolver.find(
             way.identifier_kind, way.identifier_value, way.occurred_ms or _LATEST
         )
         if isinstance(found, Refused):
             return refused(found)
         if ask.op is Op.CLAIM_PURCHASE:
-            sale = await claim_sale(self.router, ask, found, trace_id)
+            sale = await claim_sale(self.router, ask, found, origin.scope, trace_id)
             if sale.kind != AnswerKind.DONE:
                 return sale
             ask = Ask(ask.op, ask.route, ask.body, sale.body)
@@ -170,8 +179,7 @@ class Counter:
         if ask.op is Op.RETURN:
             ref = transaction_ref(ask.route.anchor)
             return 0 if isinstance(ref, Refused) else min(ref.partition, self.router.partitions - 1)
-        seed = f"{origin.scope}\x00{ask.route.anchor}".encode()
-        return partition_of(hashlib.sha256(seed).digest(), self.router.partitions)
+        return anonymous_partition(origin.scope, ask.route.anchor, self.router.partitions)
 
     async def _second(
         self, caller: Caller, ask: Ask, command: Command, answer: Answer, claim: Claim
@@ -190,9 +198,24 @@ class Counter:
             answer = again.refusal or await self.router.ask(command)
         if answer.kind in (AnswerKind.MOVED, AnswerKind.POOLED):
             answer = refused(_not_linked())
-        if answer.kind == AnswerKind.REFUSED and claim.fresh:
+        if answer.refusal is None:
+            return answer
+        if answer.refusal.reason is Reason.TRANSACTION_NOT_FOUND and ask.op is Op.GET_TRANSACTION:
+            return await self._found_anywhere(command) or answer
+        # What may have been done after all keeps what it claimed.
+        if claim.fresh and answer.refusal.reason is not Reason.OUTCOME_UNKNOWN:
             await release_receipt(self.router, ask, command)
+        if ask.op is Op.CLAIM_PURCHASE and is_final(answer.refusal):
+            await release_sale(self.router, ask, command)
         return answer
+
+    async def _found_anywhere(self, command: Command) -> Answer | None:
+        """A request without a member that is not where its id leads: a return or a reversal of such a sale."""
+        if command.account_id:
+            return None
+        others = set(range(self.router.partitions)) - {command.partition}
+        answers = await self.router.ask_many([replace(command, partition=other) for other in others])
+        return next((answer for answer in answers if answer.kind == AnswerKind.DONE), None)
 
     async def _following(
         self, caller: Caller, ask: Ask, command: Command, answer: Answer
@@ -200,7 +223,9 @@ class Counter:
         """Where an answer sends a request on to; None where it is the end."""
         if answer.kind == AnswerKind.POOLED:
             return _at_account(command, answer.body, self.router.partitions)
-        if answer.kind != AnswerKind.MOVED:
+        if answer.kind == AnswerKind.ELSEWHERE:
+            return replace(command, partition=answer.body[0])
+        if answer.kind != AnswerKind.MOVED or ask.op is Op.CLAIM_PURCHASE:
             return None
         self.resolver.forget(command.digest)
         again = await self._slow(caller, ask, command.trace_id)

@@ -90,6 +90,12 @@ class Resolver:
                 self._owners.popitem(last=False)
         return entry
 
+    def forget_shown(self, kind: int, value: str) -> None:
+        """The same for an identifier as it is shown."""
+        digest = self.digest(kind, value)
+        if isinstance(digest, bytes):
+            self.forget(digest)
+
     def forget(self, digest: bytes) -> None:
         """Drops what is cached of an identifier: it was linked, unlinked, or did not match its account."""
         self._owners.pop(digest, None)

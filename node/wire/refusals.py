@@ -25,6 +25,11 @@ ACTIONS: dict[Reason, refusal_pb2.TillAction.ValueType] = {
 """What a till should do about each reason; whatever is not named otherwise is shown and not repeated."""
 
 
+def is_final(refused: Refused) -> bool:
+    """Whether the same request will never succeed; else it may have been done, or may yet be."""
+    return ACTIONS[refused.reason] not in (RETRY, ASK)
+
+
 def refusal_message(refused: Refused) -> refusal_pb2.Refusal:
     """A refusal as an item of a batch or stream."""
     return refusal_pb2.Refusal(

@@ -8,7 +8,7 @@ from msgspec import Struct
 from node.ledger.refusals import Refused
 from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, operation_pb2, spending_pb2, undo_pb2
 from node.wire.commands import Op
-from node.wire.parse import MAX_BODY_BYTES, invalid
+from node.wire.parse import MAX_BODY_BYTES, invalid, time_ms
 
 MAX_OPERATIONS = 5_000
 """Operations of one Submit call."""
@@ -73,8 +73,10 @@ def route_of(op: Op, message: Message) -> Route | Refused:
     occurred_ms = 0
     if op not in _NOW:
         terminal_id = ask.terminal_id
-        occurred = ask.occurred_time
-        occurred_ms = occurred.seconds * 1000 + occurred.nanos // 1_000_000
+        occurred = time_ms(ask.occurred_time, "occurred_time")
+        if isinstance(occurred, Refused):
+            return occurred
+        occurred_ms = occurred
         if op is not Op.QUOTE:
             request_id = ask.request_id
     identifier = ask.identifier

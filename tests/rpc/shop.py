@@ -105,7 +105,7 @@ class Shop:
         if points:
             await self.accrue(card, points * 100)
         for _ in range(stamps):
-            await self.accrue(card, 0, codes=["STAMP"])
+            await self.accrue(card, 1, codes=["STAMP"])
         return card
 
     async def accrue(

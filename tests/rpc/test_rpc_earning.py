@@ -177,8 +177,6 @@ async def test_another_store_may_use_the_same_receipt_number(shop: Shop) -> None
     number, card = receipt(), await shop.member()
     await shop.accrue(card, 400, receipt_number=number)
     await shop.accrue(card, 400, receipt_number=number, store_id="south")
-    south = shop.line(shop.node_role_till, "till-1", "south") if hasattr(shop, "node_role_till") else None
-    assert south is None
     assert await shop.points(card) == 8
 
 
@@ -231,12 +229,11 @@ async def test_a_sale_without_a_member_is_recorded_and_can_be_claimed_by_one_mem
     anonymous = await shop.accrue(None, 1700, lines=[(1700, 1000)])
     assert not anonymous.effects
     first, second = await shop.member(), await shop.member()
-    answer = await claim(shop, first, anonymous.transaction_id, "claim-1")
+    answer = await claim(shop, first, anonymous.transaction_id, receipt())
     assert [effect.points.units for effect in answer.effects] == [17]
-    with refused("ALREADY_CLAIMED"):
-        await claim(shop, second, anonymous.transaction_id, "claim-2")
-    again = await claim(shop, first, anonymous.transaction_id, "claim-1b")
-    assert again.transaction_id
+    for member in (first, second):
+        with refused("ALREADY_CLAIMED"):
+            await claim(shop, member, anonymous.transaction_id, receipt())
     assert (await shop.points(first), await shop.points(second)) == (17, 0)
 
 

@@ -41,9 +41,13 @@ async def test_the_lines_that_come_back_take_their_own_points_with_them(shop: Sh
 async def test_the_returns_of_a_purchase_never_exceed_it(shop: Shop) -> None:
     card = await shop.member()
     bought = await shop.accrue(card, 1500, lines=[(1000, 4000), (500, 1000)])
-    for lines in ([ReturnedLine(number=1, quantity_milli=4001)], [ReturnedLine(number=3)]):
-        with refused("RETURN_EXCEEDS_PURCHASE"):
-            await shop.till.send(shop.write.return_of(card, bought.transaction_id, lines))
+    with refused("RETURN_EXCEEDS_PURCHASE"):
+        too_much = [ReturnedLine(number=1, quantity_milli=4001)]
+        await shop.till.send(shop.write.return_of(card, bought.transaction_id, too_much))
+    with refused("INVALID_ARGUMENT"):
+        await shop.till.send(
+            shop.write.return_of(card, bought.transaction_id, [ReturnedLine(number=3)])
+        )
     await shop.till.send(shop.write.return_of(card, bought.transaction_id))
     with refused("RETURN_EXCEEDS_PURCHASE"):
         await shop.till.send(shop.write.return_of(card, bought.transaction_id))
