@@ -31,6 +31,7 @@ from bench.processes import Served, cpu_seconds, descendants
 from bench.report import (
     BenchFailed,
     Spread,
+    add_lines,
     figure,
     finish,
     parser,

@@ -23,6 +23,7 @@ from node.ledger.commands import ClaimPurchase
 from node.ledger.refusals import Refused
 from node.storage.keyspace import partition_of
 from node.wire.commands import Answer, AnswerKind, Command, Op, Placing, ReceiptWish, encode, refused
+from node.wire.parse import is_request_id
 from node.wire.requests import parse
 from node.wire.steps import TakeSale, claimed_sale_ref, release_of, taking_id
 
@@ -35,7 +36,7 @@ def _placing(router: Router, ask: Ask, command: Command) -> Command | None:
 
     A reversal of it knows the id alone; without the note it could not undo the return, nor keep it out.
     """
-    if ask.op is not Op.RETURN or command.account_id:
+    if ask.op is not Op.RETURN or command.account_id or not is_request_id(ask.route.request_id):
         return None
     partition = anonymous_partition(command.scope, ask.route.request_id, router.partitions)
     if partition == command.partition:
@@ -74,17 +75,21 @@ class Claim(Struct, frozen=True):
 _NOTHING_TO_CLAIM = Claim()
 
 
+def first_step(router: Router, ask: Ask, command: Command) -> Command | None:
+    """The step that another partition must take before a command goes to its shard; None where there is none."""
+    if ask.op is Op.RETURN:
+        return _placing(router, ask, command)
+    if len(router.lanes) == 1:
+        return None
+    claim = _foreign_claim(router, ask, command)
+    return None if claim is None else step(Op.CLAIM_RECEIPT, claim[0], body=encode(claim[1]))
+
+
 async def claim_receipts(router: Router, asked: Sequence[tuple[Ask, Command]]) -> list[Claim]:
     """Claims the receipts that lie on other shards than their purchases; notes where returns are done."""
     claims = [_NOTHING_TO_CLAIM] * len(asked)
-    wanted: list[tuple[int, Command]] = []
-    for at, (ask, command) in enumerate(asked):
-        placing = _placing(router, ask, command)
-        if placing is not None:
-            wanted.append((at, placing))
-        elif len(router.lanes) > 1 and (claim := _foreign_claim(router, ask, command)) is not None:
-            partition, wish = claim
-            wanted.append((at, step(Op.CLAIM_RECEIPT, partition, body=encode(wish))))
+    steps = [(at, first_step(router, ask, command)) for at, (ask, command) in enumerate(asked)]
+    wanted = [(at, one) for at, one in steps if one is not None]
     if not wanted:
         return claims
     for (at, _), answer in zip(wanted, await router.ask_many([one for _, one in wanted]), strict=True):

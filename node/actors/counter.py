@@ -16,6 +16,7 @@ from node.actors.claims import (
     anonymous_partition,
     claim_receipts,
     claim_sale,
+    first_step,
     release_receipt,
     release_sale,
 )
@@ -96,6 +97,10 @@ class Counter:
         if answer.kind != AnswerKind.DONE and claim.refusal is None:
             return await self._second(caller, ask, command, answer, claim)
         return answer
+
+    def waits_for_others(self, ask: Ask, command: Command) -> bool:
+        """Whether another partition must take a step before the command goes to its shard."""
+        return first_step(self.router, ask, command) is not None
 
     async def ask_many(self, caller: Caller, asks: Sequence[Ask], trace_id: str) -> list[Answer]:
         """Many requests, to their answers; those on one account are done in the order given."""

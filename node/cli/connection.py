@@ -96,7 +96,7 @@ def connected(
     try:
         yield channel
     except grpc.RpcError as error:
-        raise CallFailed(_explained(error, target, request_id)) from None
+        raise CallFailed(explained(error, target, request_id)) from None
     except KeyboardInterrupt:
         if not request_id:
             raise
@@ -122,7 +122,8 @@ def _public(path: Path) -> bytes:
         ) from None
 
 
-def _explained(error: grpc.RpcError, target: str, request_id: str) -> str:
+def explained(error: grpc.RpcError, target: str, request_id: str = "") -> str:
+    """A call's failure in words: the node's own where it refused, else what kept it from being reached."""
     call: Any = error
     status, details = rpc_status.from_call(call), call.details() or ""
     if status is not None:

@@ -48,7 +48,8 @@ class Seen(NamedTuple):
     """What a store says of itself.
 
     `clock_ms` is the time of the latest posting in it, `person_key` any one person's wrapped key, to try the
-    master key on, and `note` what was cut off its log.
+    master key on, `registered` the installation's shards where it is the control store, and `note` what was
+    cut off its log.
     """
 
     directory: Path
@@ -58,6 +59,7 @@ class Seen(NamedTuple):
     format: int
     clock_ms: int
     person_key: bytes | None
+    registered: list[StoreIdentity]
     note: str | None
 
 
@@ -107,7 +109,8 @@ def require_stopped(config: Config, todo: str) -> None:
 def in_use_text(held: dict[Path, int]) -> str:
     """Who holds which stores, in one sentence."""
     processes = sorted(set(filter(None, held.values())))
-    by = f"process {', '.join(map(str, processes))}" if processes else "another process"
+    named = f"process{'es' if len(processes) > 1 else ''} {', '.join(map(str, processes))}"
+    by = named if processes else "another process"
     return f"The stores in {next(iter(held)).parent} are in use by {by}: a node is running or ending."
 
 
@@ -166,6 +169,7 @@ def see(directory: Path) -> Seen:
             stored_version(store),
             max(clocks),
             _any_person_key(store, owned),
+            registered_stores(store),
             store.recovered,
         )
     finally:

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Annotated
 
 import grpc
 import typer
 
+from node import installation
 from node.cli.connection import (
     DEADLINE_SECONDS,
     DEFAULT_CONFIG,
     AddressOption,
+    CallFailed,
     CertificateOption,
     ConfigOption,
     JsonOption,
     connected,
+    explained,
+    load,
     show,
 )
-from node.identity.ca import signing_request
-from node.identity.keys import new_tls_key, private_key_pem, write_secret
+from node.identity.ca import issue_client_certificate, signing_request
+from node.identity.caller import Caller, Role
+from node.identity.keys import load_secrets, new_tls_key, private_key_pem, write_secret
 from node.proto.vafa.terminal.v1 import terminal_service_pb2 as pb
 from node.proto.vafa.terminal.v1 import terminal_service_pb2_grpc
 
@@ -71,6 +78,7 @@ def enrol(
     out: Annotated[Path, typer.Option(help="Where to write NAME.crt and NAME.key.")] = Path("terminal"),
 ) -> None:
     """Trade a one-time code for a certificate, on the terminal's own machine; the key never leaves it."""
+    _refuse_existing(out)
     key = new_tls_key()
     channel = grpc.secure_channel(address, grpc.ssl_channel_credentials(authority.read_bytes()))
     try:
@@ -78,14 +86,65 @@ def enrol(
         request = pb.RedeemCodeRequest(code=code, csr_pem=signing_request(key))
         answer = stub.RedeemCode(request, timeout=DEADLINE_SECONDS)
     except grpc.RpcError as error:
-        typer.echo(f"vafa: {error.details()}", err=True)
-        raise typer.Exit(1) from None
+        raise CallFailed(explained(error, address)) from None
     finally:
         channel.close()
-    write_secret(out.with_suffix(".key"), private_key_pem(key))
-    out.with_suffix(".crt").write_bytes(answer.certificate_pem)
+    _put(out, private_key_pem(key), answer.certificate_pem)
     who = answer.identity
     typer.echo(f"Enrolled {who.store_id + '/' if who.store_id else ''}{who.id}: {out.with_suffix('.crt')}")
+
+
+def _refuse_existing(out: Path) -> None:
+    """Keys are never overwritten, and a code is good only once: so this comes before it is used."""
+    if out.with_suffix(".key").exists():
+        raise CallFailed(
+            f"{out.with_suffix('.key')} is there already. Nothing was done; choose another --out."
+        )
+
+
+def _put(out: Path, key_pem: bytes, certificate_pem: bytes) -> None:
+    """Writes a key and its certificate over older ones; a crash leaves a pair that fits, or none."""
+    key, certificate = out.with_suffix(".key"), out.with_suffix(".crt")
+    for path, content in ((key, key_pem), (certificate, certificate_pem)):
+        path.with_name(path.name + ".new").unlink(missing_ok=True)
+        write_secret(path.with_name(path.name + ".new"), content)
+    certificate.unlink(missing_ok=True)
+    os.replace(key.with_name(key.name + ".new"), key)
+    os.replace(certificate.with_name(certificate.name + ".new"), certificate)
+
+
+@app.command()
+def renew(
+    certificate: Annotated[Path, typer.Argument(help="NAME.crt with NAME.key beside it: both are replaced.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    address: AddressOption = "",
+) -> None:
+    """Trade a certificate that is still good for a new one with a new key."""
+    key = new_tls_key()
+    with connected(config, address, certificate) as channel:
+        stub = terminal_service_pb2_grpc.TerminalServiceStub(channel)
+        request = pb.RenewCertificateRequest(csr_pem=signing_request(key))
+        answer = stub.RenewCertificate(request, timeout=DEADLINE_SECONDS)
+    _put(certificate, private_key_pem(key), answer.certificate_pem)
+    typer.echo(f"Renewed {certificate}. The old certificate stays good until it ends or is revoked.")
+
+
+@app.command()
+def admin(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Make a new admin certificate with the authority's own key, on the node's machine."""
+    loaded = load(config)
+    secrets = load_secrets(loaded.secrets_directory)
+    key = new_tls_key()
+    issued = issue_client_certificate(
+        secrets.authority,
+        signing_request(key),
+        Caller(Role.ADMIN, loaded.merchant.id, installation.ADMIN),
+        now_ms=time.time_ns() // 1_000_000,
+        validity_days=installation.ADMIN_CERTIFICATE_DAYS,
+    )
+    out = config.resolve().parent / installation.ADMIN
+    _put(out, private_key_pem(key), issued.pem)
+    typer.echo(f"Made {out.with_suffix('.crt')} and its key.")
 
 
 @app.command("list")

@@ -24,6 +24,9 @@ MAX_LINKS = 64
 MAX_HOLDERS = 64
 """Accounts that one pool holds."""
 
+MAX_STAYS = 64
+"""Stays of one account in pools, past ones included."""
+
 
 def _account_entry(*events: AnyEvent) -> Accepted:
     return Accepted(TransactionKind.ACCOUNT, events)
@@ -168,7 +171,11 @@ def join_pool(account: Account, pool_id: bytes) -> Decision:
         return refused
     if account.pool_id and account.pool_id != pool_id:
         return refuse(Reason.WRONG_ACCOUNT_KIND, "The account is in another pool; it leaves that one first.")
-    return _account_entry() if account.pool_id else _account_entry(PoolSet(pool_id))
+    if account.pool_id:
+        return _account_entry()
+    if len(account.pools) >= MAX_STAYS:
+        return refuse(Reason.LIMIT_EXCEEDED, f"An account joins at most {MAX_STAYS} pools in its life.")
+    return _account_entry(PoolSet(pool_id))
 
 
 def leave_pool(account: Account) -> Decision:

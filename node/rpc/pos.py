@@ -157,8 +157,13 @@ async def _read(
     requests: AsyncIterator[bytes],
     under_way: asyncio.Queue[tuple[Op | None, asyncio.Future[Answer]] | None],
 ) -> None:
-    """Starts each operation in the order in which they come; the answers are awaited in the same order."""
+    """Starts each operation in the order in which they come; the answers are awaited in the same order.
+
+    `held_up` are the accounts with an operation that waits for another partition first: what follows on the
+    same account waits for its answer, so that the order on an account is always that of the stream.
+    """
     loop = asyncio.get_running_loop()
+    held_up: dict[bytes, asyncio.Future[Answer]] = {}
     try:
         async for body in requests:
             ask = _streamed(body)
@@ -168,14 +173,41 @@ async def _read(
                 await under_way.put((None, known))
                 continue
             command = await counter.prepare(caller, ask, trace_id)
-            answer = loop.create_task(_finish(counter, caller, ask, command))
+            if isinstance(command, Answer):
+                known = loop.create_future()
+                known.set_result(command)
+                await under_way.put((ask.op, known))
+                continue
+            before = held_up.get(command.account_id)
+            answer = loop.create_task(_finish(counter, caller, ask, command, before))
+            if before is not None or counter.waits_for_others(ask, command):
+                _hold_up(held_up, command.account_id, answer)
             await under_way.put((ask.op, answer))
-    finally:
+    except asyncio.CancelledError:
+        raise  # nobody waits for the end any more
+    except Exception:
         await under_way.put(None)
+        raise
+    await under_way.put(None)
 
 
-async def _finish(counter: Counter, caller: Caller, ask: Ask, command: Command | Answer) -> Answer:
-    return command if isinstance(command, Answer) else await counter.finish(caller, ask, command)
+async def _finish(
+    counter: Counter, caller: Caller, ask: Ask, command: Command, before: asyncio.Future[Answer] | None
+) -> Answer:
+    if before is not None:
+        await asyncio.wait((before,))
+    return await counter.finish(caller, ask, command)
+
+
+def _hold_up(
+    held_up: dict[bytes, asyncio.Future[Answer]], account_id: bytes, answer: asyncio.Future[Answer]
+) -> None:
+    def go_on(answered: asyncio.Future[Answer]) -> None:
+        if held_up.get(account_id) is answered:
+            del held_up[account_id]
+
+    held_up[account_id] = answer
+    answer.add_done_callback(go_on)
 
 
 def _streamed(body: bytes) -> Ask | Refused:

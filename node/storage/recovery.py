@@ -135,7 +135,7 @@ def _cut_behind_last_good(files: _Files, end: _Place, at_least: int) -> str:
     readable = [*files.logs[: end.log]]
     readable.append(_Log(files.logs[end.log].path, files.logs[end.log].data[: end.offset]))
     number = _probe(files, readable).number
-    place = _behind(readable, number)
+    place = _behind(files.logs[: end.log + 1], number)
     if place.log == len(files.logs):
         _damaged(files.directory, "the manifest or a table file")
     return _cut_unless_damaged(files, place, number, at_least)

@@ -8,10 +8,10 @@ from typing import Any
 
 from node.proto.vafa.admin.v1 import admin_service_pb2
 from simulators.demo.figures import PERCENTS, Figures
+from simulators.demo.proof import CLEAN
 from simulators.demo.receipt import Shopfront
 from simulators.demo.screen import Screen
 
-CLEAN = "clean"
 MAX_SHOWN_REFUSALS = 10
 
 

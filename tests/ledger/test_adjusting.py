@@ -1,4 +1,4 @@
-"""Staff change balances with a reason and above a limit in pairs; what moves between accounts is never lost."""
+"""Staff change balances with a reason and above a limit in pairs; what moves to others is never lost."""
 
 from __future__ import annotations
 

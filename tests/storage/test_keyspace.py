@@ -78,7 +78,9 @@ def test_numbers_scan_in_their_order(partition: int, one: int, other: int, some_
 def test_two_requests_share_a_key_only_when_terminal_and_request_are_the_same(
     terminal: str, request: str, other_terminal: str, other_request: str
 ) -> None:
-    same = keyspace.request_key(1, terminal, request) == keyspace.request_key(1, other_terminal, other_request)
+    same = keyspace.request_key(1, terminal, request) == keyspace.request_key(
+        1, other_terminal, other_request
+    )
     assert same == ((terminal, request) == (other_terminal, other_request))
 
 

@@ -1,1 +1,1 @@
-"""What `vafa doctor` looks at, one subject a module. Every check gives findings; none raises or changes books."""
+"""What `vafa doctor` looks at, one subject a module. A check gives findings and changes no books."""

@@ -7,6 +7,8 @@ import shutil
 import socket
 import zoneinfo
 from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from datetime import time as clock_time
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +25,10 @@ FILES_WARN = 4096
 """Each store may keep 512 table files open, and each till is a connection."""
 
 
+TIME_ZONE_DAYS = (-400, 1_100)
+"""From the latest that a till may post to the usual end of points, in days from today."""
+
+
 def disk(config: Config) -> Iterator[Finding]:
     """Room for the books, and for a second copy of them: backups and restores take one."""
     directory = config.storage.directory
@@ -30,7 +36,7 @@ def disk(config: Config) -> Iterator[Finding]:
         directory = directory.parent
     usage = shutil.disk_usage(directory)
     books = sum(path.stat().st_size for path in _files(config.storage.directory))
-    text = f"{_gib(usage.free)} of {_gib(usage.total)} free on the disk of {directory}; the books take {_gib(books)}."
+    text = f"{_gib(usage.free)} of {_gib(usage.total)} free below {directory}; the books take {_gib(books)}."
     todo = "A full disk stops the node, and loses nothing. Free some room, or move the installation."
     if usage.free < FREE_WRONG_BYTES:
         yield wrong("disk", text, todo)
@@ -107,41 +113,33 @@ def ray() -> Iterator[Finding]:
         yield ok("ray", f"Ray {version('ray')} and RocksDB (rocksdict {version('rocksdict')}) load.")
 
 
-def time_zone(config: Config) -> Iterator[Finding]:
-    """Whether the zone in which days end is known, and whose rules are used for it."""
+def time_zone(config: Config, today: date) -> Iterator[Finding]:
+    """Whether the zone in which days end is known, and whether old rules are in the way of newer ones.
+
+    Python takes the system's rules where there are any (PEP 615). They only matter where they differ from
+    those that the node brings, for a day on which something may still be posted or expire.
+    """
     name = config.merchant.time_zone
+    shipped: str = importlib.import_module("tzdata").IANA_VERSION
     try:
-        zoneinfo.ZoneInfo(name)
+        used = zoneinfo.ZoneInfo.no_cache(name)
+        with files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as rules:
+            ours = zoneinfo.ZoneInfo.from_file(rules, key=name)
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         yield wrong("time zone", f"{name} is not known.", "Mend merchant.time_zone in vafa.toml.")
         return
-    ours = files("tzdata").joinpath("zoneinfo", "tzdata.zi").read_text(encoding="ascii").split("\n", 1)[0]
-    shipped = ours.removeprefix("# version ").strip()
-    system = _system_version(name)
-    if system is None:
-        yield ok("time zone", f"{name}, by the rules {shipped} that the node brings.")
-    elif system and system < shipped:
-        yield warn(
-            "time zone",
-            f"{name}, by the system's rules {system}, which are older than the node's own {shipped}.",
-            "Update the system's tzdata package, or set PYTHONTZPATH= (empty) for the node to use its own.",
-        )
-    else:
-        yield ok("time zone", f"{name}, by the system's rules {system or 'of unknown age'}.")
-
-
-def _system_version(name: str) -> str | None:
-    """The version, such as 2026a, of the system's rules where they come first; empty where it is not said."""
-    for directory in map(Path, zoneinfo.TZPATH):
-        if (directory / name).is_file():
-            for file, prefix in (("tzdata.zi", "# version "), ("+VERSION", "")):
-                try:
-                    first = (directory / file).read_text(encoding="ascii").split("\n", 1)[0]
-                except OSError:
-                    continue
-                return first.removeprefix(prefix).strip()
-            return ""
-    return None
+    noon = datetime.combine(today, clock_time(12))
+    for day in range(*TIME_ZONE_DAYS):
+        at = noon + timedelta(days=day)
+        if at.replace(tzinfo=used).utcoffset() != at.replace(tzinfo=ours).utcoffset():
+            yield warn(
+                "time zone",
+                f"On {at.date()} the system's rules for {name} differ from those of {shipped}, which the "
+                "node brings.",
+                "Update the system's tzdata, or set PYTHONTZPATH= (empty) in the service unit.",
+            )
+            return
+    yield ok("time zone", f"{name}, as in the rules of {shipped}.")
 
 
 def _gib(count: int) -> str:

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 from node.proto.vafa.admin.v1 import admin_service_pb2
 from simulators.demo import command
 from simulators.demo.figures import Figures
+from simulators.demo.proof import CLEAN
 from simulators.demo.receipt import Shopfront
 from simulators.demo.run import Plan
 from simulators.demo.screen import Screen
-from simulators.demo.summary import CLEAN, Summary
+from simulators.demo.summary import Summary
 from simulators.launch import NodeFailed
 
 
