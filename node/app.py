@@ -102,7 +102,9 @@ class Node:
         self.books = Books(self.router, self.shards, self._opened)
         self.backups = installation.backup_directory(config)
         self.exporter = telemetry.Exporter(self.figures)
-        self.upkeep = Upkeep(self.shards, self.router, linking, delivery, self.exporter, self.figures)
+        self.upkeep = Upkeep(
+            self.shards, self.router, linking, delivery, self.exporter, self.figures, self._report
+        )
         addresses = await self._listen()
         self.upkeep.start()
         return addresses
@@ -219,6 +221,11 @@ class Node:
             validity_days=SERVER_CERTIFICATE_DAYS,
         )
         return private_key_pem(self.secrets.server_key), certificate
+
+    async def _report(self, whole: bool) -> None:
+        """Tells whoever asks for the node's health whether every shard answers."""
+        status = health_pb2.HealthCheckResponse
+        await self._health.set("", status.SERVING if whole else status.NOT_SERVING)
 
     async def programmes_published(self) -> None:
         """Hands the present versions to every shard; answered once they judge by them."""

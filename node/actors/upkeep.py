@@ -21,12 +21,14 @@ SWEEP_SECONDS = 1.0
 FORGET_SECONDS = 5.0
 FIGURES_SECONDS = 1.0
 CLAIMS_SECONDS = 120.0
+DELIVERY_SECONDS = 1.0
+"""The pause before the delivery runs, and before it runs again after a fault."""
 
 log = structlog.get_logger()
 
 
 class Upkeep:
-    """The background tasks of a node."""
+    """The background tasks of a node. `report` is told again and again whether every shard answers."""
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class Upkeep:
         delivery: Delivery,
         exporter: Exporter,
         figures: Figures,
+        report: Callable[[bool], Awaitable[None]],
     ) -> None:
         self._shards = shards
         self._router = router
@@ -43,6 +46,7 @@ class Upkeep:
         self._delivery = delivery
         self._exporter = exporter
         self._figures = figures
+        self._report = report
         self._cursors = [b""] * len(shards)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -53,7 +57,7 @@ class Upkeep:
             ("forget", FORGET_SECONDS, self._forget),
             ("figures", FIGURES_SECONDS, self._collect),
             ("claims", CLAIMS_SECONDS, self._finish_claims),
-            ("delivery", 0.0, self._delivery.run),
+            ("delivery", DELIVERY_SECONDS, self._delivery.run),
         ]
         self._tasks = [asyncio.create_task(self._repeat(*one)) for one in rounds]
 
@@ -90,7 +94,13 @@ class Upkeep:
         await self._linking.sweep()
 
     async def _collect(self) -> None:
-        """Takes the shards' figures over into the node's metrics."""
+        """Takes the shards' figures over into the node's metrics, and reports whether all of them answer."""
+        whole = True
         for shard, lane in zip(self._shards, self._router.lanes, strict=True):
             self._figures.count(QUEUE_DEPTH, str(shard.number)).set(lane.queued)
-            self._exporter.put(str(shard.number), await shard.call("figures"))
+            try:
+                self._exporter.put(str(shard.number), await shard.call("figures"))
+            except ShardGone as gone:
+                whole = False
+                log.warning("shard_silent", shard=shard.number, fault=str(gone))
+        await self._report(whole)
