@@ -109,6 +109,11 @@ class LocalNode:
         findings.finish()
         return findings
 
+    async def deliver(self) -> None:
+        """Returns once nothing waits in an outbox that could be delivered now."""
+        while (await self.node.upkeep._delivery.round())[0]:
+            pass
+
     # --- its clock --------------------------------------------------------------------------------
 
     def now_ms(self) -> int:
@@ -122,6 +127,7 @@ class LocalNode:
         self._set_clocks()
 
     def _set_clocks(self) -> None:
+        self.node.upkeep._linking._clock = self.now_ms
         for shard in self.shards:
             shard.host.shard._desk.clock = self.now_ms
 

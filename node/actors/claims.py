@@ -76,7 +76,7 @@ _NOTHING_TO_CLAIM = Claim()
 
 
 def first_step(router: Router, ask: Ask, command: Command) -> Command | None:
-    """The step that another partition must take before a command goes to its shard; None where there is none."""
+    """The step that another partition must take before a command goes to its shard, if there is one."""
     if ask.op is Op.RETURN:
         return _placing(router, ask, command)
     if len(router.lanes) == 1:

@@ -215,7 +215,7 @@ class Counter:
         return answer
 
     async def _found_anywhere(self, command: Command) -> Answer | None:
-        """A request without a member that is not where its id leads: a return or a reversal of such a sale."""
+        """A request without a member that is not where its id leads: a return, or a reversal of a sale."""
         if command.account_id:
             return None
         others = set(range(self.router.partitions)) - {command.partition}

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 
 import msgspec
 
-from node.storage.files import sync_directory, write_synced
+from node.storage.files import make_directory, sync_directory, write_synced
 from node.storage.meta import StoreKind
 from node.storage.store import StoreCorrupt, StoreForeign
 
@@ -122,7 +122,7 @@ def verify_backup(backup: Path, progress: Progress = no_progress) -> Manifest:
 
 def copy_file(source: Path, target: Path) -> str:
     """Copies a file durably; returns the SHA-256 of what was copied."""
-    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    make_directory(target.parent)
     digest = hashlib.sha256()
     handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with source.open("rb") as reader, os.fdopen(handle, "wb") as writer:

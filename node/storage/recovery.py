@@ -46,7 +46,8 @@ class _Files(NamedTuple):
     directory: Path
     manifest: _Log
     manifest_end: int  # where the manifest's last whole record ends
-    logs: list[_Log]
+    in_tables: int  # the last batch in the table files
+    logs: list[_Log]  # those that hold later batches
 
 
 def prepare(directory: Path, at_least: int) -> str | None:
@@ -56,7 +57,7 @@ def prepare(directory: Path, at_least: int) -> str | None:
     the log, or None when nothing was. Raises StoreCorrupt, StoreBehindHead.
     """
     files = _read_files(directory)
-    number = _probe(files, []).number
+    number = files.in_tables
     covered: list[_Place] = []
     for place, log in enumerate(files.logs):
         for record in wal.records(log.data):
@@ -82,10 +83,7 @@ def prepare(directory: Path, at_least: int) -> str | None:
 
 
 def _goes_on(logs: Sequence[_Log], number: int) -> bool:
-    """Whether these logs start no later than right behind batch `number`.
-
-    Then what a log before them lost is in the tables. RocksDB does not sync a log that it no longer needs.
-    """
+    """Whether these logs start no later than right behind batch `number`: nothing before them is missing."""
     for log in logs:
         record = next(wal.records_after(log.data, 0), None)
         if record is not None:
@@ -121,8 +119,24 @@ def _read_files(directory: Path) -> _Files:
         good = record.end
     if not wal.ends_at(data, good) and wal.one_flip_explains(data, good):
         _damaged(directory, "the manifest: one bit is wrong")
+    manifest_log = _Log(manifest, data)
+    in_tables = _probe(directory, manifest_log, good, []).number
     logs = [_Log(path, path.read_bytes()) for path in wal.log_files(directory)]
-    return _Files(directory, _Log(manifest, data), good, logs)
+    needed = [log for log in logs if not _is_in_tables(log, in_tables)]
+    return _Files(directory, manifest_log, good, in_tables, needed)
+
+
+def _is_in_tables(log: _Log, number: int) -> bool:
+    """Whether a log that starts no later than batch `number` is one that RocksDB no longer needs.
+
+    A log holds what one memory table held, so it is in the tables wholly or not at all. RocksDB neither reads
+    nor syncs it any more: it may be torn, and it does not matter.
+    """
+    first = next(wal.records(log.data), None)
+    stamp = None if first is None else wal.read_stamp(log.data, first)
+    return (
+        first is not None and stamp is not None and stamp.number <= number and wal.is_whole(log.data, first)
+    )
 
 
 def _cut_manifest(files: _Files) -> None:
@@ -134,7 +148,7 @@ def _cut_behind_last_good(files: _Files, end: _Place, at_least: int) -> str:
     """Cuts the logs off behind the last good batch before `end`, up to which the chain of lengths holds."""
     readable = [*files.logs[: end.log]]
     readable.append(_Log(files.logs[end.log].path, files.logs[end.log].data[: end.offset]))
-    number = _probe(files, readable).number
+    number = _probe(files.directory, files.manifest, files.manifest_end, readable).number
     place = _behind(files.logs[: end.log + 1], number)
     if place.log == len(files.logs):
         _damaged(files.directory, "the manifest or a table file")
@@ -165,36 +179,26 @@ def _cut_unless_damaged(files: _Files, place: _Place, number: int, at_least: int
 
 
 def _behind(logs: Sequence[_Log], number: int) -> _Place:
-    """The place right behind batch `number`, the last good one.
-
-    Where that batch is in the tables alone, this is the start of the first log that has nothing of them.
-    """
-    later = 0
+    """The place right behind batch `number`, the last good one; the first place when it is in the tables."""
     for place, log in enumerate(logs):
         for record in wal.records(log.data):
             stamp = wal.read_stamp(log.data, record)
-            if stamp is None or stamp.number > number or (later > place and stamp.number < number):
-                continue  # one whole batch tells of a log what is wanted, and checksums are slow here
-            if not wal.is_whole(log.data, record):
-                continue
-            later = place + 1
-            if stamp.number == number:
+            if stamp is not None and stamp.number == number and wal.is_whole(log.data, record):
                 at_end = wal.ends_at(log.data, record.end)
                 return _Place(place + 1, 0) if at_end else _Place(place, record.end)
-    return _Place(later, 0)
+    return _Place(0, 0)
 
 
-def _probe(files: _Files, logs: Sequence[_Log]) -> wal.Stamp:
+def _probe(directory: Path, manifest: _Log, manifest_end: int, logs: Sequence[_Log]) -> wal.Stamp:
     """The stamp of the last batch that RocksDB reads from the tables and these logs; touches neither."""
     options = Options(raw_mode=True)
     options.set_wal_recovery_mode(DBRecoveryMode.point_in_time())
     options.set_paranoid_checks(True)
     with tempfile.TemporaryDirectory(prefix="vafa-recovery-") as scratch:
-        for path in files.directory.resolve().iterdir():
+        for path in directory.resolve().iterdir():
             if path.name in ("CURRENT", "IDENTITY") or path.suffix == ".sst":
                 (Path(scratch) / path.name).symlink_to(path)
-        manifest = files.manifest.data[: files.manifest_end]
-        (Path(scratch) / files.manifest.path.name).write_bytes(manifest)
+        (Path(scratch) / manifest.path.name).write_bytes(manifest.data[:manifest_end])
         for log in logs:
             (Path(scratch) / log.path.name).write_bytes(log.data)
         try:
@@ -202,7 +206,7 @@ def _probe(files: _Files, logs: Sequence[_Log]) -> wal.Stamp:
             value: bytes | None = database.get(wal.STAMP_KEY)
             database.close()
         except Exception as error:
-            _damaged(files.directory, f"its files ({str(error).replace(scratch, '')})", error)
+            _damaged(directory, f"its files ({str(error).replace(scratch, '')})", error)
     return wal.Stamp.decode(value)
 
 

@@ -115,8 +115,10 @@ async def _visit(till: Till, place: str, basket: Basket, figures: Figures) -> Vi
         half = balance_pb2.Spend(purse=option.purse, units=option.max_units // 2)
         redeemed = await till.redeem(card, [half], receipt_number=basket.receipt_number)
         figures.counts["redemptions"] += 1
+        figures.paid(redeemed.spent)
     accrued = await till.accrue(card, basket.purchase())
     figures.counts["accruals"] += 1
+    figures.told(accrued.effects)
     return Visit(place, basket, identified, redeemed, accrued, tuple(await till.balance(card)))
 
 

@@ -1,12 +1,14 @@
-"""What a run measured: how often, how fast, and what was refused."""
+"""What a run measured: how often, how fast, what was refused, and what the tills were told of points."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from node.proto.vafa.common.v1 import balance_pb2, effect_pb2
 
 PERCENTS = (50, 95, 99)
 
@@ -22,11 +24,17 @@ def percentile(values: Sequence[int], percent: int) -> int:
 
 @dataclass(slots=True)
 class Figures:
-    """Counts, and the time that each call took from the till's side, in microseconds."""
+    """Counts, and the time that each call took from the till's side, in microseconds.
+
+    `issued` and `redeemed` are units by purse, added up from the answers that the tills had: what the node's
+    books must come to if it kept its word.
+    """
 
     counts: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
     latencies_us: dict[str, list[int]] = field(default_factory=dict)
+    issued: Counter[str] = field(default_factory=Counter)
+    redeemed: Counter[str] = field(default_factory=Counter)
     shopping_seconds: float = 0.0
 
     @contextmanager
@@ -35,6 +43,20 @@ class Figures:
         started = time.perf_counter_ns()
         yield
         self.latencies_us.setdefault(call, []).append((time.perf_counter_ns() - started) // 1000)
+
+    def told(self, effects: Iterable[effect_pb2.Effect], *, undone: bool = False) -> None:
+        """Adds up what an accrual or return said that it brought or took; `undone` takes it off again."""
+        sign = -1 if undone else 1
+        for effect in effects:
+            if effect.WhichOneof("kind") == "points":
+                self.issued[effect.points.purse] += sign * effect.points.units
+            elif effect.WhichOneof("kind") == "stamp":
+                self.issued[effect.stamp.purse] += sign * effect.stamp.stamps
+
+    def paid(self, spent: Iterable[balance_pb2.Spent]) -> None:
+        """Adds up what a redemption or capture said that it took."""
+        for part in spent:
+            self.redeemed[part.purse] += part.units
 
     def accruals_per_second(self) -> float:
         """Purchases posted one by one in the shopping, over the seconds that it took."""

@@ -9,12 +9,12 @@ from __future__ import annotations
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from node.people import text
 from node.people.calendars import Calendar, in_calendar
-from node.people.text import isolate
 from node.proto.vafa.common.v1 import balance_pb2
 from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, spending_pb2
 from node.proto.vafa.programme.v1 import programme_pb2
@@ -42,11 +42,12 @@ class Shopfront:
         definition = self.purses.get(purse)
         if definition is None:
             return f"{units:,} {purse}"
-        return f"{decimal(units, definition.exponent)} {isolate(definition.unit or purse)}"
+        return f"{decimal(units, definition.exponent)} {apart(definition.unit or purse)}"
 
-    def local_day(self, moment: Timestamp) -> date:
-        """The local day of a moment."""
-        return moment.ToDatetime(UTC).astimezone(zoneinfo.ZoneInfo(self.time_zone)).date()
+    def last_day_before(self, moment: Timestamp) -> date:
+        """The local day that ends at a moment: units expire where the next day begins."""
+        just_before = moment.ToDatetime(UTC) - timedelta(milliseconds=1)
+        return just_before.astimezone(zoneinfo.ZoneInfo(self.time_zone)).date()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +69,12 @@ def till_screen(visit: Visit, shop: Shopfront) -> list[str]:
     paid = sum(spent.worth.minor for spent in visit.redeemed.spent) if visit.redeemed else 0
     lines = [
         rule,
-        f" {isolate(shop.name)}  ·  {visit.till}",
+        f" {apart(shop.name)}  ·  {visit.till}",
         f" {sold_at:%Y-%m-%d %H:%M}  ·  receipt {basket.receipt_number}",
         rule,
     ]
     for line in basket.lines:
-        lines.append(_row(shop.money(line.gross_minor), isolate(line.title) + _quantity(line.quantity_milli)))
+        lines.append(_row(shop.money(line.gross_minor), apart(line.title) + _quantity(line.quantity_milli)))
         if line.discount_minor:
             lines.append(_row(shop.money(-line.discount_minor), "  discount"))
     lines += [rule, _row(shop.money(basket.total_minor), f"total {basket.currency}")]
@@ -83,10 +84,10 @@ def till_screen(visit: Visit, shop: Shopfront) -> list[str]:
         )
     if paid:
         lines.append(_row(shop.money(basket.total_minor - paid), f"to pay {basket.currency}"))
-    lines += [rule, f" {isolate(visit.identified.display_name)}"]
-    lines += [f"   {text}" for text in _earned(visit, shop)]
+    lines += [rule, f" {apart(visit.identified.display_name)}"]
+    lines += [f"   {words}" for words in _earned(visit, shop)]
     for balance in visit.balances:
-        lines += [f"   {text}" for text in _balance(balance, visit, shop)]
+        lines += [f"   {words}" for words in _balance(balance, visit, shop)]
     return [*lines, rule]
 
 
@@ -98,20 +99,27 @@ def decimal(minor: int, exponent: int) -> str:
     return f"{sign}{int(digits[:-exponent]):,}.{digits[-exponent:]}"
 
 
+def apart(words: str) -> str:
+    """Words set apart from what is printed around them, where they may run from right to left."""
+    return words if words.isascii() else text.isolate(words)
+
+
 def _earned(visit: Visit, shop: Shopfront) -> list[str]:
     texts = []
     for effect in visit.accrued.effects:
         kind = effect.WhichOneof("kind")
-        if kind == "points":
+        if effect.receipt_text:
+            texts.append(apart(effect.receipt_text))
+        elif kind == "points":
             texts.append(f"+{shop.units(effect.points.purse, effect.points.units)}")
         elif kind == "stamp":
             texts.append(f"+{shop.units(effect.stamp.purse, effect.stamp.stamps)} of {effect.stamp.goal}")
-        if effect.receipt_text:
-            texts.append(isolate(effect.receipt_text))
     return texts
 
 
 def _balance(balance: balance_pb2.PurseBalance, visit: Visit, shop: Shopfront) -> list[str]:
+    if not (balance.spendable or balance.pending or balance.held):
+        return []
     worth = ""
     if balance.HasField("worth"):
         worth = f", worth {shop.money(balance.worth.minor)} {balance.worth.currency}"
@@ -119,11 +127,11 @@ def _balance(balance: balance_pb2.PurseBalance, visit: Visit, shop: Shopfront) -
     if balance.pending:
         texts.append(f"and {shop.units(balance.purse, balance.pending)} on their way")
     if balance.next_expiry_units:
-        day = shop.local_day(balance.next_expiry_time)
+        day = shop.last_day_before(balance.next_expiry_time)
         shown = day.isoformat()
         if visit.identified.locale.startswith("fa"):
             shown += f" ({in_calendar(day, Calendar.JALALI).isoformat()})"
-        texts.append(f"{shop.units(balance.purse, balance.next_expiry_units)} expire on {shown}")
+        texts.append(f"{shop.units(balance.purse, balance.next_expiry_units)} of it are good until {shown}")
     return texts
 
 

@@ -91,11 +91,13 @@ async def _sell(number: int, basket: Basket, till: Till, figures: Figures) -> No
             # Spending is now, by the node's clock: nobody spends last year.
             part = balance_pb2.Spend(purse=option.purse, units=(option.max_units + 1) // 2)
             with figures.timed("redeem"):
-                await till.redeem(card, [part], receipt_number=basket.receipt_number)
+                redeemed = await till.redeem(card, [part], receipt_number=basket.receipt_number)
+            figures.paid(redeemed.spent)
             figures.counts["redemptions"] += 1
     with figures.timed("accrue"):
         accrued = (await till.send(till.write.accrual(card, basket.purchase(), basket.occurred_ms))).accrue
     figures.counts["accruals"] += 1
+    figures.told(accrued.effects)
     if number % RETURNS_EVERY == 0:
         lines = [
             undo_pb2.ReturnedLine(number=place)
@@ -107,5 +109,6 @@ async def _sell(number: int, basket: Basket, till: Till, figures: Figures) -> No
                 card, accrued.transaction_id, lines[:1], occurred_ms=basket.occurred_ms + _RETURNED_AFTER_MS
             )
             with figures.timed("return"):
-                await till.send(back)
+                result = await till.send(back)
+            figures.told(getattr(result, "return").effects)
             figures.counts["returns"] += 1

@@ -24,6 +24,7 @@ from simulators.staff import Staff
 
 SHOP_NAME = "فروشگاه وفا"
 TIME_ZONE = "Asia/Tehran"
+LANGUAGE = "fa"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ def run(plan: Plan, directory: Path, screen: Screen) -> Summary:
             time_zone=TIME_ZONE,
             currency=shoppers.CURRENCY,
             currency_exponent=shoppers.CURRENCY_EXPONENT,
-            settings=NODE_SETTINGS if recording is not None else None,
+            settings={"merchant.language": LANGUAGE, **(NODE_SETTINGS if recording is not None else {})},
         )
         node.start()
     try:
@@ -64,7 +65,7 @@ def run(plan: Plan, directory: Path, screen: Screen) -> Summary:
     with screen.step("stopping the node"):
         node.stop()
     with screen.step("proving the books with `vafa check`"):
-        summary.check = prove(node, summary.totals)
+        summary.check = prove(node, summary.totals, summary.figures)
     summary.seconds = time.monotonic() - started
     return summary
 

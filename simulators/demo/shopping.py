@@ -91,12 +91,14 @@ async def serve(shop: Shop, counter: Counter) -> None:
         with figures.timed("accrue"):
             accrued = (await till.send(operation)).accrue
         figures.counts["accruals"] += 1
+        figures.told(accrued.effects)
         if chance.random() < _RETURNS:
             await bring_back(shop, till, shown, accrued.transaction_id, basket, chance)
         elif chance.random() < _CANCELS:
             with figures.timed("reverse"):
                 await till.give_up(operation)
             figures.counts["reversals"] += 1
+            figures.told(accrued.effects, undone=True)
     except Refused as refused:
         figures.refusals[refused.refusal.reason] += 1
 
@@ -124,7 +126,8 @@ async def spend(
     part = balance_pb2.Spend(purse=option.purse, units=chance.randint(1, option.max_units))
     if chance.random() >= _SPENDS_WITH_HOLD:
         with figures.timed("redeem"):
-            await till.redeem(shown, [part], receipt_number=basket.receipt_number)
+            redeemed = await till.redeem(shown, [part], receipt_number=basket.receipt_number)
+        figures.paid(redeemed.spent)
         figures.counts["redemptions"] += 1
         return
     with figures.timed("authorize"):
@@ -136,7 +139,8 @@ async def spend(
         return
     capture = till.write.capture_of(shown, held.transaction_id, receipt_number=basket.receipt_number)
     with figures.timed("capture"):
-        await till.send(capture)
+        captured = (await till.send(capture)).capture
+    figures.paid(captured.spent)
     figures.counts["redemptions"] += 1
 
 
@@ -151,7 +155,8 @@ async def bring_back(
     """One line of the basket comes back, whole."""
     line = undo_pb2.ReturnedLine(number=chance.randint(1, len(basket.lines)))
     with shop.figures.timed("return"):
-        await till.send(till.write.return_of(shown, transaction_id, [line]))
+        result = await till.send(till.write.return_of(shown, transaction_id, [line]))
+    shop.figures.told(getattr(result, "return").effects)
     shop.figures.counts["returns"] += 1
 
 
@@ -174,6 +179,7 @@ async def catch_up(shop: Shop, counter: Counter, advance: Advance, *, over_strea
         if result.HasField("refusal"):
             shop.figures.refusals[refusal_of_item(result.refusal).reason] += 1
         else:
+            shop.figures.told(result.accrue.effects)
             shop.figures.counts["accruals"] += 1
             shop.figures.counts["late_accruals"] += 1
         advance(1)

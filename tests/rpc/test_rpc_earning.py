@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from node.proto.vafa.common.v1 import money_pb2, purchase_pb2
 from node.proto.vafa.common.v1.identifier_pb2 import Identifier
@@ -16,12 +18,18 @@ from tests.rpc.shop import DAY_MS, Shop, item_reason, receipt, refused, sale, sp
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def claim(shop: Shop, member: Identifier, transaction_id: str, request_id: str) -> object:
+async def claim(
+    shop: Shop,
+    member: Identifier,
+    transaction_id: str,
+    request_id: str,
+    occurred_time: Timestamp | None = None,
+) -> Any:
     """A member claims a sale at the till."""
     request = earning_pb2.ClaimPurchaseRequest(
         request_id=request_id,
         identifier=member,
-        occurred_time=shop.write.now(),
+        occurred_time=occurred_time or shop.write.now(),
         transaction_id=transaction_id,
     )
     return await shop.till.pos.ClaimPurchase(request)
@@ -202,13 +210,13 @@ async def test_a_reversed_purchase_frees_its_receipt_number(shop: Shop) -> None:
 async def _once_free(shop: Shop, card: Identifier, number: str) -> None:
     """Posts a receipt anew. Where its claim lies in another store it is freed a moment later, not at once."""
     again = shop.write.accrual(card, sale(600, receipt_number=number))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         while True:
             (result,) = await shop.till.submit(again)
             if item_reason(result) != "DUPLICATE_RECEIPT":
                 assert not item_reason(result)
                 return
-            await asyncio.sleep(0.02)
+            await shop.node.deliver()
 
 
 async def test_a_refused_purchase_does_not_keep_its_receipt_number(shop: Shop) -> None:
@@ -308,6 +316,22 @@ async def test_undoing_a_claim_leaves_the_receipt_of_the_sale_taken(shop: Shop) 
     assert await shop.points(card) == 0
     with refused("DUPLICATE_RECEIPT"):
         await shop.accrue(card, 1700, receipt_number=number)
+    await shop.node.deliver()
+    other = await shop.member()
+    await claim(shop, other, anonymous.transaction_id, receipt())
+    assert (await shop.points(card), await shop.points(other)) == (0, 17)
+
+
+async def test_a_claim_that_was_reversed_before_it_arrived_leaves_the_sale_to_the_next(shop: Shop) -> None:
+    for _ in range(4):
+        anonymous, card, late = await shop.accrue(None, 1700), await shop.member(), receipt()
+        request = shop.write.reversal_of(shop.write.accrual(card, sale(1)))
+        request.reverse.original_request_id = late
+        assert not (await shop.till.send(request)).undone
+        with refused("REQUEST_REVERSED"):
+            await claim(shop, card, anonymous.transaction_id, late, request.reverse.occurred_time)
+        await claim(shop, card, anonymous.transaction_id, receipt())
+        assert await shop.points(card) == 17
 
 
 async def test_a_sale_earns_by_the_programme_that_was_in_force_when_it_was_claimed_late(shop: Shop) -> None:

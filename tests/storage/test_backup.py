@@ -1,4 +1,4 @@
-"""A backup is whole or refused, and a restore is a new life: whole, apart from the old one, erasures repeated."""
+"""A backup is whole or refused; a restore is a new life, apart from the old one, erasures repeated."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from node.storage import restore as restoring
-from node.storage.backup import back_up, copy_staged, stage
+from node.storage.backup import back_up, complete, copy_staged, stage
 from node.storage.keyspace import (
     ControlKind,
     Kind,
@@ -19,7 +19,14 @@ from node.storage.keyspace import (
     partition_meta_key,
     partition_of,
 )
-from node.storage.manifest import MANIFEST, Manifest, read_manifest, verify_backup
+from node.storage.manifest import (
+    MANIFEST,
+    BackupStore,
+    Manifest,
+    read_manifest,
+    verify_backup,
+    write_manifest,
+)
 from node.storage.meta import (
     OpenStore,
     StoreIdentity,
@@ -118,7 +125,7 @@ def test_a_backup_taken_while_the_node_runs_holds_that_moment_and_restores_to_it
     commit(live["shards/00"], 0, 3)  # the node goes on
     (tmp_path / "backup").mkdir()
     parts = [copy_staged(one, tmp_path / "backup", lambda *now: told.append(now)) for one in staged]
-    manifest = restoring_manifest(tmp_path / "backup", parts)
+    manifest = completed(tmp_path / "backup", parts)
     assert manifest.created_ms == NOW_MS
     assert told
     assert all(0 < done <= total for _, done, total in told)
@@ -132,9 +139,7 @@ def test_a_backup_taken_while_the_node_runs_holds_that_moment_and_restores_to_it
     close_all(stores)
 
 
-def restoring_manifest(destination: Path, parts: list) -> Manifest:  # type: ignore[type-arg]
-    from node.storage.backup import complete
-
+def completed(destination: Path, parts: list[BackupStore]) -> Manifest:
     complete(destination, IDS["control"], parts, NOW_MS)
     return verify_backup(destination)
 
@@ -180,7 +185,7 @@ def test_who_was_erased_stays_erased_after_a_restore_and_nobody_else_is(live: St
     assert set(erasures(stores["control"].store)) == {PERSONS[0], PERSONS[3], b"x" * 16}
     close_all(stores)
     for gone in (PERSONS[0], PERSONS[3]):
-        files = [path for path in (tmp_path / "again").rglob("*.sst")]
+        files = list((tmp_path / "again").rglob("*.sst"))
         assert not any(b"secret of " + gone in path.read_bytes() for path in files)
 
 
@@ -243,8 +248,6 @@ def test_a_backup_that_was_never_finished_is_none(backup: Path, tmp_path: Path) 
 
 
 def test_a_manifest_cannot_lead_a_restore_out_of_its_directory(backup: Path, tmp_path: Path) -> None:
-    from node.storage.manifest import write_manifest
-
     manifest = read_manifest(backup)
     evil = msgspec.structs.replace(manifest.stores[0], name="../outside")
     write_manifest(backup, msgspec.structs.replace(manifest, stores=[evil]))

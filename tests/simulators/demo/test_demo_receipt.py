@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -21,7 +22,7 @@ SHOP = Shopfront(
     {"points": programme_pb2.PurseDefinition(code="points", unit="امتیاز", exponent=0)},
 )
 SOLD_MS = int(datetime(2026, 3, 20, 21, 0, tzinfo=UTC).timestamp()) * 1000
-NOWRUZ_MS = int(datetime(2027, 3, 20, 21, 0, tzinfo=UTC).timestamp()) * 1000
+NOWRUZ_MS = int(datetime(2027, 3, 20, 20, 30, tzinfo=UTC).timestamp()) * 1000
 
 
 def visit(*, redeemed: bool) -> Visit:
@@ -46,7 +47,9 @@ def visit(*, redeemed: bool) -> Visit:
         basket,
         inquiry_pb2.IdentifyResponse(display_name="زهرا ک.", locale="fa-IR"),
         spending_pb2.RedeemResponse(spent=[spent]) if redeemed else None,
-        earning_pb2.AccrueResponse(effects=[effect_pb2.Effect(points=points, receipt_text="نوروز مبارک")]),
+        earning_pb2.AccrueResponse(
+            effects=[effect_pb2.Effect(points=points, receipt_text="۲۵ امتیاز گرفتید")]
+        ),
         (balance,),
     )
 
@@ -65,17 +68,45 @@ def test_the_screen_shows_lines_payment_points_balance_and_next_expiry() -> None
     assert f"-3.00  paid with 300 {isolate('امتیاز')}" in rows
     assert "22.03  to pay USD" in rows
     assert isolate("زهرا ک.") in rows
-    assert f"+25 {isolate('امتیاز')}" in rows
-    assert isolate("نوروز مبارک") in rows
+    assert isolate("۲۵ امتیاز گرفتید") in rows
     assert f"balance 1,240 {isolate('امتیاز')}, worth 12.40 USD" in rows
     assert f"and 25 {isolate('امتیاز')} on their way" in rows
-    assert f"200 {isolate('امتیاز')} expire on 2027-03-21 (1406-01-01)" in rows
+    # They expire where Nowruz begins in Tehran: the last day of the old year is the last that they are good.
+    assert f"200 {isolate('امتیاز')} of it are good until 2027-03-20 (1405-12-29)" in rows
 
 
 def test_nothing_is_said_of_a_payment_with_points_where_there_was_none() -> None:
     screen = "\n".join(till_screen(visit(redeemed=False), SHOP))
     assert "paid with" not in screen
     assert "to pay" not in screen
+
+
+def test_an_award_without_words_is_shown_as_its_units() -> None:
+    shown = visit(redeemed=False)
+    for effect in shown.accrued.effects:
+        effect.receipt_text = ""
+    assert f"   +25 {isolate('امتیاز')}" in till_screen(shown, SHOP)
+
+
+def test_an_empty_purse_is_not_shown() -> None:
+    shown = visit(redeemed=False)
+    empty = replace(shown, balances=(balance_pb2.PurseBalance(purse="points"),))
+    assert not any("balance" in line for line in till_screen(empty, SHOP))
+
+
+@pytest.mark.parametrize(
+    ("time_zone", "midnight"),
+    [
+        ("Asia/Tehran", datetime(2027, 3, 20, 20, 30, tzinfo=UTC)),
+        ("America/New_York", datetime(2027, 3, 21, 4, 0, tzinfo=UTC)),
+    ],
+)
+def test_the_last_good_day_is_the_shops_own_and_not_the_days_of_utc(
+    time_zone: str, midnight: datetime
+) -> None:
+    shop = replace(SHOP, time_zone=time_zone)
+    ends = timestamp(int(midnight.timestamp()) * 1000)
+    assert shop.last_day_before(ends).isoformat() == "2027-03-20"
 
 
 @pytest.mark.parametrize(
