@@ -115,12 +115,12 @@ class Config(_Section, frozen=True):
         return self.storage.directory / "secrets"
 
     def shard_count(self, cores: int | None = None) -> int:
-        """How many shards to run: as configured, else one a pin, else one a core (of this machine's)."""
+        """How many shards to run: as configured, else one a pin, else one for two cores of this machine."""
         if self.storage.shards:
             return self.storage.shards
         if self.ray.shard_pins:
             return len(self.ray.shard_pins)
-        return max(1, min(cores or os.cpu_count() or 1, self.storage.partitions))
+        return max(1, min((cores or os.cpu_count() or 1) // 2, self.storage.partitions))
 
 
 def load(path: Path) -> Config:

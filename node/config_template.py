@@ -45,7 +45,7 @@ directory = "data"
 # Parts of the books, 1 to 64. Fixed when the node is made.
 partitions = 16
 # Processes that share the partitions, at most as many as there are partitions.
-# 0 = one for each pin in shard_pins, or without pins one for each core.
+# 0 = one for each pin in shard_pins, or without pins one for two cores: the gateway needs the other.
 shards = 0
 
 [ray]

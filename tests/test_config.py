@@ -235,7 +235,7 @@ def test_plaintext_is_possible_on_loopback_when_asked_for_by_name(tmp_path: Path
 
 def test_shards_follow_the_configuration_then_the_pins_then_the_cores(tmp_path: Path) -> None:
     automatic = load_text(tmp_path, toml())
-    assert [automatic.shard_count(cores) for cores in (1, 2, 16, 64)] == [1, 2, 16, 16]
+    assert [automatic.shard_count(cores) for cores in (1, 2, 16, 64)] == [1, 1, 8, 16]
     assert 1 <= automatic.shard_count() <= 16
     pinned = load_changed(tmp_path, "shard_pins = []", 'shard_pins = ["a", "b", "c"]')
     assert pinned.shard_count(64) == 3

@@ -6,6 +6,7 @@ is a batch of its own, synced before it is answered.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable
 
 import msgspec
@@ -39,9 +40,10 @@ class CallerRecord(Struct, frozen=True, array_like=True):
 
 
 class PublishRecord(Struct, frozen=True, array_like=True):
-    """Which version a publishing request made, for whoever asks again."""
+    """Which version a publishing request made of which draft, for whoever asks again."""
 
     version: int
+    draft_hash: bytes = b""
 
 
 class PendingEnrolment(Struct, frozen=True, array_like=True):
@@ -101,11 +103,19 @@ class Control:
         """Makes a draft the next version; the same request gives the same version again.
 
         Refused where it would take effect in the past or before a version that is published already: a sale
-        that was judged must be judged the same when it is returned.
+        that was judged must be judged the same when it is returned. Also where the request published another
+        draft before.
         """
         known = self._store.get(control_key(ControlKind.SETTING, b"publish/" + request.encode()))
+        draft_hash = hashlib.sha256(_PROGRAMME.encode(draft)).digest()
         if known is not None:
-            published = self.programme(_PUBLISHED.decode(known).version)
+            record = _PUBLISHED.decode(known)
+            if record.draft_hash not in (b"", draft_hash):
+                return refuse(
+                    Reason.REQUEST_ID_REUSED,
+                    "This request id came before with another draft. Nothing was done; use a new id.",
+                )
+            published = self.programme(record.version)
             assert published is not None
             return published
         effective_ms = draft.effective_ms or now_ms
@@ -128,7 +138,7 @@ class Control:
             control_key(ControlKind.PROGRAMME, version.to_bytes(8, "big")), _PROGRAMME.encode(published)
         )
         request_key = control_key(ControlKind.SETTING, b"publish/" + request.encode())
-        batch.put(request_key, _PUBLISHED.encode(PublishRecord(version)))
+        batch.put(request_key, _PUBLISHED.encode(PublishRecord(version, draft_hash)))
         self._commit(batch)
         self._programmes.append(published)
         return published

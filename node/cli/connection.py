@@ -28,7 +28,9 @@ from node.proto.vafa.common.v1 import identifier_pb2
 
 DEADLINE_SECONDS = 30.0
 
-ConfigOption = Annotated[Path, typer.Option("--config", envvar="VAFA_CONFIG", help="The installation's vafa.toml.")]
+ConfigOption = Annotated[
+    Path, typer.Option("--config", envvar="VAFA_CONFIG", help="The installation's vafa.toml.")
+]
 AddressOption = Annotated[
     str, typer.Option("--address", help="host:port of the node, where it is not the file's.")
 ]

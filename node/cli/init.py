@@ -28,7 +28,7 @@ def init(
     enrol_listen: Annotated[str, typer.Option(help="IP:port for enrolment.")] = "",
     metrics: Annotated[str, typer.Option(help="Loopback IP:port for metrics.")] = "",
     partitions: Annotated[int, typer.Option(help="Parts of the books; fixed for ever. 0: the default.")] = 0,
-    shards: Annotated[int, typer.Option(help="Processes that share them. 0: one for each core.")] = 0,
+    shards: Annotated[int, typer.Option(help="Processes that share them. 0: one for two cores.")] = 0,
 ) -> None:
     """Make an installation: configuration, keys, certificates, empty books, a first programme."""
     toml = default_toml(

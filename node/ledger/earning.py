@@ -38,8 +38,13 @@ def _line_problem(purchase: Purchase) -> Refused | None:
         return _invalid("purchase.lines.number", "Line numbers are unique within a receipt and at least 1.")
     net = 0
     for line in lines:
-        amounts = (line.net_minor, line.gross_minor, line.discount_minor, line.tax_minor, line.cost_minor)
-        if min(amounts) < -MAX_UNITS or max(amounts) > MAX_UNITS:
+        if not (
+            -MAX_UNITS <= line.net_minor <= MAX_UNITS
+            and -MAX_UNITS <= line.gross_minor <= MAX_UNITS
+            and -MAX_UNITS <= line.discount_minor <= MAX_UNITS
+            and -MAX_UNITS <= line.tax_minor <= MAX_UNITS
+            and -MAX_UNITS <= line.cost_minor <= MAX_UNITS
+        ):
             return _invalid("purchase.lines", f"Line {line.number} has an amount beyond {MAX_UNITS}.")
         if not 0 <= line.quantity_milli <= MAX_UNITS:
             return _invalid("purchase.lines.quantity_milli", f"Line {line.number} has an absurd quantity.")

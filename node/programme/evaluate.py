@@ -11,7 +11,7 @@ from node.ledger.awards import Award
 from node.ledger.purchase import Activity, Line, Purchase
 from node.ledger.purses import PurseDefinition
 from node.programme.earning import Basket, Till, base_awards, bases_of, bonus_awards
-from node.programme.judging import ConditionFault, Faults, Judge
+from node.programme.judging import ConditionFault, Faults, Judge, Verdicts
 from node.programme.model import Programme
 from node.programme.plan import DayPlan, Rule, RuleToday, Seasons
 from node.programme.variables import Scene
@@ -51,6 +51,7 @@ class CompiledProgramme:
         self._by_code = {purse.code: purse for purse in programme.purses}
         self._activities = activities
         self._faults = Faults()
+        self._verdicts = Verdicts()
 
     def purse(self, code: str) -> PurseDefinition | None:
         """The purse of that code, or None. `purses` has all of them, in the order of spending."""
@@ -107,7 +108,9 @@ class CompiledProgramme:
     ) -> tuple[Open, Open, Open]:
         if not plan.guarded:
             return plan.exclusions, plan.bases, plan.multipliers
-        judge = Judge(Scene(purchase, account, occurred_ms, self.tz), plan.fields, self._faults)
+        judge = Judge(
+            Scene(purchase, account, occurred_ms, self.tz), plan.fields, self._faults, self._verdicts
+        )
         return (
             [today for today in plan.exclusions if judge.admits(today)],
             [today for today in plan.bases if judge.admits(today)],

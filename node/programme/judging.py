@@ -5,18 +5,19 @@ The values that conditions read are turned into CEL values once an evaluation, a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import cel
 from msgspec import Struct
 
 from node.ledger.days import local_minute_of_day
 from node.programme.conditions import Trouble, new_context
-from node.programme.plan import RuleToday
+from node.programme.plan import Rule, RuleToday
 from node.programme.variables import FieldName, Scene, read
 
 OUTSIDE_HOURS = "outside the rule's hours"
 CONDITION_FALSE = "the condition is not met"
+MAX_VERDICTS = 4_096
 _BROKEN = "the condition is not one that this node understands"
 _UNREADABLE = "the purchase or activity holds a value that conditions cannot read"
 
@@ -44,15 +45,53 @@ class Faults:
         return tuple(ConditionFault(*key, count) for key, count in sorted(self._counts.items()))
 
 
+class Verdicts:
+    """What conditions answered before for the same values: most sales look alike to them.
+
+    A condition is a function of the fields that it reads, so its answer may be kept by their values. Bounded:
+    a full store is emptied, since those that matter are soon there again.
+    """
+
+    __slots__ = ("_asked", "_known")
+
+    def __init__(self) -> None:
+        self._known: dict[Hashable, bool] = {}
+        self._asked: Hashable = None
+
+    def find(self, rule: Rule, scene: Scene) -> bool | None:
+        """The answer for this scene, or None; `keep` then takes what was found out."""
+        condition = rule.condition
+        assert condition is not None
+        self._asked = None
+        try:
+            values = read(scene, condition.fields).values()
+            key = (rule.code, *(tuple(one) if isinstance(one, list) else one for one in values))
+            known = self._known.get(key)
+        except (ValueError, TypeError, ArithmeticError):  # a map, or a value that conditions cannot read
+            return None
+        self._asked = key
+        return known
+
+    def keep(self, answer: bool) -> None:
+        """Keeps the answer to what was last asked for."""
+        if self._asked is not None:
+            if len(self._known) >= MAX_VERDICTS:
+                self._known.clear()
+            self._known[self._asked] = answer
+
+
 class Judge:
     """Judges the rules of one evaluation; see `objection`."""
 
-    __slots__ = ("_context", "_faults", "_fields", "_minute", "_scene")
+    __slots__ = ("_context", "_faults", "_fields", "_minute", "_scene", "_verdicts")
 
-    def __init__(self, scene: Scene, fields: Iterable[FieldName], faults: Faults) -> None:
+    def __init__(
+        self, scene: Scene, fields: Iterable[FieldName], faults: Faults, verdicts: Verdicts | None = None
+    ) -> None:
         self._scene = scene
         self._fields = fields
         self._faults = faults
+        self._verdicts = verdicts
         self._context: cel.Context | None = None
         self._minute = -1
 
@@ -67,6 +106,10 @@ class Judge:
         rule = today.rule
         if rule.condition is None:
             return self._fault(rule.code, _BROKEN) if rule.broken else ""
+        if self._verdicts is not None:
+            known = self._verdicts.find(rule, self._scene)
+            if known is not None:
+                return "" if known else CONDITION_FALSE
         if self._context is None:
             try:
                 self._context = new_context(read(self._scene, self._fields))
@@ -75,6 +118,8 @@ class Judge:
         answer = rule.condition.judge(self._context)
         if isinstance(answer, Trouble):
             return self._fault(rule.code, answer)
+        if self._verdicts is not None:
+            self._verdicts.keep(answer)
         return "" if answer else CONDITION_FALSE
 
     def _open_now(self, today: RuleToday) -> bool:

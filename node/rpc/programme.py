@@ -22,6 +22,7 @@ from node.wire.purchases import purchase_from
 
 DEFAULT_PAGE = 50
 MAX_PAGE = 500
+MAX_TOKEN_DIGITS = 20
 
 
 class ProgrammeService(programme_service_pb2_grpc.ProgrammeServiceServicer):
@@ -82,11 +83,12 @@ class ProgrammeService(programme_service_pb2_grpc.ProgrammeServiceServicer):
         """The versions, newest first."""
         before = len(self._control.programmes) + 1
         if request.page_token:
-            if not (request.page_token.isascii() and request.page_token.isdigit()):
+            token = request.page_token
+            if not (token.isascii() and token.isdigit() and len(token) < MAX_TOKEN_DIGITS):
                 await fail(
                     context, refuse(Reason.INVALID_CURSOR, "The page token is not one of this node's.")
                 )
-            before = int(request.page_token)
+            before = int(token)
         size = min(max(request.page_size, 0) or DEFAULT_PAGE, MAX_PAGE)
         versions = [one for one in reversed(self._control.programmes) if one.version < before]
         page = versions[:size]

@@ -11,7 +11,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from node.ledger.refusals import Reason, Refused
 from node.proto.vafa.common.v1 import refusal_pb2
-from node.wire.refusals import ACTIONS
+from node.wire.refusals import ACTIONS, fitted
 
 Context = grpc.aio.ServicerContext[_typing.Any, _typing.Any]
 """A call as handlers see it; their messages are bytes or any of the protos'."""
@@ -77,6 +77,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
 
 def rich_status(refused: Refused) -> status_pb2.Status:
     """A refusal as google.rpc.Status: ErrorInfo with reason and till action, RetryInfo where it helps."""
+    refused = fitted(refused)
     metadata = {key: value for key, value in refused.details if value}
     metadata["action"] = refusal_pb2.TillAction.Name(ACTIONS[refused.reason]).removeprefix("TILL_ACTION_")
     details = [
@@ -99,5 +100,5 @@ def _any(message: error_details_pb2.ErrorInfo | error_details_pb2.RetryInfo) -> 
 
 async def fail(context: Context, refused: Refused) -> None:
     """Ends a call with a refusal. Raises, as grpc's own abort does."""
-    details = ((_DETAILS, rich_status(refused).SerializeToString()),)
-    await context.abort(CODES[refused.reason], refused.message, details)
+    status = rich_status(refused)
+    await context.abort(CODES[refused.reason], status.message, ((_DETAILS, status.SerializeToString()),))

@@ -21,15 +21,18 @@ def purchase_from(message: purchase_pb2.Purchase, store_id: str) -> Purchase | R
 
     Refused are too many parts and too long texts. Whether the amounts make sense is the ledger's to say.
     """
-    problem = (
-        too_long("purchase.receipt_number", message.receipt_number, MAX_TEXT)
-        or too_long("purchase.store_id", message.store_id, MAX_TEXT)
-        or too_long("purchase.channel", message.channel, MAX_TEXT)
-        or too_long("purchase.cashier_id", message.cashier_id, MAX_TEXT)
-        or too_long("purchase.business_date", message.business_date, 10)
-    )
-    if problem:
-        return problem
+    receipt_number, own_store, channel = message.receipt_number, message.store_id, message.channel
+    cashier_id, business_date = message.cashier_id, message.business_date
+    for field, text in (
+        ("receipt_number", receipt_number),
+        ("store_id", own_store),
+        ("channel", channel),
+        ("cashier_id", cashier_id),
+        ("business_date", business_date),
+    ):
+        # Most are empty or short; the refusal is made where one is neither.
+        if text and (len(text) > MAX_TEXT or "\x00" in text):
+            return invalid(f"purchase.{field}", f"{field} has at most {MAX_TEXT} characters, and no NUL.")
     if len(message.lines) > MAX_LINES:
         return invalid("purchase.lines", f"A purchase has at most {MAX_LINES} lines.")
     if len(message.tenders) > MAX_TENDERS or len(message.codes) > MAX_CODES:
@@ -42,13 +45,13 @@ def purchase_from(message: purchase_pb2.Purchase, store_id: str) -> Purchase | R
             )
     total = message.total
     return Purchase(
-        message.store_id or store_id,
-        message.receipt_number,
+        own_store or store_id,
+        receipt_number,
         total.minor,
         total.currency,
-        message.channel or "store",
-        message.cashier_id,
-        message.business_date,
+        channel or "store",
+        cashier_id,
+        business_date,
         lines,
         tuple(Tender(tender.kind, tender.amount_minor) for tender in message.tenders)
         if message.tenders

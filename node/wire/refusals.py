@@ -25,6 +25,33 @@ ACTIONS: dict[Reason, refusal_pb2.TillAction.ValueType] = {
 """What a till should do about each reason; whatever is not named otherwise is shown and not repeated."""
 
 
+MAX_MESSAGE_BYTES = 500
+MAX_VALUE_BYTES = 200
+MAX_DETAILS_BYTES = 2_800
+"""Bounds of what a refusal repeats of a request. gRPC sends a refusal in the answer's headers, and drops one
+whose headers exceed 8 KiB; base64 and percent-encoding come on top of these."""
+
+
+def fitted(refused: Refused) -> Refused:
+    """A refusal cut to what fits into an answer's headers: the reason and the first details stay."""
+    left, kept = MAX_DETAILS_BYTES, []
+    for key, value in refused.details:
+        detail = _cut(key, MAX_VALUE_BYTES), _cut(value, MAX_VALUE_BYTES)
+        left -= sum(len(part.encode()) for part in detail)
+        if left < 0:
+            break
+        kept.append(detail)
+    message = _cut(refused.message, MAX_MESSAGE_BYTES)
+    return Refused(refused.reason, message, tuple(kept), refused.retry_delay_ms)
+
+
+def _cut(text: str, most_bytes: int) -> str:
+    data = text.encode()
+    if len(data) <= most_bytes:
+        return text
+    return data[: most_bytes - 3].decode(errors="ignore") + "…"
+
+
 def is_final(refused: Refused) -> bool:
     """Whether the same request will never succeed; else it may have been done, or may yet be."""
     return ACTIONS[refused.reason] not in (RETRY, ASK)
@@ -32,6 +59,7 @@ def is_final(refused: Refused) -> bool:
 
 def refusal_message(refused: Refused) -> refusal_pb2.Refusal:
     """A refusal as an item of a batch or stream."""
+    refused = fitted(refused)
     return refusal_pb2.Refusal(
         reason=int(refused.reason),  # type: ignore[arg-type]
         action=ACTIONS[refused.reason],

@@ -31,10 +31,8 @@ def prove(node: NodeUnderTest, told: Sequence[admin_service_pb2.PurseTotals], fi
         return f"it said nothing that can be read: {(checked.stdout + checked.stderr).strip()}"
     for purse, (issued, redeemed, _) in proven.items():
         if (issued, redeemed) != (figures.issued[purse], figures.redeemed[purse]):
-            problems.append(
-                f"the tills were told of {figures.issued[purse]} {purse} issued and {figures.redeemed[purse]} "
-                f"redeemed, the journal holds {issued} and {redeemed}"
-            )
+            told_units = f"{figures.issued[purse]} {purse} issued, {figures.redeemed[purse]} redeemed"
+            problems.append(f"the tills were told {told_units}; the journal holds {issued} and {redeemed}")
     # What expires by itself moves between these two, so they are compared together.
     told_of = {
         purse.purse: (purse.issued, purse.redeemed, purse.breakage + purse.outstanding) for purse in told

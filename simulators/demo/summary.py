@@ -145,8 +145,9 @@ def _show_verdict(summary: Summary, screen: Screen) -> None:
         screen.say(f"  {note}")
     if summary.good:
         screen.say(
-            "  The books sum to zero, and `vafa check` is clean: every journal replays to every balance."
+            "  The books sum to zero and `vafa check` is clean: every journal replays to every balance,"
         )
+        screen.say("  and what the tills were told of points adds up to what the journal holds.")
     if summary.books_sum:
         screen.say(f"  THE BOOKS MISS ZERO BY {summary.books_sum:,}.", style="bold red")
     if summary.check != CLEAN:

@@ -128,7 +128,7 @@ def run(directory: Path, ack: Path, batches: int, seed: int) -> None:
         try:
             commit(opened, number, seed, behind=behind)
         except StoreFailed as failure:
-            _must_refuse(opened.store)
+            _must_refuse(opened, number, seed)
             print(failure, flush=True)
             return
         os.write(acknowledged, b"%d\n" % number)
@@ -137,13 +137,15 @@ def run(directory: Path, ack: Path, batches: int, seed: int) -> None:
             opened = open_it(directory)
 
 
-def _must_refuse(store: Store) -> None:
-    """After a failure nothing is written any more, and nothing read that may not be durable."""
-    attempts: list[Callable[[], object]] = [
-        store.sync,
-        lambda: store.get(b"key"),
-        lambda: store.write(batch_of(1, 0)),
-    ]
+def _must_refuse(opened: OpenStore, number: int, seed: int) -> None:
+    """After a failure of the store nothing is read or written any more; after one of the head nothing kept."""
+    attempts: list[Callable[[], object]] = [lambda: commit(opened, number, seed)]
+    try:
+        opened.head.touch()
+    except StoreFailed:
+        pass
+    else:
+        attempts += [opened.store.sync, lambda: opened.store.get(b"key")]
     for attempt in attempts:
         try:
             attempt()

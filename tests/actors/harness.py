@@ -28,7 +28,7 @@ from node.actors.vault import Vault
 from node.identity.caller import Caller, Role
 from node.identity.digests import IdentifierDigests
 from node.identity.keys import SecretKey
-from node.ledger.account import Account
+from node.ledger.account import Account, AccountKind
 from node.ledger.postings import IN_TRANSIT, MEMBER
 from node.ledger.purses import PurseDefinition, PurseKind, RedemptionRate
 from node.ledger.refusals import Reason
@@ -41,7 +41,12 @@ from node.programme.model import (
     PurseTerms,
     Rate,
 )
-from node.proto.vafa.common.v1.identifier_pb2 import Identifier
+from node.proto.vafa.common.v1.identifier_pb2 import (
+    IDENTIFIER_KIND_ACCOUNT,
+    IDENTIFIER_KIND_CARD,
+    IDENTIFIER_KIND_PHONE,
+    Identifier,
+)
 from node.proto.vafa.member.v1 import member_service_pb2 as pb
 from node.proto.vafa.member.v1 import person_pb2
 from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, spending_pb2
@@ -191,6 +196,11 @@ class Actors:
         while (await self.delivery.round())[0]:
             pass
 
+    async def until_delivered(self) -> None:
+        """Returns once the outboxes are empty, while a delivery runs."""
+        while list(self.stored(Kind.OUTBOX)):  # noqa: ASYNC110 - a store tells nobody when it changes
+            await asyncio.sleep(0)
+
     # --- requests -------------------------------------------------------------------------------
 
     def stamped(self, message: T) -> T:
@@ -305,7 +315,7 @@ class Actors:
             assert not account.sending
             if account.pool_id:
                 assert bytes.fromhex(name) in accounts[account.pool_id.hex()].holders
-            if account.kind == pb.ACCOUNT_KIND_POOL:
+            if account.kind is AccountKind.POOL:
                 assert all(accounts[holder.hex()].pool_id.hex() == name for holder in account.holders)
         self.assert_balanced()
         assert all(units == 0 for (book, _), units in self.books().items() if book == IN_TRANSIT)
@@ -347,17 +357,17 @@ def reason_of(answer: Answer) -> Reason | None:
 
 def card(number: int) -> Identifier:
     """A card."""
-    return Identifier(kind=1, value=f"6273000011{number:06d}")
+    return Identifier(kind=IDENTIFIER_KIND_CARD, value=f"6273000011{number:06d}")
 
 
 def phone(number: int) -> Identifier:
     """A mobile phone in Iran."""
-    return Identifier(kind=3, value=f"0912{number:07d}")
+    return Identifier(kind=IDENTIFIER_KIND_PHONE, value=f"0912{number:07d}")
 
 
 def by_id(account_id: str) -> Identifier:
     """An account by its id, as only staff may name it."""
-    return Identifier(kind=5, value=account_id)
+    return Identifier(kind=IDENTIFIER_KIND_ACCOUNT, value=account_id)
 
 
 async def every_death(

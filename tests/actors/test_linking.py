@@ -1,4 +1,4 @@
-"""Identifiers lie in one partition and accounts in another: whatever dies in between, they agree in the end."""
+"""Identifiers lie in one partition, accounts in another; whatever dies in between, they agree in the end."""
 
 from __future__ import annotations
 

@@ -6,13 +6,15 @@ import pytest
 from google.protobuf.message import Message
 
 from node.ledger.refusals import Reason
-from node.proto.vafa.common.v1.identifier_pb2 import Identifier
+from node.proto.vafa.common.v1.identifier_pb2 import IDENTIFIER_KIND_PHONE, Identifier
 from node.proto.vafa.member.v1 import member_service_pb2 as pb
+from node.proto.vafa.member.v1.person_pb2 import Person
 from node.proto.vafa.pos.v1 import inquiry_pb2
 from node.wire.commands import AnswerKind, Op
 from tests.actors.harness import MANAGER, STAFF, TILL, Actors, body_of, by_id, card, phone, reason_of
 
 NOBODY = "0" * 32
+NO_PHONE = Identifier(kind=IDENTIFIER_KIND_PHONE, value="12")
 
 
 async def blocked(actors: Actors, who: Identifier, is_blocked: bool = True) -> None:
@@ -37,7 +39,7 @@ async def adjusted(
 
 async def test_a_new_member_is_found_by_everything_they_show(actors: Actors) -> None:
     account_id = await actors.enrol(card(1), phone(2), caller=TILL)
-    for shown in (card(1), phone(2), Identifier(kind=3, value="+98 912 000 0002")):
+    for shown in (card(1), phone(2), Identifier(kind=IDENTIFIER_KIND_PHONE, value="+98 912 000 0002")):
         answer = inquiry_pb2.IdentifyResponse.FromString(body_of(await actors.identify(shown)))
         assert answer.account_id == account_id
     actors.assert_whole()
@@ -78,7 +80,7 @@ async def test_a_request_id_that_was_forgotten_opens_no_account_over_an_old_one(
 
 
 async def test_an_identifier_that_is_listed_twice_counts_once(actors: Actors) -> None:
-    await actors.enrol(phone(1), Identifier(kind=3, value="۰۹۱۲ ۰۰۰ ۰۰۰۱"))
+    await actors.enrol(phone(1), Identifier(kind=IDENTIFIER_KIND_PHONE, value="۰۹۱۲ ۰۰۰ ۰۰۰۱"))
     assert len((await actors.member(phone(1))).identifiers) == 1
 
 
@@ -109,11 +111,14 @@ async def test_a_retry_is_answered_as_before_though_the_card_is_somebody_elses_n
     [
         (pb.EnrolRequest(kind=pb.ACCOUNT_KIND_POOL), Reason.INVALID_ARGUMENT),
         (pb.EnrolRequest(kind=99), Reason.INVALID_ARGUMENT),  # type: ignore[arg-type]
-        (pb.EnrolRequest(kind=pb.ACCOUNT_KIND_BEARER, person={}), Reason.INVALID_ARGUMENT),
-        (pb.EnrolRequest(person={"referrer_account_id": "xyz"}), Reason.INVALID_ARGUMENT),
-        (pb.EnrolRequest(person={"referrer_account_id": "ab"}), Reason.INVALID_ARGUMENT),
+        (pb.EnrolRequest(kind=pb.ACCOUNT_KIND_BEARER, person=Person()), Reason.INVALID_ARGUMENT),
+        (pb.EnrolRequest(person=Person(referrer_account_id="xyz")), Reason.INVALID_ARGUMENT),
+        (pb.EnrolRequest(person=Person(referrer_account_id="ab")), Reason.INVALID_ARGUMENT),
         (pb.EnrolRequest(identifiers=[by_id(NOBODY)]), Reason.INVALID_IDENTIFIER),
-        (pb.EnrolRequest(identifiers=[Identifier(kind=3, value="12")]), Reason.INVALID_IDENTIFIER),
+        (
+            pb.EnrolRequest(identifiers=[Identifier(kind=IDENTIFIER_KIND_PHONE, value="12")]),
+            Reason.INVALID_IDENTIFIER,
+        ),
         (pb.EnrolRequest(identifiers=[card(n) for n in range(17)]), Reason.INVALID_ARGUMENT),
         (pb.EnrolRequest(request_id="no spaces"), Reason.INVALID_ARGUMENT),
         (pb.EnrolRequest(terminal_id="north/till-2"), Reason.TERMINAL_NOT_ALLOWED),

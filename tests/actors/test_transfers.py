@@ -233,12 +233,10 @@ async def test_what_cannot_be_delivered_now_is_delivered_when_woken(actors: Acto
     body_of(await sent(actors, 40))
     running = asyncio.ensure_future(actors.delivery.run())
     async with asyncio.timeout(5):
-        while list(actors.stored(Kind.OUTBOX)):
-            await asyncio.sleep(0)
+        await actors.until_delivered()
         body_of(await sent(actors, 20))
         actors.delivery.wake()
-        while list(actors.stored(Kind.OUTBOX)):
-            await asyncio.sleep(0)
+        await actors.until_delivered()
     running.cancel()
     assert await actors.points(card(2)) == 60
 

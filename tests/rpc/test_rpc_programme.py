@@ -93,9 +93,14 @@ async def test_publishing_again_by_the_same_request_makes_no_second_version(shop
 
 async def test_a_version_cannot_take_effect_in_the_past_or_before_one_that_is_published(shop: Shop) -> None:
     last = await publish(shop, await draft(shop), shop.node.now_ms() + 2 * DAY_MS)
-    for at_ms in (shop.node.now_ms() - DAY_MS, shop.node.now_ms() + DAY_MS, 10**15):
-        with pytest.raises(grpc.aio.AioRpcError):
+    for at_ms in (shop.node.now_ms() - DAY_MS, shop.node.now_ms() + DAY_MS, 7 * 10**12):
+        with refused("EFFECTIVE_TIME_OUT_OF_BOUNDS"):
             await publish(shop, await draft(shop), at_ms)
+    absurd = await draft(shop)
+    for seconds in (2**63 - 1, -(2**63), 10**12):
+        absurd.effective_time.seconds = seconds
+        with refused("INVALID_PROGRAMME"):
+            await publish(shop, absurd)
     listed = await shop.admin.programmes.ListProgrammes(programme_service_pb2.ListProgrammesRequest())
     assert listed.programmes[0].version == last.version
 
