@@ -110,11 +110,13 @@ class NodeUnderTest:
         process.send_signal(signal.SIGTERM)
         try:
             status = process.wait(deadline_seconds)
-        except subprocess.TimeoutExpired:
+        except BaseException as error:
+            # Too slow, or somebody pressed Ctrl-C once more: in no case is it left running.
             self._end(signal.SIGKILL)
-            raise NodeFailed(
-                f"The node did not stop within {deadline_seconds:.0f} s.{self._log_tail()}"
-            ) from None
+            if not isinstance(error, subprocess.TimeoutExpired):
+                raise
+            tail = self._log_tail()
+            raise NodeFailed(f"The node did not stop within {deadline_seconds:.0f} s.{tail}") from None
         self._end(None)
         if status != 0:
             raise NodeFailed(f"The node stopped with status {status}.{self._log_tail()}")

@@ -45,7 +45,7 @@ class TillQueue:
         return len(self._operations)
 
     def put(self, operation: operation_pb2.Operation) -> int:
-        """Keep an operation, durably where the queue is on disk; its number here. `QueueFull` when it is."""
+        """Keep an operation; its number here. On disk it is synced, which takes milliseconds. `QueueFull`."""
         if len(self._operations) >= self._capacity:
             raise QueueFull(f"{len(self._operations)} operations wait for an answer. Connect the till first.")
         number = self._next
@@ -58,9 +58,8 @@ class TillQueue:
         return number
 
     def remove(self, number: int) -> None:
-        """Take out an operation whose outcome is known."""
-        del self._operations[number]
-        if self._directory is not None:
+        """Take out an operation whose outcome is known; a second time nothing is left to do."""
+        if self._operations.pop(number, None) is not None and self._directory is not None:
             # Not synced: should the unlink be lost with the power, the operation is sent once more and its
             # stored answer comes back.
             (self._directory / f"{number:012d}{_SUFFIX}").unlink()

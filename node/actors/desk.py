@@ -6,6 +6,7 @@ before. The desk opens cases, and finds the decision and the answer for each kin
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -192,8 +193,17 @@ class Desk:
         return bytes((record.placed,)) if record is not None and record.placed >= 0 else b""
 
     def evidence(self, account_id: bytes, command: Command, fault: Exception) -> Quarantine:
-        """What is kept of a fault: its kind and place, never the request itself."""
-        return Quarantine(account_id, self.clock(), describe(fault), command.op, command.scope, "", b"")
+        """What is kept of a fault: its kind and place and which request met it, never the request itself."""
+        request_id, body_hash = "", b""
+        with contextlib.suppress(Exception):  # reading the request may be what faulted
+            parsed = self.parsers[Op(command.op)](
+                Op(command.op), command.body, command.store_id, self.settings.currency
+            )
+            if isinstance(parsed, Parsed):
+                request_id, body_hash = parsed.request_id, parsed.body_hash
+        return Quarantine(
+            account_id, self.clock(), describe(fault), command.op, command.scope, request_id, body_hash
+        )
 
 
 def describe(fault: BaseException) -> str:

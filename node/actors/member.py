@@ -24,7 +24,7 @@ from node.ledger.transactions import Entry
 from node.storage import keyspace
 from node.wire import records
 from node.wire.commands import MOVED, Answer, AnswerKind, Command, Op, done, refused
-from node.wire.records import Quarantine, RequestRecord
+from node.wire.records import Quarantine, RecordUnreadable, RequestRecord
 
 log = structlog.get_logger()
 
@@ -54,13 +54,20 @@ class MemberActor:
             return cls(b"", partition, None)
         number = partition.number
         state = work.get(keyspace.account_key(number, account_id))
-        fault = work.get(keyspace.quarantine_key(number, account_id))
-        return cls(
-            account_id,
-            partition,
-            None if state is None else records.ACCOUNT.decode(state),
-            None if fault is None else records.QUARANTINE.decode(fault),
-        )
+        fault_key = keyspace.quarantine_key(number, account_id)
+        fault = work.get(fault_key)
+        try:
+            return cls(
+                account_id,
+                partition,
+                None if state is None else records.ACCOUNT.decode(state),
+                None if fault is None else records.QUARANTINE.decode(fault),
+            )
+        except RecordUnreadable as unreadable:
+            # One account's record must not keep the others from being served; it stays as it is stored.
+            evidence = Quarantine(account_id, partition.clock_ms, describe(unreadable), 0, "", "", b"")
+            work.put(fault_key, records.QUARANTINE.encode(evidence))
+            return cls(account_id, partition, None, evidence)
 
     def drain(self, desk: Desk, work: Work, answers: list[Answer | None]) -> None:
         """Handles every command in the mailbox, in the order in which they came."""
@@ -70,9 +77,9 @@ class MemberActor:
 
     def handle(self, command: Command, desk: Desk, work: Work) -> Answer:
         """One command from beginning to end. Raises only what the store raises."""
-        if self.fault is not None and not self._released(work) and command.op != Op.GET_MEMBER:
-            return refused(_set_aside())
         try:
+            if self.fault is not None and not self._released(work) and command.op != Op.GET_MEMBER:
+                return refused(_set_aside())
             return self._handle(command, desk, work)
         except desk.storage_faults:
             raise
@@ -88,9 +95,9 @@ class MemberActor:
         number = self.partition.number
         if work.get(keyspace.quarantine_key(number, self.account_id)) is not None:
             return False
+        self.fault = None
         stored = work.get(keyspace.account_key(number, self.account_id))
         self.state = None if stored is None else records.ACCOUNT.decode(stored)
-        self.fault = None
         return True
 
     def _handle(self, command: Command, desk: Desk, work: Work) -> Answer:
@@ -177,6 +184,17 @@ class MemberActor:
         self.partition.post(work, entry)
         self.state = after
         return True
+
+    def sweep(self, now_ms: int, work: Work, desk: Desk) -> bool:
+        """Posts what is due without anybody asking; a fault sets the account aside, as in a command."""
+        try:
+            return self.settle_due(now_ms, work, desk)
+        except desk.storage_faults:
+            raise
+        except Exception as fault:
+            nobodys = Command(Op.SWEEP, self.partition.number, self.account_id, b"", "", "", "", "", b"")
+            self._quarantine(nobodys, desk, work, fault)
+            return False
 
     def save(self, work: Work) -> None:
         """Puts the account's state, and its place in the due index, into the batch."""

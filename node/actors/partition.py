@@ -9,7 +9,7 @@ from __future__ import annotations
 from node.actors.work import Work
 from node.ledger.postings import Books
 from node.ledger.returns import amend
-from node.ledger.transactions import Entry
+from node.ledger.transactions import Amendment, Entry
 from node.storage import keyspace
 from node.storage.keyspace import PartitionMeta
 from node.storage.store import Store
@@ -47,17 +47,24 @@ class Partition:
     def post(self, work: Work, entry: Entry) -> None:
         """Puts the next entry into the journal and its movements into the books; amends older entries."""
         assert entry.sequence == self.sequence + 1, "an entry is posted out of order"
-        data, self.hash = records.encode_entry(entry, self.hash)
-        self.sequence = entry.sequence
-        self.clock_ms = max(self.clock_ms, entry.at_ms)
-        work.put(keyspace.journal_key(self.number, entry.sequence), data)
-        self.books.post(entry.events)
+        # Whatever could fault comes first: an entry is posted wholly or not at all.
+        data, digest = records.encode_entry(entry, self.hash)
+        amended: dict[int, Amendment] = {}
         for event in entry.events:
             original = getattr(event, "original", 0)
             if original:
-                amended = amend(work.amendment(self.number, original), event, entry.at_ms)
-                key = keyspace.transaction_key(self.number, original)
-                work.put(key, records.AMENDMENT.encode(amended))
+                before = amended.get(original) or work.amendment(self.number, original)
+                amended[original] = amend(before, event, entry.at_ms)
+        amendments = {
+            keyspace.transaction_key(self.number, original): records.AMENDMENT.encode(one)
+            for original, one in amended.items()
+        }
+        self.books.post(entry.events)
+        self.sequence, self.hash = entry.sequence, digest
+        self.clock_ms = max(self.clock_ms, entry.at_ms)
+        work.put(keyspace.journal_key(self.number, entry.sequence), data)
+        for key, value in amendments.items():
+            work.put(key, value)
 
     def save(self, work: Work) -> bool:
         """Puts the head into the batch where something was posted since it was last saved; says whether."""

@@ -165,7 +165,7 @@ class Shard:
             start, end = keyspace.due_range(number, now_ms)
             for key, _ in list(self._store.scan(start, end, limit=MAX_SWEPT - len(settled))):
                 member = self._member(partition, keyspace.parse_due(key)[2], work)
-                if member.settle_due(now_ms, work, self._desk):
+                if member.sweep(now_ms, work, self._desk):
                     settled[member] = None
             if len(settled) >= MAX_SWEPT:
                 break

@@ -21,7 +21,7 @@ SWEEP_SECONDS = 1.0
 FORGET_SECONDS = 5.0
 FIGURES_SECONDS = 1.0
 CLAIMS_SECONDS = 600.0
-"""A pass over the whole index, so a rare one: a claim that a crash left only keeps a number from being linked."""
+"""A pass over the whole index, so a rare one: a crash leaves at most a number that cannot be linked yet."""
 DELIVERY_SECONDS = 1.0
 """The pause before the delivery runs, and before it runs again after a fault."""
 

@@ -64,6 +64,8 @@ def _add_commands() -> None:
 
 def main() -> None:
     """Runs the command line. Whatever goes wrong is said in a sentence on standard error, without a trace."""
+    # The C core of grpc would write its own lines between ours; what matters of them comes out as failures.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     _add_commands()
     try:
         app()

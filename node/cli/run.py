@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +14,14 @@ from node.actors.environment import prepare_ray
 from node.actors.host import LOCK_SECONDS
 from node.cli.connection import DEFAULT_CONFIG, ConfigOption, load, warn
 from node.cli.restore import interrupted
-from node.cli.stores import holders, in_use_text, store_directories
+from node.cli.stores import check_partitions, holders, in_use_text, see, store_directories
 from node.config import Config
 from node.identity.keys import load_secrets
+
+_TAKEN = (
+    "The address {address} is already in use, or not this machine's. Stop what listens there (ss -ltnp shows "
+    "it), or change [node] in vafa.toml."
+)
 
 
 class NotServing(Exception):
@@ -41,14 +47,16 @@ def run(
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             start_ray(loaded.ray)
             runner.run(serve(loaded, start_ray_shards, ready_file))
+    except OSError as wrong:
+        if wrong.errno != errno.EADDRINUSE:
+            raise
+        # The one port that is not grpc's.
+        raise NotServing(_TAKEN.format(address=loaded.node.metrics_listen)) from None
     except RuntimeError as wrong:
         # How grpc says that a port is taken, and the node that its stores do not fit together.
         if str(wrong).startswith("Failed to bind"):
             address = str(wrong).removeprefix("Failed to bind to address ").split(";")[0]
-            raise NotServing(
-                f"The address {address} is already in use, or not this machine's. Stop what listens there "
-                "(ss -ltnp shows it), or change [node] in vafa.toml."
-            ) from None
+            raise NotServing(_TAKEN.format(address=address)) from None
         if "run `vafa doctor`" in str(wrong):
             raise NotServing(f"{wrong}.") from None
         raise
@@ -71,3 +79,12 @@ def _check(config: Config) -> None:
     held = holders(store_directories(config))
     if held:
         warn(f"vafa: {in_use_text(held)} Waiting up to {LOCK_SECONDS:.0f} s for it to let go.")
+        return
+    control = see(installation.control_directory(config))
+    check_partitions(config, control.identity)
+    pins, shards = len(config.ray.shard_pins), len(control.registered)
+    if pins not in (0, shards):
+        raise NotServing(
+            f"There are {shards} shards, and shard_pins in vafa.toml names {pins} machines. Write one pin "
+            "for each shard, in the order of `vafa shards list`."
+        )

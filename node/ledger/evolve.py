@@ -117,7 +117,7 @@ def _awarded(account: Account, awards: tuple[Award, ...], at_ms: int) -> Account
 
 
 def _count(counters: tuple[Counter, ...], name: str, day: int, units: int) -> tuple[Counter, ...]:
-    oldest = max([day, *(counter.day for counter in counters)]) - COUNTER_DAYS
+    oldest = day - COUNTER_DAYS
     kept: list[Counter] = []
     found = False
     for counter in counters:
@@ -253,7 +253,10 @@ def _transfer_sent(account: Account, event: ev.TransferSent, at_ms: int) -> Acco
     counters = account.counters
     if event.day:
         counters = _count(counters, transfer_counter(event.purse), event.day, event.units)
-    return replace(account, sending=(*account.sending, event.transfer_id), counters=counters)
+    sending = account.sending  # one transfer may be of several purses
+    if event.transfer_id not in sending:
+        sending = (*sending, event.transfer_id)
+    return replace(account, sending=sending, counters=counters)
 
 
 def _transfer_closed(account: Account, event: ev.TransferClosed, at_ms: int) -> Account:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 
 class StoreError(Exception):
@@ -61,12 +61,10 @@ class Op(IntEnum):
     DELETE_RANGE = 2
 
 
-class Operation(NamedTuple):
-    """One operation: `first` is the key or a range's start, `second` the value or the range's end."""
+Operation = tuple[Op, bytes, bytes]
+"""One operation: its kind, the key or a range's start, the value or the range's end."""
 
-    op: Op
-    first: bytes
-    second: bytes
+_PUT, _DELETE = Op.PUT, Op.DELETE
 
 
 class Batch:
@@ -79,15 +77,15 @@ class Batch:
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set `key` to `value`."""
-        self.operations.append(Operation(Op.PUT, key, value))
+        self.operations.append((_PUT, key, value))
 
     def delete(self, key: bytes) -> None:
         """Remove `key`; a key that is not there is no error."""
-        self.operations.append(Operation(Op.DELETE, key, b""))
+        self.operations.append((_DELETE, key, b""))
 
     def delete_range(self, start: bytes, end: bytes) -> None:
         """Remove every key in [start, end). For rare, large removals: each costs later reads a little."""
-        self.operations.append(Operation(Op.DELETE_RANGE, start, end))
+        self.operations.append((Op.DELETE_RANGE, start, end))
 
     def __len__(self) -> int:
         return len(self.operations)

@@ -21,7 +21,9 @@ from simulators.launch import NodeFailed
 from simulators.refusal import Refused
 from simulators.till import OutcomeUnknown
 
-app = typer.Typer(help="A shop's day against a node of its own, with nothing to prepare.")
+app = typer.Typer(
+    help="A shop's day against a node of its own, with nothing to prepare.", subcommand_metavar=""
+)
 
 _FAILED = 1
 _UNUSABLE = 2
@@ -49,6 +51,8 @@ def demo(
 ) -> None:
     """Starts a node in a temporary directory, lets simulated tills shop at it over mutual TLS, and ends with
     a summary. Ends with status 1 when the books do not sum to zero or `vafa check` is not clean."""
+    if json_file is not None and not json_file.parent.is_dir():
+        raise typer.BadParameter(f"{json_file.parent} is not a directory", param_hint="--json")
     screen = Screen(Console())
     directory = _new_directory(keep)
     plan = Plan(members, tills, purchases, seed, baskets)
@@ -57,6 +61,9 @@ def demo(
         summary = run(plan, directory, screen)
         show(summary, screen)
         kept = kept or not summary.good
+    except KeyboardInterrupt:
+        typer.echo("Interrupted; the node has stopped.", err=True)
+        raise
     except (UnreadableBaskets, SpanTooLong) as error:
         typer.echo(f"These baskets cannot be replayed: {error}", err=True)
         raise typer.Exit(_UNUSABLE) from None

@@ -131,7 +131,7 @@ def _balance(balance: balance_pb2.PurseBalance, visit: Visit, shop: Shopfront) -
         shown = day.isoformat()
         if visit.identified.locale.startswith("fa"):
             shown += f" ({in_calendar(day, Calendar.JALALI).isoformat()})"
-        texts.append(f"{shop.units(balance.purse, balance.next_expiry_units)} of it are good until {shown}")
+        texts.append(f"{shop.units(balance.purse, balance.next_expiry_units)} good until {shown}")
     return texts
 
 

@@ -181,6 +181,6 @@ async def catch_up(shop: Shop, counter: Counter, advance: Advance, *, over_strea
         else:
             shop.figures.told(result.accrue.effects)
             shop.figures.counts["accruals"] += 1
-            shop.figures.counts["late_accruals"] += 1
+            shop.figures.counts["offline_accruals"] += 1
         advance(1)
     shop.figures.counts["catch_up_ms"] += int((time.perf_counter() - started) * 1000)

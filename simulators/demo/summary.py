@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from node.proto.vafa.admin.v1 import admin_service_pb2
@@ -27,7 +27,6 @@ class Summary:
     totals: Sequence[admin_service_pb2.PurseTotals]
     check: str
     screen_lines: Sequence[str]
-    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -49,8 +48,8 @@ class Summary:
             "tills": self.tills,
             "accruals": figures.counts["accruals"],
             "accruals_per_second": round(figures.accruals_per_second(), 1),
-            "late_accruals": figures.counts["late_accruals"],
-            "late_accruals_per_second": round(_late_per_second(figures), 1),
+            "offline_accruals": figures.counts["offline_accruals"],
+            "offline_accruals_per_second": round(_offline_per_second(figures), 1),
             "redemptions": figures.counts["redemptions"],
             "voids": figures.counts["voids"],
             "returns": figures.counts["returns"],
@@ -70,7 +69,6 @@ class Summary:
             "books_sum": self.books_sum,
             "check": self.check,
             "seconds": round(self.seconds, 1),
-            "notes": self.notes,
         }
 
 
@@ -108,9 +106,9 @@ def _show_counts(summary: Summary, screen: Screen) -> None:
             "of them a second, each one call, while the tills also did the rest",
         ),
     ]
-    if counts["late_accruals"]:
-        rows.append((f"{counts['late_accruals']:,}", "sold offline and posted when the line was back,"))
-        rows.append((f"{_late_per_second(figures):,.0f}", "of them a second, in batches and on a stream"))
+    if counts["offline_accruals"]:
+        rows.append((f"{counts['offline_accruals']:,}", "sold offline and posted when the line was back,"))
+        rows.append((f"{_offline_per_second(figures):,.0f}", "of them a second, in batches and on a stream"))
     rows += [
         (f"{counts[kind]:,}", words)
         for kind, words in (
@@ -141,8 +139,6 @@ def _show_purse(purse: admin_service_pb2.PurseTotals, shop: Shopfront, screen: S
 
 def _show_verdict(summary: Summary, screen: Screen) -> None:
     screen.say()
-    for note in summary.notes:
-        screen.say(f"  {note}")
     if summary.good:
         screen.say(
             "  The books sum to zero and `vafa check` is clean: every journal replays to every balance,"
@@ -155,6 +151,6 @@ def _show_verdict(summary: Summary, screen: Screen) -> None:
     screen.say(f"  All in {summary.seconds:.0f} s.")
 
 
-def _late_per_second(figures: Figures) -> float:
+def _offline_per_second(figures: Figures) -> float:
     took_ms = figures.counts["catch_up_ms"]
-    return figures.counts["late_accruals"] * 1000 / took_ms if took_ms else 0.0
+    return figures.counts["offline_accruals"] * 1000 / took_ms if took_ms else 0.0

@@ -138,7 +138,7 @@ def run(directory: Path, ack: Path, batches: int, seed: int) -> None:
 
 
 def _must_refuse(opened: OpenStore, number: int, seed: int) -> None:
-    """After a failure of the store nothing is read or written any more; after one of the head nothing kept."""
+    """A failed store neither reads nor writes any more; a failed head keeps nothing more."""
     attempts: list[Callable[[], object]] = [lambda: commit(opened, number, seed)]
     try:
         opened.head.touch()

@@ -224,6 +224,33 @@ def test_a_purse_that_is_full_refuses_a_transfer_rather_than_losing_units() -> N
     assert reason(refused) is Reason.LIMIT_EXCEEDED
 
 
+def test_no_more_leaves_a_purse_in_a_local_day_than_the_programme_allows() -> None:
+    shop = Shop()
+    shop.earn(award(100), award(100, purse="cash"))
+
+    def moving(units: int, local_day: int) -> Decision:
+        transfer = f"t{shop.world.next_sequence}"
+        return adjusting.send_transfer(
+            shop.account, b"other", "points", units, transfer, shop.context, local_day, 10
+        )
+
+    assert reason(moving(11, 20_000)) is Reason.LIMIT_EXCEEDED
+    shop.do(moving(6, 20_000))
+    assert reason(moving(5, 20_000)) is Reason.LIMIT_EXCEEDED
+    shop.do(moving(4, 20_000))
+    shop.do(moving(10, 20_001))
+    shop.do(sending(shop, 50))
+
+
+def test_a_transfer_of_several_purses_is_one_that_is_under_way() -> None:
+    shop = Shop(POINTS, replace(CASH, transferable=True))
+    shop.earn(award(10), award(10, purse="cash"))
+    for code in ("points", "cash"):
+        shop.do(adjusting.send_transfer(shop.account, b"other", code, 5, "t1", shop.context))
+
+    assert shop.account.sending == ("t1",)
+
+
 def test_only_so_many_transfers_are_under_way_at_a_time() -> None:
     shop = Shop()
     shop.earn(award(1_000))

@@ -62,7 +62,7 @@ EVERY: list[ev.AnyEvent] = [
     ev.PersonNoted("erased", ID),
     ev.PoolSet(ID),
     ev.HolderSet(ID, True),
-    ev.TransferSent("t1", ID, "points", 5),
+    ev.TransferSent("t1", ID, "points", 5, 20_000),
     ev.TransferReceived("t1", ID, "points", 5),
     ev.TransferClosed("t1", False),
 ]

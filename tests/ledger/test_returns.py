@@ -116,6 +116,16 @@ def test_a_discount_line_never_makes_a_return_worth_more_than_the_purchase() -> 
     assert shop.purse() == Purse()
 
 
+def test_a_discount_line_that_comes_back_late_makes_no_return_below_zero() -> None:
+    shop = Shop()
+    coupon = purchase(0, line(1, 100), line(2, -20), line(3, 50))
+    sale = shop.earn(award(13, line_shares=((1, 10), (2, -2), (3, 5))), purchase=coupon)
+
+    backs = [returned(shop.give_back(sale, number)) for number in (1, 2, 3)]
+
+    assert [(back.minor, back.award_units) for back in backs] == [(100, (10,)), (0, (0,)), (30, (3,))]
+
+
 def test_the_purchase_of_nothing_has_no_part_that_could_come_back() -> None:
     shop = Shop()
 

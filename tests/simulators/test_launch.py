@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -88,6 +90,38 @@ def test_a_node_that_ends_badly_when_asked_to_stop_is_reported(
     node.start()
     with pytest.raises(NodeFailed, match="status 3"):
         node.stop()
+
+
+def test_a_node_that_does_not_stop_is_ended_and_reported(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deaf = SERVES.replace("lambda *_: over.set()", "signal.SIG_IGN")
+    run_instead(monkeypatch, deaf, str(node.directory / "ready.json"), "0")
+    pid = node.start().pid
+    with pytest.raises(NodeFailed, match="did not stop within"):
+        node.stop(deadline_seconds=0.5)
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_second_interrupt_while_the_node_stops_does_not_leave_it_running(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(monkeypatch, SERVES, str(node.directory / "ready.json"), "0")
+    pid = node.start().pid
+
+    class Impatient(subprocess.Popen[bytes]):
+        def wait(self, timeout: float | None = None) -> int:
+            if timeout is not None:
+                raise KeyboardInterrupt
+            return super().wait()
+
+    assert node._process is not None
+    node._process.__class__ = Impatient
+    with pytest.raises(KeyboardInterrupt):
+        node.stop()
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
 
 
 def test_a_ready_file_of_an_earlier_run_is_not_believed(

@@ -11,6 +11,7 @@ import pytest
 
 from node.identity.caller import Role
 from node.proto.vafa.admin.v1 import admin_service_pb2
+from node.proto.vafa.common.v1 import purchase_pb2
 from simulators import shoppers
 from simulators.demo.figures import Figures
 from simulators.demo.proof import CLEAN, prove
@@ -43,29 +44,36 @@ async def opened(node: NodeUnderTest, members: list[Member]) -> TillCertificate:
     return await enrol_with_code(node.addresses.enrolment, node.authority_pem, code)
 
 
-async def sell_until_the_line_breaks(
-    till: Till, members: list[Member], figures: Figures, killed: asyncio.Event
-) -> int:
-    """Sells without end at a till with many hands; ends when the node is gone. How many outcomes are unknown."""
-    unknown, sale = 0, 0
+class Rush:
+    """Many hands selling at one till without end, until the node is gone."""
 
-    async def work() -> None:
-        nonlocal unknown, sale
-        while not killed.is_set():
-            sale += 1
-            member = random.Random(sale).choice(members)
-            basket = shoppers.basket(9, sale, member, "store-1", 0)
+    def __init__(self, till: Till, members: list[Member]) -> None:
+        self.figures = Figures()
+        self.enough = asyncio.Event()
+        self.unknown = 0
+        self._till = till
+        self._members = members
+        self._sale = 0
+
+    async def sell(self) -> None:
+        """Ends when the outcome of one sale in each hand is unknown."""
+        async with asyncio.TaskGroup() as hands:
+            for _ in range(AT_ONCE):
+                hands.create_task(self._work())
+
+    async def _work(self) -> None:
+        while True:
+            self._sale += 1
+            member = random.Random(self._sale).choice(self._members)
+            basket = shoppers.basket(9, self._sale, member, "store-1", 0)
             try:
-                accrued = await till.accrue(card_identifier(member.card), basket.purchase())
+                accrued = await self._till.accrue(card_identifier(member.card), basket.purchase())
             except OutcomeUnknown:
-                unknown += 1
+                self.unknown += 1
                 return
-            figures.told(accrued.effects)
-
-    async with asyncio.TaskGroup() as hands:
-        for _ in range(AT_ONCE):
-            hands.create_task(work())
-    return unknown
+            self.figures.told(accrued.effects)
+            if self.figures.issued["points"] > 2_000:
+                self.enough.set()
 
 
 async def books(node: NodeUnderTest) -> list[admin_service_pb2.PurseTotals]:
@@ -76,38 +84,32 @@ async def books(node: NodeUnderTest) -> list[admin_service_pb2.PurseTotals]:
 async def test_a_node_that_is_killed_in_mid_sale_loses_nothing_acknowledged_and_doubles_nothing(
     node: NodeUnderTest, tmp_path: Path
 ) -> None:
-    members, figures = list(shoppers.members(10, seed=9)), Figures()
+    members, queue_path = list(shoppers.members(10, seed=9)), tmp_path / "till"
     certificate = await opened(node, members)
-    killed = asyncio.Event()
-    queue_path = tmp_path / "till"
     async with Till(
         node.addresses.serving, certificate, queue=TillQueue(queue_path), patience=IMPATIENT
     ) as till:
-        selling = asyncio.create_task(sell_until_the_line_breaks(till, members, figures, killed))
-        while len(figures.issued) == 0 or figures.issued["points"] < 2_000:
-            await asyncio.sleep(0.01)
+        first = till.write.accrual(card_identifier(members[0].card), a_basket(members[0]))
+        first_answer = await till.send(first)
+        rush = Rush(till, members)
+        selling = asyncio.create_task(rush.sell())
+        await rush.enough.wait()
         await asyncio.to_thread(node.kill)
-        killed.set()
-        unknown = await selling
-        assert till.unanswered == unknown
+        await selling
+        assert till.unanswered == rush.unknown == AT_ONCE
+    figures = rush.figures
+    figures.told(first_answer.accrue.effects)
     await asyncio.to_thread(node.start)
     async with Till(node.addresses.serving, certificate, queue=TillQueue(queue_path)) as till:
         async for operation, result in till.catch_up():
             assert not result.HasField("refusal"), (operation, result)
             figures.told(result.accrue.effects)
         assert till.unanswered == 0
+        assert await till.send(first) == first_answer
     told = await books(node)
     await asyncio.to_thread(node.stop)
     assert prove(node, told, figures) == CLEAN
 
 
-async def test_a_restarted_node_gives_the_same_answer_to_the_same_request(node: NodeUnderTest) -> None:
-    members = list(shoppers.members(1, seed=9))
-    certificate = await opened(node, members)
-    basket = shoppers.basket(9, 1, members[0], "store-1", 0)
-    async with Till(node.addresses.serving, certificate) as till:
-        operation = till.write.accrual(card_identifier(members[0].card), basket.purchase())
-        before = await till.send(operation)
-    await asyncio.to_thread(node.restart)
-    async with Till(node.addresses.serving, certificate) as till:
-        assert await till.send(operation) == before
+def a_basket(member: Member) -> purchase_pb2.Purchase:
+    return shoppers.basket(9, 0, member, "store-1", 0).purchase()

@@ -39,6 +39,14 @@ def test_a_number_is_not_given_twice_while_it_is_in_use(tmp_path: Path) -> None:
     assert len(again) == 3
 
 
+def test_an_operation_that_two_hands_settle_is_taken_out_once(tmp_path: Path) -> None:
+    queue = TillQueue(tmp_path)
+    first, second = (queue.put(operation) for operation in operations(2))
+    queue.remove(first)
+    queue.remove(first)
+    assert [number for number, _ in TillQueue(tmp_path).oldest(9)] == [second]
+
+
 def test_a_full_queue_takes_no_more_and_keeps_what_it_has() -> None:
     queue = TillQueue(capacity=2)
     kept = operations(2)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from node import installation
 from node.cli.diagnosis.finding import Finding, ok, warn, wrong
-from node.cli.restore import interrupted, restored_directory
+from node.cli.restore import interrupted
 from node.cli.stores import SHARD_PATTERN, Seen, check_partitions, opens_with, see
 from node.config import Config, ConfigError
 from node.identity.keys import NodeSecrets
@@ -20,6 +20,8 @@ from node.storage.store import StoreError
 CLOCK_WRONG_MS = 60_000
 """By how much the clock may stand behind the journal before nothing is posted any more."""
 BACKUP_WARN_HOURS = 48
+MAX_SHOWN = 3
+"""Of the leftovers of one kind."""
 
 _RESTORE = "If its directory was moved, put it back. Otherwise restore the last backup: vafa restore."
 
@@ -170,25 +172,28 @@ def _clock(latest_ms: int, now_ms: int) -> Finding:
 def leftovers(config: Config, running: bool) -> Iterator[Finding]:
     """What interrupted work left behind. None of it is in the way."""
     data = config.storage.directory.resolve()
-    home = data.parent
-    found = [(path, "a restore that was interrupted") for path in home.glob(f"{data.name}.restored*")]
-    if interrupted(data):
-        found = [one for one in found if one[0] != restored_directory(data)]
-    found += [(path, "what a restore replaced") for path in home.glob(f"{data.name}.before-*")]
-    found += [(path, "a store that was never finished") for path in data.glob("*.creating")]
-    found += [(path, "a store without books any more") for path in data.glob("emptied-*")]
-    found += [(path, "secrets that were never finished") for path in data.glob(".secrets.*")]
-    if not running:
-        found += [(path, "a backup or check that was interrupted") for path in data.glob(f"*/{STAGING}")]
-    backups = installation.backup_directory(config)
-    if not running and backups.is_dir():
-        unfinished = (path for path in backups.iterdir() if path.is_dir() and not (path / MANIFEST).exists())
-        found += [(path, "a backup that was never finished") for path in unfinished]
-    for path, what in found:
-        yield warn(
-            "leftovers", f"{path}: {what}.", "Delete it when you are sure that you need nothing of it."
-        )
-    if not found:
+    home, kept = data.parent, installation.backup_directory(config)
+    restored = [] if interrupted(data) else sorted(home.glob(f"{data.name}.restored*"))
+    found = {
+        "An interrupted restore": restored,
+        "What a restore replaced": sorted(home.glob(f"{data.name}.before-*")),
+        "A store that was never finished": sorted(data.glob("*.creating")),
+        "A store without books any more": sorted(data.glob("emptied-*")),
+        "Secrets that were never finished": sorted(data.glob(".secrets.*")),
+    }
+    if not running:  # else it may be under way
+        found["An interrupted backup or check"] = sorted(data.glob(f"*/{STAGING}"))
+        if kept.is_dir():
+            found["A backup that was never finished"] = [
+                path for path in sorted(kept.iterdir()) if path.is_dir() and not (path / MANIFEST).exists()
+            ]
+    for what, paths in found.items():
+        if paths:
+            shown = ", ".join(map(str, paths[:MAX_SHOWN])) + ("…" if len(paths) > MAX_SHOWN else "")
+            yield warn(
+                "leftovers", f"{what}: {shown}", "Delete it when you are sure that you need none of it."
+            )
+    if not any(found.values()):
         yield ok("leftovers", "Nothing was left behind by interrupted work.")
 
 

@@ -29,9 +29,9 @@ def secrets_of(config: Config) -> tuple[NodeSecrets | None, list[Finding]]:
         secrets = load_secrets(directory)
     except KeyUnusable as unusable:
         todo = (
-            "Put the secrets back from where you keep them. They cannot be made anew: all members' data is "
+            "Mend it, or put the file back from where you keep it: members' data is sealed under these keys."
         )
-        return None, [wrong("secrets", str(unusable), todo + "sealed under them.")]
+        return None, [wrong("secrets", str(unusable), todo)]
     found = [ok("secrets", f"All keys are in {directory}, readable by their owner alone.")]
     if stat.S_IMODE(directory.stat().st_mode) & 0o077:
         found.append(

@@ -111,6 +111,15 @@ def test_a_directory_that_holds_something_is_not_taken(
     assert (tmp_path / "mine").read_text(encoding="utf-8") == "mine"
 
 
+def test_a_place_where_no_figures_can_be_written_is_refused_before_the_day_begins(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    runs = ending_with(monkeypatch, summary())
+    ended = CliRunner().invoke(command.app, ["--json", str(tmp_path / "nowhere" / "f.json")])
+    assert ended.exit_code == 2
+    assert runs == []
+
+
 def test_a_file_that_holds_no_baskets_is_refused_before_a_node_is_started(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,b\n1,2\n", encoding="utf-8")

@@ -61,5 +61,5 @@ async def test_a_till_that_was_offline_posts_all_that_it_sold(
         await sell_offline(day, counter, 15)
         await catch_up(day, counter, lambda count: None, over_stream=True)
     assert len(scripted_node.executed) == 30
-    assert day.figures.counts["late_accruals"] == day.figures.counts["accruals"] == 30
+    assert day.figures.counts["offline_accruals"] == day.figures.counts["accruals"] == 30
     assert len(TillQueue(tmp_path)) == 0

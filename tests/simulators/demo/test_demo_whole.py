@@ -36,7 +36,7 @@ def test_a_small_day_ends_with_whole_books(tmp_path: Path) -> None:
 
 def test_recorded_baskets_of_a_whole_year_are_replayed(tmp_path: Path) -> None:
     lines = [
-        f"{household},31,{1000 + number},7{number},{number % 3}.0,{number}.{household:02d},0.1,0.0,0.0,1,"
+        f"{household},31,{1000 + number},7{number},{number % 4}.0,{number}.{household:02d},0.1,0.0,0.0,1,"
         f"2017-{month:02d}-03T10:00:{household:02d}Z,GROCERY,National,DAIRY,MILK"
         for number, (month, household) in enumerate((m, h) for m in range(1, 13) for h in range(1, 10))
     ]
