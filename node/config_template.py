@@ -72,8 +72,7 @@ cached_accounts_per_shard = 20000
 request_retention_days = 35
 # Days by which a till that was offline may post late, 0 to 365.
 lateness_days = 30
-# Age in seconds beyond which a spend that the node never heard of is refused, 10 to 3600; also how
-# far ahead a till's clock may run.
+# How far ahead a till's clock may run, in seconds, 10 to 3600; a request from further on is refused.
 freshness_seconds = 300
 
 [log]

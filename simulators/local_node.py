@@ -1,4 +1,4 @@
-"""A whole node inside this process, for tests and fuzzing: real gRPC over mutual TLS on loopback, real stores.
+"""A whole node inside this process, for tests and fuzzing: gRPC over mutual TLS on loopback, real stores.
 
 It is built by the node's own composition root; only Ray is missing, whose shards run on threads here. Its
 clock can be moved on, so that a year's expiry or a hold's end needs no waiting.
@@ -154,7 +154,7 @@ class LocalNode:
         issued_days_ago: int = 0,
         terminals: tuple[str, ...] = (),
     ) -> TillCertificate:
-        """A fresh certificate that the node knows of where it is running; a gateway's with its `terminals`."""
+        """A fresh certificate that the node knows of; a gateway's with its `terminals`."""
         authority = self.node.secrets.authority
         key = new_tls_key()
         issued = issue_client_certificate(

@@ -117,18 +117,11 @@ def _awarded(account: Account, awards: tuple[Award, ...], at_ms: int) -> Account
 
 
 def _count(counters: tuple[Counter, ...], name: str, day: int, units: int) -> tuple[Counter, ...]:
-    oldest = day - COUNTER_DAYS
-    kept: list[Counter] = []
-    found = False
-    for counter in counters:
-        if counter.name == name and counter.day == day:
-            kept.append(Counter(name, day, counter.units + units))
-            found = True
-        elif counter.day >= oldest:
-            kept.append(counter)
-    if not found:
-        kept.append(Counter(name, day, units))
-    return tuple(kept)
+    for at, old in enumerate(counters):
+        if old.day == day and old.name == name:
+            return (*counters[:at], Counter(name, day, old.units + units), *counters[at + 1 :])
+    kept = [old for old in counters if old.day >= day - COUNTER_DAYS]
+    return (*kept, Counter(name, day, units))
 
 
 def _reversed(account: Account, event: ev.Reversed, at_ms: int) -> Account:

@@ -27,7 +27,7 @@ from node.wire.parse import (
     too_long,
     transaction_ref,
 )
-from node.wire.persons import changes_from, details_from, refusal_of
+from node.wire.persons import changes_from, refusal_of
 from node.wire.routes import Route
 
 MAX_IDENTIFIERS = 16
@@ -71,7 +71,7 @@ def _enrol(message: pb.EnrolRequest, occurred_ms: int) -> commands.Enrol | Refus
         return commands.Enrol(account_kind, b"", "", None)
     if account_kind is not AccountKind.PERSONAL:
         return invalid("person", "A bearer account has no person.")
-    details = details_from(message.person, occurred_ms)
+    details = changes_from(message.person, (), occurred_ms)
     if isinstance(details, Refused):
         return details
     source = clean_text(message.person.source, MAX_SOURCE_CHARS)

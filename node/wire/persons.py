@@ -30,11 +30,6 @@ def refusal_of(problem: Invalid, field: str = "person") -> Refused:
     return refuse(Reason.INVALID_ARGUMENT, problem.message, field=field, problem=problem.reason)
 
 
-def details_from(message: pb.Person, occurred_ms: int) -> PersonChanges | Refused:
-    """Everything that a message says of a new person; referrer and source apart."""
-    return changes_from(message, (), occurred_ms)
-
-
 def changes_from(message: pb.Person, paths: Iterable[str], occurred_ms: int) -> PersonChanges | Refused:
     """The changes that a message asks for (AIP-134): of the fields in `paths`, of all with ``*``.
 

@@ -1,10 +1,11 @@
-"""A shard's process that ends between any two steps, or whose disk fails at any: all or nothing of each batch.
+"""A shard's process that ends between any two steps, or whose disk fails there: all or nothing of each batch.
 
-`python -m simulators.faults.crash [--all] [--batches N] [--seed S] [--sample N]` does the work of `shard_work`
-in processes of their own and kills each (SIGKILL) at another step: before a batch is written, before it is
-synced, before it is answered, before the head is told, after the answer. A second round lets the write or the
-sync fail there instead, which must end the process by itself. A third cuts the power, on a disk as `powerloss`
-models it. Each time the store is opened as a node would open it and proven: see `shard_work.prove`.
+`python -m simulators.faults.crash [--all] [--batches N] [--seed S] [--sample N]` does the work of
+`shard_work` in processes of their own and kills each (SIGKILL) at another step: before a batch is written,
+before it is synced, before the head is told, before it is answered, after the answer. A second round lets the
+disk fail there instead, which must end the process by itself. A third cuts the power, on a disk as
+`powerloss` models it. Each time the store is opened as a node would open it and proven: see
+`shard_work.prove`.
 """
 
 from __future__ import annotations
@@ -83,20 +84,20 @@ class SteppedStore:
 
 
 class SteppedHead:
-    """A head that is a step each time before it is told something."""
+    """A head that is a step before it is told of a batch, and a step after."""
 
     def __init__(self, head: Any, steps: Steps) -> None:
         self._head = head
         self._steps = steps
 
     def keep(self, partition: int, sequence: int, digest: bytes) -> None:
-        """A step, and then what the head does."""
-        self._steps.step("before the head")
+        """What the head does."""
         self._head.keep(partition, sequence, digest)
 
     def touch(self) -> None:
-        """What the head does."""
+        """What the head does and a step."""
         self._head.touch()
+        self._steps.step("after the head was told")
 
 
 def work(directory: Path, plan: Plan, at: int, fault: Fault) -> int:
@@ -109,7 +110,7 @@ def work(directory: Path, plan: Plan, at: int, fault: Fault) -> int:
 
     steps = Steps(at, end)
     host, clock = shard_work.open_host(directory, plan)
-    host.shard._store = SteppedStore(host.shard._store, steps)  # type: ignore[assignment]
+    host.shard._store = SteppedStore(host.shard._store, steps)
     host.shard._head = SteppedHead(host.shard._head, steps)
     ack = os.open(directory / ACK, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     for number, batch in enumerate(plan.batches, 1):
@@ -173,10 +174,9 @@ class Proving:
         )
         if not expected:
             raise Lost(f"the process at step {point} ended with {status}, not by the {fault}")
-        acknowledged = acknowledged_in(self._disk)
-        for _ in range(2):  # as it was left, and as the proof left it
-            self._forked(lambda: prove(self._disk, self.plan, acknowledged))
-            acknowledged = len(self.plan.batches)
+        acknowledged, everything = acknowledged_in(self._disk), len(self.plan.batches)
+        self._forked(lambda: prove(self._disk, self.plan, acknowledged))
+        self._forked(lambda: prove(self._disk, self.plan, everything))  # as the proof left it
 
     def _fresh(self) -> None:
         shutil.rmtree(self._disk, ignore_errors=True)

@@ -1,9 +1,10 @@
 """A shard's work during which faults are put on it, and the proof that nothing acknowledged is lost.
 
-The work is planned once on a shard over a store in memory: every batch, every answer, and what the store holds
-after each. As clock and ids are the plan's own, a real shard that does the same work must come to the very
-same bytes, so after a fault the store is compared whole: it holds batches 1..n and nothing else, n is at least
-what was acknowledged, each answer that was given is given again, and the rest of the work ends as planned.
+The work is planned once on a shard over a store in memory: every batch, every answer, and what the store
+holds after each. As clock and ids are the plan's own, a real shard that does the same work must come to the
+very same bytes, so after a fault the store is compared whole: it holds batches 1..n and nothing else, n is at
+least what was acknowledged, each answer that was given is given again, and the rest of the work ends as
+planned.
 
 `python -m simulators.faults.shard_work DIRECTORY PLAN` does the work of the plan in the file PLAN in
 DIRECTORY/shard and adds each batch's number to DIRECTORY/ACK once it is answered.
@@ -30,7 +31,6 @@ from node.actors.vault import Vault
 from node.identity.keys import SecretKey
 from node.programme.default import starter_programme
 from node.proto.vafa.common.v1 import balance_pb2, money_pb2, purchase_pb2
-from node.proto.vafa.common.v1.identifier_pb2 import Identifier
 from node.proto.vafa.member.v1.member_service_pb2 import EnrolRequest
 from node.proto.vafa.pos.v1 import operation_pb2, undo_pb2
 from node.storage.check import check_store
@@ -41,6 +41,7 @@ from node.storage.store import Store
 from node.wire.commands import Answer, AnswerKind, Command, LinkWish, Op, decode_answers, encode
 from simulators.faults.workload import ACK, Lost
 from simulators.operations import OperationWriter, change_in, timestamp
+from simulators.purchases import card_identifier
 
 SHARD = "shard"
 MERCHANT = "faults"
@@ -188,7 +189,7 @@ class _Shoppers:
     def _operation(self) -> tuple[bytes, operation_pb2.Operation]:
         chance, write = self._chance, self._write
         account = chance.choice([*self._members, b""])
-        card = Identifier(kind=1, value="0000") if account else None
+        card = _ANYBODY if account else None
         kind = chance.choice(
             ["accrue"] * 4 + ["activity", "redeem", "authorize", "capture", "void", "return", "reverse"]
         )
@@ -227,7 +228,7 @@ class _Shoppers:
         )
 
 
-_ANYBODY = Identifier(kind=1, value="0000")
+_ANYBODY = card_identifier("0000")
 """The account is found already; a shard does not read the identifier."""
 
 

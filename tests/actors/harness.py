@@ -7,8 +7,7 @@ builds everything anew over what was durable.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter as Tally
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from itertools import count
 from typing import Any, TypeVar
 
@@ -28,8 +27,6 @@ from node.actors.vault import Vault
 from node.identity.caller import Caller, Role
 from node.identity.digests import IdentifierDigests
 from node.identity.keys import SecretKey
-from node.ledger.account import Account, AccountKind
-from node.ledger.postings import IN_TRANSIT, MEMBER
 from node.ledger.purses import PurseDefinition, PurseKind, RedemptionRate
 from node.ledger.refusals import Reason
 from node.programme.model import (
@@ -53,11 +50,10 @@ from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, spending_pb2
 from node.storage import keyspace
 from node.storage.keyspace import Kind
 from node.storage.memory import MemoryStore
-from node.wire import records
 from node.wire.commands import Answer, AnswerKind, Op
 from node.wire.routes import route
+from tests.actors.stored import PARTITIONS, Stored
 
-PARTITIONS = 8
 START_MS = 1_790_000_000_000
 TILL = Caller(Role.TILL, "shop-1", "till-1", "north")
 STAFF = Caller(Role.STAFF, "shop-1", "maryam")
@@ -116,13 +112,16 @@ class Handle:
         """Nothing to close."""
 
 
-class Actors:
-    """The actors of one node over `shards` stores. Time stands still unless a test moves `now_ms`."""
+class Actors(Stored):
+    """The actors of one node over `shards` stores. Time stands still unless a test moves `now_ms`.
 
-    def __init__(self, shards: int = 3, programme: Programme = PROGRAMME) -> None:
+    `later` are programme versions after the first.
+    """
+
+    def __init__(self, shards: int = 3, *later: Programme) -> None:
         self.now_ms = START_MS
         self.stores = [MemoryStore() for _ in range(shards)]
-        self.programme = programme
+        self.programmes = (PROGRAMME, *later)
         self.erased: list[bytes] = []
         self.messages = 0
         self.dies_before = self.dies_after = 0
@@ -139,7 +138,7 @@ class Actors:
                 store,
                 [number for number, shard in placement.items() if shard == at],
                 settings,
-                [self.programme],
+                self.programmes,
                 clock=lambda: self.now_ms,
                 number=at,
                 vault=Vault(SecretKey(b"m" * 32)),
@@ -193,8 +192,10 @@ class Actors:
 
     async def deliver(self) -> None:
         """Delivers until nothing can be delivered any more."""
-        while (await self.delivery.round())[0]:
-            pass
+        for _ in range(100):
+            if not (await self.delivery.round())[0]:
+                return
+        raise AssertionError("what was delivered stays in the outbox")
 
     async def until_delivered(self) -> None:
         """Returns once the outboxes are empty, while a delivery runs."""
@@ -272,76 +273,6 @@ class Actors:
         """Puts an account that was set aside back to work."""
         partition = keyspace.partition_of(account_id, PARTITIONS)
         body_of(await self.router.ask(step(Op.RELEASE_QUARANTINED, partition, account_id=account_id)))
-
-    # --- what is stored -------------------------------------------------------------------------
-
-    def stored(self, kind: Kind) -> Iterator[tuple[bytes, bytes]]:
-        """Everything of one kind in all stores."""
-        for number in range(PARTITIONS):
-            store = self.stores[number % len(self.stores)]
-            yield from store.scan(*keyspace.kind_range(number, kind))
-
-    def everything(self) -> Iterator[tuple[bytes, bytes]]:
-        """All keys and values of all stores."""
-        for store in self.stores:
-            yield from store.scan(b"\x00", b"\xff" * 9)
-
-    def accounts(self) -> dict[str, Account]:
-        """All accounts by id."""
-        found = (records.ACCOUNT.decode(value) for _, value in self.stored(Kind.ACCOUNT))
-        return {account.account_id.hex(): account for account in found}
-
-    def owners(self) -> dict[bytes, list[tuple[str, bool]]]:
-        """Who owns each identifier now, by digest: (account, confirmed)."""
-        owned: dict[bytes, list[tuple[str, bool]]] = {}
-        for key, value in self.stored(Kind.IDENTIFIER):
-            for owner in records.INDEX.decode(value).owners:
-                if not owner.until_ms:
-                    owned.setdefault(key[2:], []).append((owner.account_id.hex(), owner.confirmed))
-        return owned
-
-    def assert_whole(self) -> None:
-        """Nothing is under way, index and accounts agree, pools and holders agree, the books sum to zero."""
-        assert list(self.stored(Kind.OUTBOX)) == []
-        accounts = self.accounts()
-        linked = {
-            link.digest: [(name, True)]
-            for name, account in accounts.items()
-            for link in account.links
-            if not link.until_ms
-        }
-        assert self.owners() == linked
-        for name, account in accounts.items():
-            assert not account.sending
-            if account.pool_id:
-                assert bytes.fromhex(name) in accounts[account.pool_id.hex()].holders
-            if account.kind is AccountKind.POOL:
-                assert all(accounts[holder.hex()].pool_id.hex() == name for holder in account.holders)
-        self.assert_balanced()
-        assert all(units == 0 for (book, _), units in self.books().items() if book == IN_TRANSIT)
-
-    def assert_balanced(self) -> None:
-        """Every partition's books sum to zero, and the members' book is what the accounts hold."""
-        for shard in self.shards:
-            for partition in shard.partitions.values():
-                assert set(partition.books.sums().values()) <= {0}
-        held: Tally[str] = Tally()
-        for account in self.accounts().values():
-            for code, purse in account.purses.items():
-                held[code] += purse.owned
-        books = self.books()
-        assert {code: units for code, units in held.items() if units} == {
-            code: units for (book, code), units in books.items() if book == MEMBER and units
-        }
-
-    def books(self) -> dict[tuple[str, str], int]:
-        """The books of all partitions together."""
-        together: Tally[tuple[str, str]] = Tally()
-        for shard in self.shards:
-            for partition in shard.partitions.values():
-                for book, units in partition.books.units.items():
-                    together[book] += units
-        return together
 
 
 def body_of(answer: Answer) -> bytes:

@@ -11,7 +11,16 @@ from node.proto.vafa.member.v1 import member_service_pb2 as pb
 from node.proto.vafa.member.v1.person_pb2 import Person
 from node.proto.vafa.pos.v1 import inquiry_pb2
 from node.wire.commands import AnswerKind, Op
-from tests.actors.harness import MANAGER, STAFF, TILL, Actors, body_of, by_id, card, phone, reason_of
+from tests.actors.harness import (
+    STAFF,
+    TILL,
+    Actors,
+    body_of,
+    by_id,
+    card,
+    phone,
+    reason_of,
+)
 
 NOBODY = "0" * 32
 NO_PHONE = Identifier(kind=IDENTIFIER_KIND_PHONE, value="12")
@@ -25,13 +34,6 @@ async def blocked(actors: Actors, who: Identifier, is_blocked: bool = True) -> N
 async def closed(actors: Actors, who: Identifier, forfeit: bool = False) -> Reason | None:
     request = actors.stamped(pb.CloseAccountRequest(identifier=who, forfeit_balances=forfeit))
     return reason_of(await actors.tell(Op.CLOSE_ACCOUNT, request))
-
-
-async def adjusted(
-    actors: Actors, who: Identifier, units: int, reason: str = "goodwill", purse: str = "points"
-) -> pb.AdjustResponse:
-    request = actors.stamped(pb.AdjustRequest(identifier=who, purse=purse, units=units, reason=reason))
-    return pb.AdjustResponse.FromString(body_of(await actors.tell(Op.ADJUST, request)))
 
 
 # --- enrolment ----------------------------------------------------------------------------------------
@@ -247,90 +249,6 @@ async def test_nothing_more_happens_to_a_closed_account(actors: Actors) -> None:
     for op, request in asked:
         assert reason_of(await actors.tell(op, actors.stamped(request))) is Reason.ACCOUNT_CLOSED, op
     await actors.deliver()
-    actors.assert_whole()
-
-
-# --- adjustments --------------------------------------------------------------------------------------
-
-
-async def test_a_small_adjustment_is_done_at_once_and_expires_like_todays_earnings(actors: Actors) -> None:
-    await actors.enrol(card(1))
-    answer = await adjusted(actors, card(1), 1_000)
-    assert answer.transaction_id
-    assert not answer.proposal_id
-    await actors.buys(card(1), 5)
-    (balance,) = [one for one in (await actors.member(card(1))).balances if one.purse == "points"]
-    assert (balance.spendable, balance.next_expiry_units) == (1_005, 1_005)
-    actors.assert_whole()
-
-
-async def test_units_that_no_rule_earns_do_not_expire_when_they_are_adjusted(actors: Actors) -> None:
-    await actors.enrol(card(1))
-    (balance,) = (await adjusted(actors, card(1), 10, purse="credit")).balances
-    assert (balance.spendable, balance.next_expiry_units) == (10, 0)
-
-
-async def test_a_large_adjustment_waits_for_a_second_person(actors: Actors) -> None:
-    await actors.enrol(card(1))
-    waiting = await adjusted(actors, card(1), 1_001)
-    assert waiting.proposal_id
-    assert not waiting.transaction_id
-    assert await actors.points(card(1)) == 0
-    (shown,) = (await actors.member(card(1))).proposals
-    assert (shown.proposal_id, shown.author, shown.units) == (waiting.proposal_id, "staff:maryam", 1_001)
-    decide = actors.stamped(
-        pb.DecideAdjustmentRequest(identifier=card(1), proposal_id=shown.proposal_id, approve=True)
-    )
-    assert reason_of(await actors.tell(Op.DECIDE_ADJUSTMENT, decide, STAFF)) is Reason.SAME_APPROVER
-    body_of(await actors.tell(Op.DECIDE_ADJUSTMENT, decide, MANAGER))
-    assert await actors.points(card(1)) == 1_001
-    again = actors.stamped(
-        pb.DecideAdjustmentRequest(identifier=card(1), proposal_id=shown.proposal_id, approve=True)
-    )
-    assert reason_of(await actors.tell(Op.DECIDE_ADJUSTMENT, again, MANAGER)) is Reason.PROPOSAL_NOT_OPEN
-    actors.assert_whole()
-
-
-async def test_a_rejected_adjustment_moves_nothing(actors: Actors) -> None:
-    await actors.enrol(card(1))
-    waiting = await adjusted(actors, card(1), 5_000)
-    decide = actors.stamped(
-        pb.DecideAdjustmentRequest(identifier=card(1), proposal_id=waiting.proposal_id, approve=False)
-    )
-    answer = body_of(await actors.tell(Op.DECIDE_ADJUSTMENT, decide, MANAGER))
-    assert not pb.DecideAdjustmentResponse.FromString(answer).transaction_id
-    assert await actors.points(card(1)) == 0
-    assert not (await actors.member(card(1))).proposals
-
-
-async def test_a_proposal_of_another_partition_is_not_this_accounts(actors: Actors) -> None:
-    await actors.enrol(card(1))
-    waiting = await adjusted(actors, card(1), 5_000)
-    partition, _, sequence = waiting.proposal_id.partition("-")
-    elsewhere = f"{(int(partition) + 1) % 8:02d}-{sequence}"
-    decide = actors.stamped(
-        pb.DecideAdjustmentRequest(identifier=card(1), proposal_id=elsewhere, approve=True)
-    )
-    assert reason_of(await actors.tell(Op.DECIDE_ADJUSTMENT, decide, MANAGER)) is Reason.PROPOSAL_NOT_OPEN
-
-
-@pytest.mark.parametrize(
-    ("units", "reason", "purse", "refusal"),
-    [
-        (5, "", "points", Reason.INVALID_ARGUMENT),
-        (5, "x" * 501, "points", Reason.INVALID_ARGUMENT),
-        (0, "why", "points", Reason.INVALID_ARGUMENT),
-        (-(2**63), "why", "points", Reason.INVALID_ARGUMENT),
-        (5, "why", "miles", Reason.UNKNOWN_PURSE),
-        (-5, "why", "points", Reason.INSUFFICIENT_BALANCE),
-    ],
-)
-async def test_an_adjustment_needs_a_reason_a_purse_and_the_units(
-    actors: Actors, units: int, reason: str, purse: str, refusal: Reason
-) -> None:
-    await actors.enrol(card(1))
-    request = actors.stamped(pb.AdjustRequest(identifier=card(1), purse=purse, units=units, reason=reason))
-    assert reason_of(await actors.tell(Op.ADJUST, request)) is refusal
     actors.assert_whole()
 
 

@@ -1,5 +1,7 @@
-"""What ends a shard's process, and what is known to its callers when it does: a store that fails, a bug outside
-any one account's business. Nothing is answered that is not durable."""
+"""What ends a shard's process: a store that fails, a bug outside any one account's business.
+
+Nothing is answered that is not durable.
+"""
 
 from __future__ import annotations
 

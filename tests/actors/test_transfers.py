@@ -13,7 +13,8 @@ from node.proto.vafa.member.v1 import member_service_pb2 as pb
 from node.storage import keyspace
 from node.storage.keyspace import Kind
 from node.wire.commands import Answer, Op
-from tests.actors.harness import PARTITIONS, Actors, Dead, body_of, by_id, card, every_death, reason_of
+from tests.actors.harness import Actors, Dead, body_of, by_id, card, every_death, reason_of
+from tests.actors.stored import PARTITIONS
 
 DAY_MS = 86_400_000
 NOBODY = by_id("0" * 32)

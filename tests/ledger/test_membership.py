@@ -108,9 +108,10 @@ def test_an_identifier_that_comes_back_leaves_the_gap_on_record() -> None:
 def test_linking_twice_is_the_same_as_once() -> None:
     shop = Shop()
     linked(shop)
+    shop.on_day(1)
     linked(shop)
 
-    assert len(shop.account.links) == 1
+    assert shop.account.links == (Link(CARD, 1, day(0)),)
 
 
 def test_identifiers_are_bounded_past_ones_included() -> None:

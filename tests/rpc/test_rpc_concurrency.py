@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,9 +41,9 @@ def busy(shop: Shop) -> Iterator[None]:
         go_on.set()
 
 
-async def _until(condition: object) -> None:
+async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
-        while not condition():  # type: ignore[operator]
+        while not condition():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.005)
 
 
@@ -65,9 +65,7 @@ async def test_holds_and_spends_at_once_never_reserve_more_than_is_there(shop: S
         (shop.write.redemption if number % 2 else shop.write.authorization)(card, [spend(7)])
         for number in range(40)
     ]
-    outcomes = Counter(
-        await asyncio.gather(*(_spent(shop.till, operation) for operation in operations))
-    )
+    outcomes = Counter(await asyncio.gather(*(_spent(shop.till, operation) for operation in operations)))
     assert outcomes == {"": 8, "INSUFFICIENT_BALANCE": 32}
     purse = (await shop.purses(card))["points"]
     assert purse.spendable == 4
@@ -132,9 +130,7 @@ async def test_a_batch_too_large_for_the_queue_is_refused_item_by_item_and_done_
         assert reasons <= {"", "OVERLOADED"}
         if reasons == {""}:
             break
-        operations = [
-            one for one, result in zip(operations, results, strict=True) if item_reason(result)
-        ]
+        operations = [one for one, result in zip(operations, results, strict=True) if item_reason(result)]
     assert await small_shop.points(card) == 50
 
 

@@ -13,6 +13,7 @@ from node.proto.vafa.common.v1.identifier_pb2 import Identifier
 from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2
 from simulators.local_node import new_card
 from simulators.operations import OperationWriter
+from simulators.purchases import card_identifier
 from tests.rpc.shop import DAY_MS, Shop, item_reason, receipt, refused, sale, spend
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -104,14 +105,14 @@ async def test_an_unknown_card_earns_nothing_and_says_so(shop: Shop) -> None:
     with refused("MEMBER_NOT_FOUND"):
         await shop.accrue(new_card(), 500)
     with refused("INVALID_IDENTIFIER"):
-        await shop.accrue(Identifier(kind=1, value="x"), 500)
+        await shop.accrue(card_identifier("x"), 500)
     assert await shop.entries() == before
 
 
 async def test_a_card_is_found_however_its_number_is_typed(shop: Shop) -> None:
-    card = Identifier(kind=1, value="62730099112233")
+    card = card_identifier("62730099112233")
     await shop.node.enrol(card)
-    await shop.accrue(Identifier(kind=1, value="۶۲۷۳-۰۰۹۹ ۱۱۲۲ ۳۳"), 300)
+    await shop.accrue(card_identifier("۶۲۷۳-۰۰۹۹ ۱۱۲۲ ۳۳"), 300)
     assert await shop.points(card) == 3
 
 

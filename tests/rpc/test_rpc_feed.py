@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
+from typing import Any
 
 import grpc
 import pytest
@@ -101,7 +102,7 @@ async def test_a_reader_goes_on_where_it_was_without_a_gap_or_a_repetition_also_
 async def test_a_reader_that_waits_is_told_of_what_happens_next(shop: Shop) -> None:
     _, cursor = await read(shop)
     reader = shop.line(Role.READER, "alerts")
-    call = reader.feed.Follow(pb.FollowRequest(cursor=cursor))
+    call: Any = reader.feed.Follow(pb.FollowRequest(cursor=cursor))
     waiting = asyncio.create_task(call.read())
     answer = await shop.accrue(None, 700)
     async with asyncio.timeout(20):

@@ -1,4 +1,4 @@
-"""Asking: balances with their next expiry, statements in pages, who somebody is. Nothing of it changes anything."""
+"""Asking: balances with their next expiry, statements in pages, who somebody is. It changes nothing."""
 
 from __future__ import annotations
 

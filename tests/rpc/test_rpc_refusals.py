@@ -55,7 +55,7 @@ def test_an_item_of_a_batch_says_the_same_as_a_status(reason: Reason) -> None:
 
 @each_reason
 def test_a_till_repeats_only_what_may_still_succeed(reason: Reason) -> None:
-    """What was not carried out, or is not known to be, is transient in gRPC's own terms too, and only that."""
+    """What was not carried out, or is not known to be, is transient in gRPC's own terms too, only that."""
     transient = {
         grpc.StatusCode.UNAVAILABLE,
         grpc.StatusCode.RESOURCE_EXHAUSTED,

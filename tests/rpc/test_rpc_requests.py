@@ -94,7 +94,7 @@ async def test_answers_survive_a_restart(shop: Shop) -> None:
 
 @pytest.mark.parametrize("request_id", ["", "a b", "x" * 65, "نام", "a\x00", "a/b"])
 async def test_a_request_id_that_is_none_is_refused(shop: Shop, request_id: str) -> None:
-    card, operations = await ready(shop)
+    _card, operations = await ready(shop)
     before = await shop.entries()
     for operation in operations:
         change_in(operation).request_id = request_id
@@ -190,7 +190,7 @@ async def test_an_offline_till_posts_late_within_the_bound(shop: Shop) -> None:
 async def test_what_occurred_too_long_ago_or_in_the_future_is_refused(
     shop: Shop, age_ms: int, reason: str
 ) -> None:
-    card, operations = await ready(shop)
+    _card, operations = await ready(shop)
     before = await shop.entries()
     for operation in operations:
         change_in(operation).occurred_time.FromMilliseconds(shop.node.now_ms() - age_ms)
@@ -206,7 +206,7 @@ async def test_a_till_whose_clock_is_a_little_ahead_is_served(shop: Shop) -> Non
 
 
 async def test_a_time_that_is_none_is_refused(shop: Shop) -> None:
-    card, operations = await ready(shop)
+    _card, operations = await ready(shop)
     before = await shop.entries()
     for operation in operations:
         for seconds, nanos in ((2**63 - 1, 0), (-(2**63), 0), (10**11, 0), (0, 2**31 - 1), (0, -1)):

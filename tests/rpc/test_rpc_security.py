@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 
 import grpc
 import pytest
+from google.protobuf.descriptor import FieldDescriptor
 
 from node.identity.ca import issue_client_certificate, new_authority, signing_request
 from node.identity.caller import Caller, Role
 from node.identity.keys import new_tls_key, private_key_pem
-from node.proto.vafa.pos.v1 import inquiry_pb2
-from node.rpc import admission
+from node.proto.vafa.common.v1 import identifier_pb2
+from node.proto.vafa.common.v1.identifier_pb2 import Identifier
+from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2
 from node.rpc.roles import OPEN, ROLES
 from simulators.enrolment import TillCertificate, new_key_and_request
 from simulators.local_node import MERCHANT, new_card
@@ -39,10 +42,12 @@ async def test_every_method_of_every_service_has_its_roles_and_nothing_else_has(
 @each_guarded
 async def test_every_method_is_served(one_shop: Shop, method: Method) -> None:
     line = one_shop.line(method.allowed[0], "caller", "north" if method.allowed[0] is Role.TILL else "")
+    code = grpc.StatusCode.OK
     try:
         await method.call(line.channel, _harmless(method))
     except grpc.aio.AioRpcError as error:
-        assert error.code() is not grpc.StatusCode.UNIMPLEMENTED, "no handler serves it"
+        code = error.code()
+    assert code not in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 
 
 def _harmless(method: Method) -> bytes:
@@ -101,9 +106,7 @@ async def test_a_certificate_of_another_merchant_is_refused_even_if_this_authori
     issued = issue_client_certificate(
         authority, signing_request(key), stranger, now_ms=one_shop.node.now_ms(), validity_days=9
     )
-    line = one_shop.line_with(
-        TillCertificate(authority.certificate_pem, issued.pem, private_key_pem(key))
-    )
+    line = one_shop.line_with(TillCertificate(authority.certificate_pem, issued.pem, private_key_pem(key)))
     for method in GUARDED:
         with refused("UNAUTHENTICATED", grpc.StatusCode.UNAUTHENTICATED):
             await method.call(line.channel, _harmless(method))
@@ -135,13 +138,13 @@ async def test_a_certificate_that_expires_while_its_connection_stands_is_refused
     later_ms = one_shop.node.now_ms() + 31 * DAY_MS
 
     class Later:
-        perf_counter = staticmethod(admission.time.perf_counter)
+        perf_counter = staticmethod(time.perf_counter)
 
         @staticmethod
         def time_ns() -> int:
             return later_ms * 1_000_000
 
-    monkeypatch.setattr(admission, "time", Later)
+    monkeypatch.setattr("node.rpc.admission.time", Later)
     with refused("UNAUTHENTICATED") as refusal:
         await line.send(one_shop.write.accrual(card, sale(500)))
     assert refusal[0].metadata["problem"] == "EXPIRED"
@@ -230,7 +233,7 @@ async def test_a_till_cannot_undo_or_look_up_what_another_terminal_did(shop: Sho
 async def test_an_account_id_opens_nothing_at_a_till(shop: Shop, role: Role) -> None:
     card = new_card()
     account = await shop.node.enrol(card)
-    named = type(card)(kind=5, value=account)
+    named = Identifier(kind=identifier_pb2.IDENTIFIER_KIND_ACCOUNT, value=account)
     certificate = shop.node.new_certificate(
         role,
         "guesser",
@@ -239,9 +242,7 @@ async def test_an_account_id_opens_nothing_at_a_till(shop: Shop, role: Role) -> 
     )
     line = shop.line_with(certificate)
     anonymous = await shop.accrue(None, 700)
-    write = OperationWriter(
-        acting_for="north/till-9" if role is Role.GATEWAY else "", clock=shop.node.now_ms
-    )
+    write = OperationWriter(acting_for="north/till-9" if role is Role.GATEWAY else "", clock=shop.node.now_ms)
     before = await shop.entries()
     with refused("INVALID_IDENTIFIER"):
         await line.send(write.accrual(named, sale(100)))
@@ -251,9 +252,9 @@ async def test_an_account_id_opens_nothing_at_a_till(shop: Shop, role: Role) -> 
     assert await shop.entries() == before
 
 
-def _claim(write: OperationWriter, member: object, transaction_id: str) -> object:
-    from node.proto.vafa.pos.v1 import earning_pb2
-
+def _claim(
+    write: OperationWriter, member: Identifier, transaction_id: str
+) -> earning_pb2.ClaimPurchaseRequest:
     return earning_pb2.ClaimPurchaseRequest(
         request_id=os.urandom(8).hex(),
         terminal_id=write.terminal_id,
@@ -282,13 +283,13 @@ async def test_bytes_that_are_no_message_are_refused_and_change_nothing(
     assert await one_shop.entries() == before
 
 
-@pytest.mark.parametrize("method", ALL, ids=str)
+def _texts(method: Method) -> list[FieldDescriptor]:
+    return [field for field in method.request.DESCRIPTOR.fields if field.type == field.TYPE_STRING]
+
+
+@pytest.mark.parametrize("method", filter(_texts, ALL), ids=str)
 async def test_a_text_that_is_not_utf_8_is_refused(one_shop: Shop, method: Method) -> None:
-    text_field = next(
-        (field for field in method.request.DESCRIPTOR.fields if field.type == field.TYPE_STRING), None
-    )
-    if text_field is None:
-        pytest.skip("it has no text of its own")
+    text_field = _texts(method)[0]
     channel = await _allowed_channel(one_shop, method)
     with refused("INVALID_ARGUMENT", grpc.StatusCode.INVALID_ARGUMENT):
         await method.call(channel, bytes((text_field.number << 3 | 2, 2)) + b"\xc3\x28")
@@ -298,7 +299,6 @@ async def _allowed_channel(shop: Shop, method: Method) -> grpc.aio.Channel:
     if method in ENROLLING:
         address, authority = shop.node.addresses.enrol_address, shop.node.node.secrets.authority
         credentials = grpc.ssl_channel_credentials(authority.certificate_pem)
-        channel = grpc.aio.secure_channel(address, credentials)
-        return channel
+        return grpc.aio.secure_channel(address, credentials)
     role = method.allowed[0]
     return shop.line(role, "clumsy", "north" if role is Role.TILL else "").channel

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -72,9 +73,7 @@ async def test_operations_on_one_account_are_done_in_the_order_given(shop: Shop,
         card, operations = await shop.member(), []
         # Spending what was earned a line before; receipts send some purchases over another store first.
         for number in range(1, 9):
-            operations.append(
-                shop.write.accrual(card, sale(number * 100, receipt_number=receipt()))
-            )
+            operations.append(shop.write.accrual(card, sale(number * 100, receipt_number=receipt())))
             operations.append(shop.write.redemption(card, [spend(number)]))
         results = await send(shop, operations)  # type: ignore[operator]
         assert [item_reason(result) for result in results] == [""] * 16
@@ -152,7 +151,7 @@ async def test_garbage_in_the_middle_of_a_stream_is_refused_by_itself(shop: Shop
 
 async def test_answers_of_a_stream_come_while_it_is_open(shop: Shop) -> None:
     card = await shop.member()
-    stream = shop.till.pos.SubmitStream(timeout=30)
+    stream: Any = shop.till.pos.SubmitStream(timeout=30)
     for number in range(1, 4):
         operation = shop.write.accrual(card, sale(100))
         await stream.write(operation_pb2.SubmitStreamRequest(operation=operation))
@@ -183,15 +182,11 @@ async def test_a_stream_that_the_till_gives_up_leaves_what_it_sent_done_or_not_a
 async def test_a_stream_ends_when_its_caller_is_revoked_with_the_answers_that_are_owed(shop: Shop) -> None:
     card = await shop.member()
     line = shop.line(Role.TILL, "lost", "north")
-    stream = line.pos.SubmitStream(timeout=30)
-    await stream.write(
-        operation_pb2.SubmitStreamRequest(operation=shop.write.accrual(card, sale(100)))
-    )
+    stream: Any = line.pos.SubmitStream(timeout=30)
+    await stream.write(operation_pb2.SubmitStreamRequest(operation=shop.write.accrual(card, sale(100))))
     assert not item_reason((await stream.read()).result)
     shop.node.node.control.revoke(Caller(Role.TILL, MERCHANT, "lost", "north"))
-    await stream.write(
-        operation_pb2.SubmitStreamRequest(operation=shop.write.accrual(card, sale(100)))
-    )
+    await stream.write(operation_pb2.SubmitStreamRequest(operation=shop.write.accrual(card, sale(100))))
     with refused("UNAUTHENTICATED", grpc.StatusCode.UNAUTHENTICATED):
         await stream.read()
     assert await shop.points(card) == 1

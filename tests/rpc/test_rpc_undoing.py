@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from node.proto.vafa.common.v1.identifier_pb2 import Identifier
@@ -13,7 +15,7 @@ from tests.rpc.shop import Shop, refused, sale, spend
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
-async def find(shop: Shop, member: Identifier | None, operation: operation_pb2.Operation) -> object:
+async def find(shop: Shop, member: Identifier | None, operation: operation_pb2.Operation) -> Any:
     """What the till is told of a request whose answer it never saw."""
     change = change_in(operation)
     request = inquiry_pb2.GetTransactionRequest(
@@ -45,9 +47,7 @@ async def test_the_returns_of_a_purchase_never_exceed_it(shop: Shop) -> None:
         too_much = [ReturnedLine(number=1, quantity_milli=4001)]
         await shop.till.send(shop.write.return_of(card, bought.transaction_id, too_much))
     with refused("INVALID_ARGUMENT"):
-        await shop.till.send(
-            shop.write.return_of(card, bought.transaction_id, [ReturnedLine(number=3)])
-        )
+        await shop.till.send(shop.write.return_of(card, bought.transaction_id, [ReturnedLine(number=3)]))
     await shop.till.send(shop.write.return_of(card, bought.transaction_id))
     with refused("RETURN_EXCEEDS_PURCHASE"):
         await shop.till.send(shop.write.return_of(card, bought.transaction_id))
@@ -89,27 +89,21 @@ async def test_points_that_are_spent_already_leave_the_member_owing_them(shop: S
 async def test_goods_of_a_sale_without_a_member_come_back_without_one(shop: Shop) -> None:
     for _ in range(6):
         bought = await shop.accrue(None, 1500)
-        answer = await shop.till.send(
-            shop.write.return_of(None, bought.transaction_id, amount_minor=700)
-        )
+        answer = await shop.till.send(shop.write.return_of(None, bought.transaction_id, amount_minor=700))
         assert answer.transaction_id
         with refused("RETURN_EXCEEDS_PURCHASE"):
             await shop.till.send(shop.write.return_of(None, bought.transaction_id, amount_minor=801))
 
 
-@pytest.mark.parametrize(
-    "operation", [{"amount_minor": -1}, {"amount_minor": -(2**63)}, {"amount_minor": 2**63 - 1}]
-)
-async def test_an_absurd_return_changes_nothing(shop: Shop, operation: dict[str, int]) -> None:
+@pytest.mark.parametrize("amount_minor", [-1, -(2**63), 2**63 - 1])
+async def test_an_absurd_return_changes_nothing(shop: Shop, amount_minor: int) -> None:
     card = await shop.member()
     bought = await shop.accrue(card, 1500)
     before = await shop.entries()
     with pytest.raises(Exception, match=r"(?i)back|negative"):
-        await shop.till.send(shop.write.return_of(card, bought.transaction_id, **operation))
+        await shop.till.send(shop.write.return_of(card, bought.transaction_id, amount_minor=amount_minor))
     with refused("INVALID_ARGUMENT"):
-        await shop.till.send(
-            shop.write.return_of(card, bought.transaction_id, [ReturnedLine(number=1)] * 2)
-        )
+        await shop.till.send(shop.write.return_of(card, bought.transaction_id, [ReturnedLine(number=1)] * 2))
     assert await shop.entries() == before
 
 

@@ -94,6 +94,12 @@ def owner(source: Path, target: Path) -> bytes:
 def test_a_moved_partition_is_whole_in_the_target_and_gone_from_the_source(stores: tuple[Path, Path]) -> None:
     source, target = stores
     before, neighbour = contents(source, MOVED), contents(source, 1)
+    leftover = RocksStore(target / "db")  # of a copy that was never finished
+    stray = Batch()
+    stray.put(account_key(MOVED, b"x" * 16), b"stray")
+    leftover.write(stray)
+    leftover.sync()
+    leftover.close()
     steps: list[str] = []
     move_partition(source, target, MOVED, progress=lambda step, keys: steps.append(step))
     assert steps == STEPS

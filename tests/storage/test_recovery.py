@@ -1,5 +1,6 @@
 """What a start does with a damaged, torn or incomplete store: refuse it unchanged, or cut the unsynced."""
 
+import random
 import shutil
 from pathlib import Path
 
@@ -124,6 +125,41 @@ def test_a_bit_flipped_in_the_last_synced_batch_is_told_from_a_tear_without_any_
                 RocksStore(killed)
 
 
+def test_a_synced_batch_with_a_garbled_sector_is_told_from_a_tear_by_the_batch_behind_it(
+    killed: Path,
+) -> None:
+    log = log_of(killed)
+    start, end = spans(log)[2]
+    data = bytearray(log.read_bytes())
+    data[start + 45 : end - 10] = bytes(end - 10 - start - 45)
+    log.write_bytes(data)
+    before = snapshot(killed)
+    with pytest.raises(StoreCorrupt, match="batch 3 .* which was synced"):
+        RocksStore(killed)
+    assert snapshot(killed) == before
+
+
+def test_a_torn_log_whose_batches_are_in_the_tables_loses_nothing_and_refuses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    store = RocksStore(path, CREATE)
+    for number in (1, 2):
+        store.write(batch(number))
+        store.sync()
+    old = log_of(path)
+    torn = old.read_bytes()[:-20]
+    store.close()  # writes the tables
+    assert not old.exists()
+    old.write_bytes(torn)
+    assert last(path, at_least=2) == (b"2", None)
+    store = RocksStore(path)
+    store.write(batch(3))
+    store.sync()
+    shutil.copytree(path, tmp_path / "killed")
+    store.close()
+    (tmp_path / "killed" / old.name).write_bytes(torn)
+    assert last(tmp_path / "killed", at_least=3) == (b"3", None)
+
+
 def test_a_log_that_ends_before_its_head_is_refused_and_nothing_is_changed(killed: Path) -> None:
     log = log_of(killed)
     log.write_bytes(log.read_bytes()[: spans(log)[1][1]])  # cut exactly between two batches
@@ -226,20 +262,31 @@ def test_a_second_owner_is_refused_until_the_first_has_closed(killed: Path) -> N
 
 
 def test_what_was_deleted_can_be_made_to_leave_the_disk(tmp_path: Path) -> None:
-    secret = bytes(range(32)) * 2
-    store = RocksStore(tmp_path / "db", RocksOptions(create=True))
+    chance = random.Random(1)
+    secret = chance.randbytes(64)
+    path = tmp_path / "db"
+
+    def on_disk() -> bool:
+        return any(secret[8:40] in file.read_bytes() for file in path.iterdir() if file.is_file())
+
+    store = RocksStore(path, CREATE)
     made = Batch()
     made.put(b"secret", secret)
+    for number in range(100):
+        made.put(b"t%d" % number, chance.randbytes(64))
     store.write(made)
     store.close()
-    store = RocksStore(tmp_path / "db")
+    assert on_disk()
+    store = RocksStore(path)
     gone = Batch()
     gone.delete(b"secret")
+    for number in range(100, 200):
+        gone.put(b"t%d" % number, chance.randbytes(64))
     store.write(gone)
     store.forget_deleted(b"s", b"t")
     assert store.get(b"secret") is None
     store.close()
-    assert not any(secret[:16] in path.read_bytes() for path in (tmp_path / "db").iterdir() if path.is_file())
+    assert not on_disk()
 
 
 def test_every_error_says_what_happened_what_was_kept_and_what_to_do() -> None:

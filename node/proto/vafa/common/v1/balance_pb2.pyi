@@ -80,7 +80,9 @@ class PurseBalance(_message.Message):
     """What of the spendable units expires first; 0 where nothing expires."""
     @_builtins.property
     def next_expiry_time(self) -> _timestamp_pb2.Timestamp:
-        """When that expires; absent where nothing does."""
+        """The instant from which those units can no longer be spent: the end of a local day, which is the
+        beginning of the next one. Absent where nothing expires.
+        """
 
     @_builtins.property
     def worth(self) -> _money_pb2.Money:
