@@ -132,7 +132,7 @@ class MemberCounter:
         extra = claimed.refusal if isinstance(claimed, Answer) else claimed
         answer = await self._router.ask(replace(command, extra=encode(extra)))
         if is_passing(answer) or not wishes:
-            return answer  # a claim is not ended before it is known that nothing came of it
+            return answer  # whoever asks again finds the claims; a full queue is asked nothing more
         agreed = await self._linking.agree(command.account_id, [wish.digest for wish in wishes])
         if answer.kind == AnswerKind.DONE and not agreed:
             return refused(_half_done())

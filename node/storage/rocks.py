@@ -9,7 +9,7 @@ import fcntl
 import gc
 import os
 import weakref
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -148,6 +148,7 @@ class RocksStore:
             self._db = self._open(options, at_least)
             # Everything recovered has been written to table files by the opening itself.
             self._written = self._synced = Stamp.decode(self._db.get(STAMP_KEY)).number
+            self._get: Callable[[bytes], bytes | None] = self._db.get
         except BaseException:
             os.close(self._owner)
             raise
@@ -172,13 +173,11 @@ class RocksStore:
             raise _explain(error, self.path, "opening") from error
 
     def get(self, key: bytes) -> bytes | None:
-        if self._refusal is not None:
-            raise self._refusal
+        # The one call so frequent that asking first whether the store still stands would show.
         try:
-            value: bytes | None = self._db.get(key)
+            return self._get(key)
         except Exception as error:
             self._read_failed(error)
-        return value
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         # One by one: rocksdict's own list form costs more a key than this does, up to five times for misses.
@@ -292,6 +291,7 @@ class RocksStore:
             scan.close()
         self._db.close()
         del self._db
+        self._get = _nothing
         gc.collect()
         os.close(self._owner)
         if self._refusal is None:
@@ -301,9 +301,12 @@ class RocksStore:
 
     def _stop(self, error: Exception, doing: str) -> NoReturn:
         self._refusal = _explain(error, self.path, doing)
+        self._get = _nothing
         raise self._refusal from error
 
     def _read_failed(self, error: Exception) -> NoReturn:
+        if self._refusal is not None:
+            raise self._refusal
         raise _explain(error, self.path, "reading") from error
 
 
@@ -315,6 +318,11 @@ def require_store(path: Path) -> None:
             "Nothing was created or changed.",
             "Check the path and that its disk is mounted; a new store is only made by `vafa init`.",
         )
+
+
+def _nothing(key: bytes) -> NoReturn:
+    """Stands in for reading when the store has failed or is closed; the store says why."""
+    raise RuntimeError
 
 
 def _own(path: Path, *, create: bool) -> int:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from node.ledger.refusals import Reason
+from node.proto.vafa.member.v1 import member_service_pb2 as pb
 from node.storage.keyspace import Kind
-from node.wire import records
+from node.wire.commands import Op
 from tests.actors.harness import Actors, body_of, by_id, card, reason_of
 
 
@@ -33,14 +36,21 @@ async def test_a_released_account_goes_on_where_it_was(actors: Actors) -> None:
     actors.assert_whole()
 
 
-async def test_the_evidence_is_of_the_first_fault(actors: Actors) -> None:
+async def test_the_evidence_is_of_the_first_fault(actors: Actors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the account is so broken that it cannot even be shown."""
     account_id = bytes.fromhex(await actors.enrol(card(1)))
     await actors.set_aside(account_id)
     ((_, first),) = actors.stored(Kind.QUARANTINE)
+
+    def broken(*_: object) -> bytes:
+        raise ValueError("nothing can be read of it")
+
+    for shard in actors.shards:
+        monkeypatch.setitem(shard._desk.inquiries, Op.GET_MEMBER, broken)
     actors.now_ms += 1_000
-    await actors.set_aside(account_id)
-    ((_, later),) = actors.stored(Kind.QUARANTINE)
-    assert records.QUARANTINE.decode(later) == records.QUARANTINE.decode(first)
+    answer = await actors.tell(Op.GET_MEMBER, pb.GetMemberRequest(identifier=card(1)))
+    assert reason_of(answer) is Reason.ACCOUNT_QUARANTINED
+    assert [value for _, value in actors.stored(Kind.QUARANTINE)] == [first]
 
 
 async def test_what_is_due_waits_until_the_account_is_released(actors: Actors) -> None:

@@ -162,6 +162,4 @@ class AccountMachine(TillMachine):
 
 
 TestAccountMachine = AccountMachine.TestCase
-TestAccountMachine.settings = settings(
-    stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestAccountMachine.settings = settings(suppress_health_check=[HealthCheck.too_slow])

@@ -102,6 +102,14 @@ def test_counters_add_up_within_a_local_day_and_are_dropped_after_sixty() -> Non
     assert account.counted("cap", 1_001 + COUNTER_DAYS) == 1
 
 
+def test_caps_of_two_rules_count_apart_on_the_same_day() -> None:
+    awards = tuple(Award(name, "points", 5, counter=name, day=1_000) for name in ("x", "y", "x"))
+
+    account = evolve(Account(b"a"), ev.ActivityEarned(Activity("survey"), awards), 50)
+
+    assert (account.counted("x", 1_000), account.counted("y", 1_000)) == (10, 5)
+
+
 def test_two_awards_of_one_purse_both_arrive() -> None:
     event = ev.ActivityEarned(Activity("survey"), (award(5, 9), award(7, 9), award(1, 9, "cash")))
 

@@ -20,7 +20,7 @@ from node.rpc.roles import OPEN, ROLES
 from simulators.enrolment import TillCertificate, new_key_and_request
 from simulators.local_node import MERCHANT, new_card
 from simulators.operations import OperationWriter
-from tests.rpc.methods import ALL, ENROLLING, GUARDED, Method
+from simulators.faults.methods import ALL, ENROLLING, GUARDED, Method
 from tests.rpc.shop import DAY_MS, Shop, refused, sale
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

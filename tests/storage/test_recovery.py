@@ -134,7 +134,7 @@ def test_a_synced_batch_with_a_garbled_sector_is_told_from_a_tear_by_the_batch_b
     data[start + 45 : end - 10] = bytes(end - 10 - start - 45)
     log.write_bytes(data)
     before = snapshot(killed)
-    with pytest.raises(StoreCorrupt, match="batch 3 .* which was synced"):
+    with pytest.raises(StoreCorrupt, match=r"batch 3 .* which was synced"):
         RocksStore(killed)
     assert snapshot(killed) == before
 

@@ -48,7 +48,9 @@ class Method:
         """The roles that may call it, in the order of their declaration."""
         return [role for role in Role if role in ROLES.get(self.path, ())]
 
-    async def call(self, channel: grpc.aio.Channel, body: bytes) -> list[bytes]:
+    async def call(
+        self, channel: grpc.aio.Channel, body: bytes, timeout_seconds: float = DEADLINE_SECONDS
+    ) -> list[bytes]:
         """Calls it with these bytes as its only message; the bytes of all answers."""
         if self.server_streaming:
 
@@ -57,11 +59,11 @@ class Method:
 
             if self.client_streaming:
                 both: grpc.aio.StreamStreamMultiCallable[bytes, bytes] = channel.stream_stream(self.path)
-                return [answer async for answer in both(messages(), timeout=DEADLINE_SECONDS)]
+                return [answer async for answer in both(messages(), timeout=timeout_seconds)]
             many: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(self.path)
-            return [answer async for answer in many(body, timeout=DEADLINE_SECONDS)]
+            return [answer async for answer in many(body, timeout=timeout_seconds)]
         one: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(self.path)
-        return [await one(body, timeout=DEADLINE_SECONDS)]
+        return [await one(body, timeout=timeout_seconds)]
 
 
 def _methods() -> Iterator[Method]:
