@@ -17,6 +17,7 @@ from node.actors.desk import describe
 from node.cli.connection import DEFAULT_CONFIG, AddressOption, ConfigOption, JsonOption, load
 from node.cli.diagnosis import books, machine, serving, setup
 from node.cli.diagnosis.finding import Finding, Level, ok, wrong
+from node.cli.restore import interrupted
 from node.cli.stores import holders, store_directories
 from node.config import Config, ConfigError
 
@@ -74,6 +75,11 @@ def _examined(path: Path, address: str) -> Iterator[Finding]:
 
 
 def _installation(path: Path, config: Config, address: str) -> Iterator[Finding]:
+    if interrupted(config.storage.directory.resolve()):
+        yield wrong(
+            "stores", "A restore was interrupted.", "Run the same `vafa restore` again; it is finished."
+        )
+        return
     now_ms, today = time.time_ns() // 1_000_000, setup.now_utc()
     secrets, found = setup.secrets_of(config)
     yield from found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from importlib.metadata import entry_points
 
 import typer
@@ -57,18 +59,20 @@ app.add_typer(shards.app, name="shards")
 app.add_typer(quarantine.app, name="quarantine")
 
 
-def _add_commands() -> None:
+@cache
+def _command() -> Callable[[], object]:
+    """The whole command, with what other packages add to it."""
     for point in entry_points(group="vafa.commands"):
         app.add_typer(point.load(), name=point.name)
+    return typer.main.get_command(app)
 
 
 def main() -> None:
     """Runs the command line. Whatever goes wrong is said in a sentence on standard error, without a trace."""
     # The C core of grpc would write its own lines between ours; what matters of them comes out as failures.
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")
-    _add_commands()
     try:
-        app()
+        _command()()
     except MENDABLE as wrong:
         _end(str(wrong))
     except BrokenPipeError:

@@ -29,10 +29,13 @@ from node.cli.stores import kept_stopped, locked, opens_with, see
 from node.config import Config
 from node.identity.keys import load_secrets, read_secret, write_secret
 from node.storage.files import replace_synced, sync_directory
+from node.storage.keyspace import account_key, partition_of
 from node.storage.manifest import Manifest, read_manifest
-from node.storage.meta import StoreKind, placement
+from node.storage.meta import DATABASE, StoreKind, placement
 from node.storage.restore import erasures, restore
+from node.storage.rocks import RocksStore
 from node.storage.store import StoreError, StoreLocked
+from node.wire import records
 
 NOTE = "restored-from.json"
 _STOP_FIRST = "Stop the node first (systemctl stop vafa), then restore."
@@ -93,6 +96,7 @@ def restore_backup(
                 "stay sealed for ever. Nothing was changed. Put the secrets there that were kept with this "
                 "backup, and restore again."
             )
+        linked = _still_linked(restored, manifest, erased)
         (restored / "secrets").mkdir(mode=0o700)
         for path in sorted(loaded.secrets_directory.iterdir()):
             write_secret(restored / "secrets" / path.name, read_secret(path))
@@ -105,6 +109,13 @@ def restore_backup(
         f"Before: {kept}, with a copy of the secrets. Delete it once the node serves and you miss nothing.\n"
         f"Next: vafa check --config {config}, then start the node."
     )
+    if linked:
+        typer.echo(
+            "These were erased after the backup. What was known of them is gone, but their phone numbers and "
+            "cards name their accounts again until, with the node serving, you run:"
+        )
+        for account_id in linked:
+            typer.echo(f"  vafa member erase --yes {account_id.hex()}")
 
 
 def _check(manifest: Manifest, config: Config, data: Path) -> None:
@@ -150,6 +161,24 @@ def _erased_since(config: Config, manifest: Manifest) -> list[bytes]:
         control.close()
 
 
+def _still_linked(restored: Path, manifest: Manifest, erased: list[bytes]) -> list[bytes]:
+    """Of the erased, the accounts that the restored books show as alive. A person's id is the account's."""
+    found = []
+    for one in manifest.stores:
+        if one.kind is not StoreKind.SHARD:
+            continue
+        store = RocksStore(restored / one.name / DATABASE)
+        try:
+            for account_id in erased:
+                key = account_key(partition_of(account_id, manifest.partitions), account_id)
+                data = store.get(key)
+                if data is not None and not records.ACCOUNT.decode(data).erased:
+                    found.append(account_id)
+        finally:
+            store.close()
+    return found
+
+
 def _copied(backup: Path, restored: Path, erased: list[bytes]) -> Manifest:
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("verifying and copying", total=None)
@@ -164,7 +193,7 @@ def _swap(config: Config, data: Path, restored: Path) -> Path:
     """The two renamings. RocksDB is closed by now: an open one would go on using its files by name."""
     kept = data.with_name(f"{data.name}.before-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
     control = installation.control_directory(config)
-    if (control / "db").exists():
+    if (control / DATABASE).exists():
         with locked(control, _STOP_FIRST):
             data.rename(kept)
     else:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import socket
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +18,8 @@ from node.cli.restore import interrupted
 from node.cli.stores import check_partitions, holders, in_use_text, see, store_directories
 from node.config import Config
 from node.identity.keys import load_secrets
+
+CLUSTER_SECONDS = 5.0
 
 _TAKEN = (
     "The address {address} is already in use, or not this machine's. Stop what listens there (ss -ltnp shows "
@@ -76,6 +79,7 @@ def _check(config: Config) -> None:
             f"{data} holds no control store. Check that its disk is mounted and that storage.directory is "
             "right. A new installation is made by `vafa init`, a lost one brought back by `vafa restore`."
         )
+    _check_cluster(config.ray.address)
     held = holders(store_directories(config))
     if held:
         warn(f"vafa: {in_use_text(held)} Waiting up to {LOCK_SECONDS:.0f} s for it to let go.")
@@ -88,3 +92,17 @@ def _check(config: Config) -> None:
             f"There are {shards} shards, and shard_pins in vafa.toml names {pins} machines. Write one pin "
             "for each shard, in the order of `vafa shards list`."
         )
+
+
+def _check_cluster(address: str) -> None:
+    """Ray itself tries for minutes to reach a cluster that is not there."""
+    if address in ("", "auto"):
+        return
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), CLUSTER_SECONDS).close()
+    except OSError as error:
+        raise NotServing(
+            f"No Ray answers at {address} ({error.strerror or 'no answer'}), which ray.address in vafa.toml "
+            "names. Start the cluster first."
+        ) from None

@@ -15,6 +15,7 @@ from node.identity.keys import SecretKey
 from node.identity.sealing import SealBroken, rewrap
 from node.storage.head import read_head, verify_partitions
 from node.storage.keyspace import Kind, PartitionMeta, kind_range, partition_meta_key
+from node.storage.lock import OWNER_FILE, own_directory, require_store
 from node.storage.meta import (
     DATABASE,
     HEAD_FILE,
@@ -33,7 +34,7 @@ from node.storage.meta import (
     registered_stores,
 )
 from node.storage.migrate import stored_version
-from node.storage.rocks import OWNER_FILE, RocksStore, require_store
+from node.storage.rocks import RocksStore
 from node.storage.store import Store, StoreLocked
 from node.wire import records
 
@@ -131,13 +132,11 @@ def kept_stopped(config: Config, todo: str) -> Iterator[None]:
 @contextmanager
 def locked(directory: Path, todo: str) -> Iterator[None]:
     """Holds the lock of one store that is not opened here; raises InUse."""
-    handle = os.open(directory / DATABASE / OWNER_FILE, os.O_RDWR | os.O_CLOEXEC)
     try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            text = in_use_text({directory: _process_with_lock(handle)})
-            raise InUse(f"{text} Nothing was changed. {todo}") from None
+        handle = own_directory(directory / DATABASE, create=False)
+    except StoreLocked as held:
+        raise InUse(f"{held.happened} {held.kept} {todo}") from None
+    try:
         yield
     finally:
         os.close(handle)

@@ -12,6 +12,8 @@ from node.actors.counter import Counter
 from node.actors.member_counter import MemberCounter
 from node.proto.vafa.admin.v1 import admin_service_pb2
 from node.proto.vafa.feed.v1 import feed_service_pb2
+from node.proto.vafa.member.v1 import member_service_pb2
+from node.proto.vafa.pos.v1 import pos_service_pb2
 from node.proto.vafa.programme.v1 import programme_service_pb2
 from node.proto.vafa.terminal.v1 import terminal_service_pb2
 from node.rpc import pos
@@ -23,13 +25,19 @@ from node.rpc.terminal import EnrolmentService, TerminalService
 from node.telemetry import Figures
 
 ENROLMENT = "vafa.terminal.v1.EnrolmentService"
-SERVICES = (
-    pos.SERVICE,
-    "vafa.member.v1.MemberService",
-    "vafa.programme.v1.ProgrammeService",
-    "vafa.terminal.v1.TerminalService",
-    "vafa.feed.v1.FeedService",
-    "vafa.admin.v1.AdminService",
+_FILES = (
+    pos_service_pb2,
+    member_service_pb2,
+    programme_service_pb2,
+    terminal_service_pb2,
+    feed_service_pb2,
+    admin_service_pb2,
+)
+SERVICES = tuple(
+    service.full_name
+    for file in _FILES
+    for service in file.DESCRIPTOR.services_by_name.values()
+    if service.full_name != ENROLMENT
 )
 """What reflection names on the main port."""
 

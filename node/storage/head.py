@@ -81,6 +81,12 @@ def read_head(path: Path) -> HeadRead:
         data = path.read_bytes()
     except FileNotFoundError:
         data = b""
+    except OSError as error:
+        raise StoreFailed(
+            f"The head file {path} cannot be read ({error.strerror}).",
+            "Nothing was changed.",
+            "Check its owner and permissions, and the disk.",
+        ) from error
     if len(data) != 2 * SLOT_BYTES:
         raise _unreadable(path, "is missing or has the wrong size")
     slots = [_decode(data[:SLOT_BYTES]), _decode(data[SLOT_BYTES:])]

@@ -35,8 +35,9 @@ from node.storage.keyspace import (
     partition_meta_key,
     store_meta_key,
 )
+from node.storage.lock import require_store
 from node.storage.migrate import migrate, put_format
-from node.storage.rocks import DEFAULT_OPTIONS, RocksOptions, RocksStore, require_store
+from node.storage.rocks import DEFAULT_OPTIONS, RocksOptions, RocksStore
 from node.storage.store import Batch, Store, StoreForeign
 from node.wire import records
 

@@ -21,6 +21,7 @@ import msgspec
 
 from node.storage.head import read_head, replace_head, verify_partitions
 from node.storage.keyspace import PartitionMeta, partition_meta_key, partition_range
+from node.storage.lock import require_store
 from node.storage.meta import (
     DATABASE,
     HEAD_FILE,
@@ -37,7 +38,7 @@ from node.storage.meta import (
     read_move,
 )
 from node.storage.migrate import migrate
-from node.storage.rocks import RocksStore, require_store
+from node.storage.rocks import RocksStore
 from node.storage.store import Batch, StoreCorrupt, StoreForeign
 
 BATCH_BYTES = 1024 * 1024

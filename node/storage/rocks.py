@@ -5,7 +5,6 @@ Which options are set, which are left and why is in docs/adr/0004-durability-and
 
 from __future__ import annotations
 
-import fcntl
 import gc
 import os
 import weakref
@@ -27,14 +26,13 @@ from rocksdict import (
 )
 
 from node.storage import recovery
+from node.storage.lock import in_use, own_directory, require_store
 from node.storage.store import (
     Batch,
     Op,
     StoreCorrupt,
     StoreError,
     StoreFailed,
-    StoreForeign,
-    StoreLocked,
 )
 from node.storage.wal import STAMP_KEY, Stamp
 
@@ -71,7 +69,7 @@ BACKGROUND_JOBS = 2
 TOMBSTONE_WINDOW_ENTRIES = 4096
 TOMBSTONE_TRIGGER_ENTRIES = 2048
 
-OWNER_FILE = "OWNER"
+_PUT, _DELETE = Op.PUT, Op.DELETE  # looked up once, not for every operation
 
 _INFO_PROPERTIES = {
     "memtables": "rocksdb.cur-size-all-mem-tables",
@@ -143,7 +141,7 @@ class RocksStore:
         self._scans: weakref.WeakSet[Generator[tuple[bytes, bytes], None, None]] = weakref.WeakSet()
         if not options.create:
             require_store(path)
-        self._owner = _own(path, create=options.create)
+        self._owner = own_directory(path, create=options.create)
         try:
             self._db = self._open(options, at_least)
             # Everything recovered has been written to table files by the opening itself.
@@ -233,9 +231,9 @@ class RocksStore:
         )  # first: recovery finds it there
         put, delete, delete_range = native.put, native.delete, native.delete_range
         for op, first, second in batch.operations:
-            if op is Op.PUT:
+            if op is _PUT:
                 put(first, second)
-            elif op is Op.DELETE:
+            elif op is _DELETE:
                 delete(first)
             else:
                 delete_range(first, second)
@@ -310,54 +308,16 @@ class RocksStore:
         raise _explain(error, self.path, "reading") from error
 
 
-def require_store(path: Path) -> None:
-    """Refuses (StoreForeign) a directory in which there is no RocksDB database at all."""
-    if not (path / "CURRENT").exists():
-        raise StoreForeign(
-            f"{path} holds no store.",
-            "Nothing was created or changed.",
-            "Check the path and that its disk is mounted; a new store is only made by `vafa init`.",
-        )
-
-
 def _nothing(key: bytes) -> NoReturn:
     """Stands in for reading when the store has failed or is closed; the store says why."""
     raise RuntimeError
-
-
-def _own(path: Path, *, create: bool) -> int:
-    """Locks the directory for this process; the descriptor holds the lock.
-
-    RocksDB's own LOCK comes too late for us, since recovery looks at the files before RocksDB opens them.
-    """
-    if create:
-        path.mkdir(parents=True, exist_ok=True)
-        if (path / "CURRENT").exists():
-            raise StoreForeign(
-                f"{path} already holds a store.", "Nothing was changed.", "Choose an empty directory."
-            )
-    handle = os.open(path / OWNER_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(handle)
-        raise _in_use(path) from error
-    return handle
-
-
-def _in_use(path: Path) -> StoreLocked:
-    return StoreLocked(
-        f"{path} is in use by another process.",
-        "Nothing was changed.",
-        "Stop the other node first, or wait until it has ended.",
-    )
 
 
 def _explain(error: Exception, path: Path, doing: str) -> StoreError:
     """Say in our words what RocksDB said; rocksdict raises plain `Exception`, so only its text tells."""
     said = str(error)
     if "LOCK: " in said:
-        return _in_use(path)
+        return in_use(path)
     if said.startswith("Corruption"):
         return StoreCorrupt(
             f"Damage was found when {doing} {path} ({said}).",

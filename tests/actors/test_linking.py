@@ -14,6 +14,7 @@ from node.wire.commands import Command, LinkWish, Op
 from tests.actors.harness import (
     TILL,
     Actors,
+    Dead,
     body_of,
     by_id,
     card,
@@ -120,14 +121,30 @@ async def test_a_claim_under_way_is_left_alone_and_a_forgotten_one_is_not(
     actors = Actors(shards=shards)
     for number in range(10):
         await actors.enrol(card(number))
-    digest = actors.resolver.digest(1, card(99).value)
-    assert isinstance(digest, bytes)
-    await actors.linking.claim(b"a" * 16, [LinkWish(digest, 1)])
+    for number in range(100, 120):
+        digest = actors.resolver.digest(1, card(number).value)
+        assert isinstance(digest, bytes)
+        await actors.linking.claim(digest, [LinkWish(digest, 1)])  # each for an account that is never opened
     assert await actors.linking.sweep() == 0
     actors.now_ms += linking.STALE_MS
     assert await actors.linking.sweep() == 0
     actors.now_ms += 1
-    assert await actors.linking.sweep() == 1
+    assert await actors.linking.sweep() == 20
+    actors.assert_whole()
+
+
+async def test_what_cannot_be_agreed_on_now_is_not_forgotten(actors: Actors) -> None:
+    await one_member(actors)
+    account_id = bytes.fromhex((await actors.member(card(1))).account_id)
+    actors.dies_after = actors.messages + 2  # the identifier resolved, the account done, the index not yet
+    with pytest.raises(Dead):
+        await actors.until_death(actors.tell(Op.UNLINK_IDENTIFIER, actors.stamped(UNLINK)))
+    actors.restart()
+    await actors.set_aside(account_id)
+    assert await actors.delivery.round() == (0, 1)
+    assert await actors.delivery.round() == (0, 1)
+    await actors.release(account_id)
+    await actors.deliver()
     actors.assert_whole()
 
 
@@ -199,7 +216,7 @@ async def test_under_overload_a_request_is_refused_for_now_and_done_when_it_is_r
 ) -> None:
     actors = Actors(shards=1)
     (lane,) = actors.router.lanes
-    put, asked = lane.put, 0
+    put, room, asked = lane.put, 0, 0
 
     def crowded(command: Command, waiting: Any, place: int) -> None:
         nonlocal asked
@@ -210,8 +227,8 @@ async def test_under_overload_a_request_is_refused_for_now_and_done_when_it_is_r
     monkeypatch.setattr(lane, "put", crowded)
     request = actors.stamped(pb.EnrolRequest(identifiers=[card(1), phone(1)]))
     seen = []
-    for room in range(6):  # the queue is full at each step of the work in turn
-        asked = 0
+    for before in range(6):  # the queue is full at each step of the work in turn
+        room, asked = before, 0
         answer = await actors.tell(Op.ENROL, request)
         seen.append((reason_of(answer), asked))
     # Two claims, the account, a look at it, two confirmations; nothing more is asked of a full queue.

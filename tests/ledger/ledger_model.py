@@ -58,6 +58,9 @@ class Model:
             self.wallets[award.purse].put([award.lot().terms()] * award.units, now_ms)
             if award.counter:
                 self.counters[award.counter, award.day] += award.units
+                for name, day in list(self.counters):
+                    if day < award.day - 60:
+                        del self.counters[name, day]
         self.deeds[number] = Sale(purchase or Purchase("", "", 0, ""), awards, units=[0] * len(awards))
         return None
 
@@ -214,8 +217,9 @@ class Model:
         if isinstance(deed, Sale):
             for award, units in zip(deed.awards, deed.units, strict=True):
                 self.take_back(award, award.units - units, now_ms)
-                if award.counter:
-                    self.counters[award.counter, award.day] -= award.units
+                counted = (award.counter, award.day)
+                if counted in self.counters:  # else it was forgotten long ago
+                    self.counters[counted] -= award.units
         elif isinstance(deed, Spend):
             for purse, picked in deed.parts.items():
                 left = [] if len(deed.parts) > 1 and deed.back else picked[: len(picked) - deed.back]

@@ -57,7 +57,7 @@ def stores(tmp_path: Path) -> tuple[Path, Path]:
     create_store(source, SOURCE, hosted=[0, 1, 2])
     create_store(target, TARGET, hosted=[3])
     store = opened(source, SOURCE)
-    for sequence in range(1, 40):
+    for sequence in range(1, 25):
         batch = Batch()
         for partition in (1, 2):
             digest = bytes((partition,)) * 24 + sequence.to_bytes(8, "big")
@@ -68,7 +68,7 @@ def stores(tmp_path: Path) -> tuple[Path, Path]:
         store.store.write(batch)
         store.store.sync()
     for partition in (1, 2):
-        store.head.keep(partition, 39, bytes((partition,)) * 24 + (39).to_bytes(8, "big"))
+        store.head.keep(partition, 24, bytes((partition,)) * 24 + (24).to_bytes(8, "big"))
     store.close()
     return source, target
 

@@ -34,7 +34,7 @@ def test_after_a_power_cut_what_was_acknowledged_is_there_and_each_batch_is_whol
     steps = record(tmp_path, seed)
     # Around the syncs of the log is where it matters: each batch just before and just after it.
     points = [place for place in range(1, len(steps)) if steps[place].op == "S" or steps[place - 1].op == "S"]
-    points = sorted({*points[:: max(1, len(points) // 14)], len(steps)})
+    points = sorted({*points[:: max(1, len(points) // 9)], len(steps)})
     acknowledged = []
 
     def check(image: Path, number: int, point: int) -> None:
@@ -95,14 +95,14 @@ def test_a_flipped_bit_anywhere_is_detected_and_never_served(tmp_path: Path) -> 
     store = bitflips.make_store(tmp_path, seed=5)
     chosen = [
         flip
-        for part, count in (("log", 40), ("table", 30), ("manifest", 12), ("head", 12))
+        for part, count in (("log", 24), ("table", 16), ("manifest", 6), ("head", 8))
         for flip in bitflips.flips(store, bitflips.parts(store)[part], count, seed=5)
     ]
     outcomes = Counter(outcome for _, outcome in bitflips.run(store, chosen, tmp_path, seed=5))
     assert outcomes[Outcome.SERVED] == 0
     assert outcomes[Outcome.HUNG] == 0
-    assert outcomes[Outcome.REFUSED] > 60
-    assert outcomes[Outcome.MENDED] >= 10
+    assert outcomes[Outcome.REFUSED] > 40
+    assert outcomes[Outcome.MENDED] >= 8
     assert sum(outcomes.values()) == len(chosen)
 
 

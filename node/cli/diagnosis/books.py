@@ -28,12 +28,6 @@ _RESTORE = "If its directory was moved, put it back. Otherwise restore the last 
 
 def stores(config: Config, secrets: NodeSecrets | None, now_ms: int) -> Iterator[Finding]:
     """Whether every store is there, whole, of this installation, and hosts what it should."""
-    data = config.storage.directory
-    if interrupted(data.resolve()):
-        yield wrong(
-            "stores", "A restore was interrupted before its end.", "Run the same `vafa restore` again."
-        )
-        return
     try:
         control = see(installation.control_directory(config))
     except StoreError as problem:
