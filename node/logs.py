@@ -58,6 +58,10 @@ def configure_logging(level: str, form: str) -> None:
         structlog.stdlib.ProcessorFormatter(processors=[_mask_library, without_meta, *steps])
     )
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+    # Ray gives its logger a handler of its own, past which nothing is masked.
+    rays = logging.getLogger("ray")
+    rays.handlers.clear()
+    rays.propagate = True
 
 
 class _LibraryHandler(logging.Handler):

@@ -27,9 +27,9 @@ _installed = pytest.mark.skipif(_PROGRAMS is None, reason="PostgreSQL's programs
 _UNITS = 150  # a basket of 150,000, a unit for each 1,000
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Iterator[Cluster]:
-    """One cluster for this module, with members."""
+    """A cluster with members, new for each test: they count its rows."""
     assert _PROGRAMS is not None
     with running(_PROGRAMS) as made:
         run_async(postgres_front.prepare(made, MEMBERS))

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import AsyncIterator
 
 import grpc
 import pytest
+import pytest_asyncio
 
 from node.identity.caller import Role
 from node.proto.vafa.pos.v1 import inquiry_pb2
 from node.proto.vafa.programme.v1 import programme_pb2, programme_service_pb2
 from simulators.operations import timestamp
-from tests.rpc.shop import DAY_MS, Shop, refused, sale
+from tests.rpc.shop import DAY_MS, Shop, open_shop, refused, sale
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOUR_MS = 3_600_000
+
+
+@pytest_asyncio.fixture(loop_scope="module", params=[1, 3], ids=["1shard", "3shards"])
+async def shop(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Shop]:
+    """A shop of its own for each test: versions are never taken back, so one test would bind the next."""
+    async with open_shop(tmp_path_factory.mktemp("shop"), shards=request.param) as opened:
+        yield opened
 
 
 async def draft(shop: Shop, *, units: int = 1, clip: bool = False) -> programme_pb2.Programme:
