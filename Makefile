@@ -32,7 +32,12 @@ demo: $(RUN_STAMP) ## Starts a node and simulated tills that shop at it, and sho
 
 .PHONY: test
 test: lint ## Installs what is needed, checks the code and runs all tests.
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -p no:randomly -m 'not soak' $(ARGS)
+
+.PHONY: soak
+soak: $(ALL_STAMP) ## Runs the tests that kill and restart whole nodes, and all tests in a shuffled order.
+	$(BIN)/python -m pytest tests/e2e -m soak
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m 'not soak' $(ARGS)
 
 .PHONY: lint
 lint: $(ALL_STAMP) ## Style, types, the import floors, the protos.

@@ -186,9 +186,10 @@ class Control:
         return count
 
     def _lists(self) -> dict[str, frozenset[str]]:
+        """Each gateway's list, as its newest certificate has it: a new enrolment replaces the list."""
         return {
             record.id: frozenset(record.terminals)
-            for record in self._callers.values()
+            for record in sorted(self._callers.values(), key=lambda record: record.not_after_ms)
             if record.role == Role.GATEWAY.value and not record.revoked
         }
 

@@ -60,6 +60,7 @@ class Lane:
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._in_flight = 0
+        self._reviving = asyncio.Lock()
         self._open = asyncio.Event()
         self._open.set()
         self._running: set[asyncio.Task[None]] = set()
@@ -102,22 +103,39 @@ class Lane:
             self._in_flight -= 1
 
     async def _send(self, batch: Sequence[_Queued]) -> Sequence[Answer]:
-        """One batch to the shard. A shard that died is asked again once it is back: ids make that safe."""
+        """One batch to the shard. A shard that died is asked again once it is back: ids make that safe.
+
+        What was sent first is sent again first, and nothing overtakes it: operations on one account keep
+        their order across a crash.
+        """
         message = encode([command for command, _, _ in batch])
-        for attempt in (1, 2):
-            try:
-                return decode_answers(await self._shard.apply(message))
-            except ShardGone as gone:
-                log.warning(
-                    "shard_gone", shard=self.number, commands=len(batch), attempt=attempt, fault=str(gone)
-                )
-            try:
-                async with asyncio.timeout(REVIVAL_SECONDS):
-                    await self._shard.revived()
-            except (TimeoutError, ShardGone):
-                break
-        unknown = refused(_unknown())
-        return [unknown] * len(batch)
+        answers = None
+        if not self._reviving.locked():
+            answers = await self._try(message, len(batch))
+        if answers is None:
+            async with self._reviving:
+                if await self._revived():
+                    answers = await self._try(message, len(batch))
+        return answers or [refused(_unknown())] * len(batch)
+
+    async def _try(self, message: bytes, commands: int) -> Sequence[Answer] | None:
+        """The answers to a batch; None where the shard went with it in hand."""
+        try:
+            return decode_answers(await self._shard.apply(message))
+        except ShardGone as gone:
+            log.warning("shard_gone", shard=self.number, commands=commands, fault=str(gone))
+        except Exception as fault:  # whoever waits must hear something, whatever this was
+            log.error("shard_faulted", shard=self.number, commands=commands, fault=type(fault).__name__)
+        return None
+
+    async def _revived(self) -> bool:
+        """Whether the shard answers again within the time that a batch waits."""
+        try:
+            async with asyncio.timeout(REVIVAL_SECONDS):
+                await self._shard.revived()
+        except (TimeoutError, ShardGone):
+            return False
+        return True
 
     async def hold(self) -> None:
         """Stops sending; returns once no batch is under way. What comes meanwhile waits in the queue."""

@@ -76,9 +76,7 @@ def _examined(path: Path, address: str) -> Iterator[Finding]:
 
 def _installation(path: Path, config: Config, address: str) -> Iterator[Finding]:
     if interrupted(config.storage.directory.resolve()):
-        yield wrong(
-            "stores", "A restore was interrupted.", "Run the same `vafa restore` again; it is finished."
-        )
+        yield wrong("stores", "A restore was interrupted.", "Run the same `vafa restore` again.")
         return
     now_ms, today = time.time_ns() // 1_000_000, setup.now_utc()
     secrets, found = setup.secrets_of(config)

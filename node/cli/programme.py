@@ -11,28 +11,20 @@ from google.protobuf.json_format import Parse, ParseError
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from node.actors.programmes import Programmes
-from node.cli.connection import (
-    DEADLINE_SECONDS,
-    DEFAULT_CONFIG,
-    AddressOption,
-    CertificateOption,
-    ConfigOption,
-    JsonOption,
-    connected,
-    load,
-    new_request_id,
-    now,
-    show,
-)
+from node.cli.call import Call, asking, changing
+from node.cli.connection import DEFAULT_CONFIG, CallFailed, ConfigOption, load, now
 from node.ledger.earning import purchase_problem
 from node.ledger.refusals import Refused
 from node.programme.explain import explain
 from node.proto.vafa.common.v1 import money_pb2, purchase_pb2
-from node.proto.vafa.programme.v1 import programme_pb2, programme_service_pb2_grpc
+from node.proto.vafa.programme.v1 import programme_pb2
 from node.proto.vafa.programme.v1 import programme_service_pb2 as pb
+from node.proto.vafa.programme.v1.programme_service_pb2_grpc import ProgrammeServiceStub
 from node.wire.programme import programme_from_proto
 from node.wire.programme_toml import programme_from_toml, programme_to_toml
 from node.wire.purchases import purchase_from
+
+MAX_PAGE = 500
 
 app = typer.Typer(help="What the merchant offers: purses, earning rules, activities.", no_args_is_help=True)
 
@@ -42,7 +34,7 @@ FileArgument = Annotated[
 
 
 def _read(path: Path) -> programme_pb2.Programme:
-    found = programme_from_toml(path.read_text(encoding="utf-8"))
+    found = programme_from_toml(_text_of(path))
     if isinstance(found, tuple):
         for problem in found:
             print(f"{path}: {problem.path}: {problem.message}", file=sys.stderr)
@@ -50,45 +42,39 @@ def _read(path: Path) -> programme_pb2.Programme:
     return found
 
 
+def _text_of(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError:
+        raise CallFailed(f"{path} is no UTF-8 text. Save it as such.") from None
+
+
 @app.command("show")
+@asking
 def show_programme(
-    version: Annotated[int, typer.Option(help="0: the one in force now.")] = 0,
-    config: ConfigOption = DEFAULT_CONFIG,
-    address: AddressOption = "",
-    certificate: CertificateOption = None,
-    json: JsonOption = False,
+    call: Call, version: Annotated[int, typer.Option(help="0: the one in force now.")] = 0
 ) -> None:
     """Show a version as a file that can be changed and published again."""
-    with connected(config, address, certificate) as channel:
-        stub = programme_service_pb2_grpc.ProgrammeServiceStub(channel)
-        answer = stub.GetProgramme(pb.GetProgrammeRequest(version=version), timeout=DEADLINE_SECONDS)
-    show(answer, json, lambda: programme_to_toml(answer.programme))
+    answer = call.ask(ProgrammeServiceStub, "GetProgramme", pb.GetProgrammeRequest(version=version))
+    call.show(answer, lambda: programme_to_toml(answer.programme))
 
 
 @app.command("list")
-def list_programmes(
-    config: ConfigOption = DEFAULT_CONFIG,
-    address: AddressOption = "",
-    certificate: CertificateOption = None,
-    json: JsonOption = False,
-) -> None:
+@asking
+def list_programmes(call: Call) -> None:
     """List the versions, newest first."""
-    with connected(config, address, certificate) as channel:
-        stub = programme_service_pb2_grpc.ProgrammeServiceStub(channel)
-        answer = stub.ListProgrammes(pb.ListProgrammesRequest(page_size=500), timeout=DEADLINE_SECONDS)
+    answer = call.ask(ProgrammeServiceStub, "ListProgrammes", pb.ListProgrammesRequest(page_size=MAX_PAGE))
     rows = [f"{one.version:>4}  {one.effective_time.ToJsonString()}  {one.name}  ({one.author})"
             for one in answer.programmes]  # fmt: skip
-    show(answer, json, lambda: "\n".join(rows))
+    call.show(answer, lambda: "\n".join(rows))
 
 
 @app.command()
+@changing
 def publish(
+    call: Call,
     file: FileArgument,
     effective: Annotated[str, typer.Option(help="From when, RFC 3339 such as 2027-03-21T00:00:00Z.")] = "",
-    config: ConfigOption = DEFAULT_CONFIG,
-    address: AddressOption = "",
-    certificate: CertificateOption = None,
-    json: JsonOption = False,
 ) -> None:
     """Publish a file as the next version. Versions are never changed afterwards."""
     draft = _read(file)
@@ -97,12 +83,11 @@ def publish(
         draft.effective_time.CopyFrom(_time(effective))
     elif draft.effective_time.ToMilliseconds() < now().ToMilliseconds():
         draft.ClearField("effective_time")  # of the version that the file was made from: in force at once
-    with connected(config, address, certificate) as channel:
-        stub = programme_service_pb2_grpc.ProgrammeServiceStub(channel)
-        request = pb.PublishProgrammeRequest(request_id=new_request_id(), programme=draft)
-        answer = stub.PublishProgramme(request, timeout=DEADLINE_SECONDS)
+    answer = call.change(
+        ProgrammeServiceStub, "PublishProgramme", pb.PublishProgrammeRequest(programme=draft)
+    )
     since = answer.effective_time.ToJsonString()
-    show(answer, json, lambda: f"Published version {answer.version}, in force from {since}.")
+    call.show(answer, lambda: f"Published version {answer.version}, in force from {since}.")
 
 
 @app.command()
@@ -118,7 +103,7 @@ def preview(
     message = purchase_pb2.Purchase(total=money_pb2.Money(currency=installed.merchant.currency, minor=total))
     if purchase is not None:
         try:
-            message = Parse(purchase.read_text(encoding="utf-8"), purchase_pb2.Purchase())
+            message = Parse(_text_of(purchase), purchase_pb2.Purchase())
         except ParseError as wrong:
             raise typer.BadParameter(f"{purchase}: {wrong}") from None
     draft = programme_from_proto(_read(file))

@@ -11,7 +11,7 @@ from node.actors.control import Control, PendingEnrolment
 from node.identity.ca import Authority, RequestRefused, issue_client_certificate
 from node.identity.caller import Caller, CallerRefused, Role, caller_from_uri
 from node.identity.enrolment import EnrolmentRefusal, new_ticket, redeem, ticket_number
-from node.ledger.refusals import Reason, refuse
+from node.ledger.refusals import Reason, Refused, refuse
 from node.proto.vafa.terminal.v1 import terminal_service_pb2 as pb
 from node.proto.vafa.terminal.v1 import terminal_service_pb2_grpc
 from node.rpc.admission import CALLER
@@ -73,26 +73,32 @@ class _Issuing:
 class EnrolmentService(_Issuing, terminal_service_pb2_grpc.EnrolmentServiceServicer):
     """See the proto. Served without client certificates, on a port of its own."""
 
+    def __init__(self, control: Control, authority: Authority, merchant: str) -> None:
+        super().__init__(control, authority, merchant)
+        self._trying = asyncio.Lock()
+
     async def RedeemCode(  # noqa: N802 - the proto's name
         self, request: pb.RedeemCodeRequest, context: Context
     ) -> pb.RedeemCodeResponse:
         """Turns a code and a request into a certificate."""
         number = ticket_number(request.code)
-        pending = None if number is None else self._control.pending(number)
-        if number is None or pending is None:
-            wrong = EnrolmentRefusal.MALFORMED if number is None else EnrolmentRefusal.WRONG_CODE
-            await fail(context, refuse(Reason.ENROLMENT_CODE_INVALID, wrong.value, problem=wrong.name))
+        if number is None:
+            await fail(context, _not_opened(EnrolmentRefusal.MALFORMED))
             raise AssertionError("fail always raises")
-        ticket, problem = await asyncio.to_thread(redeem, pending.ticket, request.code, _now_ms())
-        current = self._control.pending(number)
-        if current != pending:  # another try came in between: the slow hash ran on an old ticket
-            problem = problem or EnrolmentRefusal.USED
-        else:
+        # One try at a time, or many at once would count as one.
+        async with self._trying:
+            pending = self._control.pending(number)
+            if pending is None:
+                await fail(context, _not_opened(EnrolmentRefusal.WRONG_CODE))
+                raise AssertionError("fail always raises")
+            ticket, problem = await asyncio.to_thread(redeem, pending.ticket, request.code, _now_ms())
+            caller = caller_from_uri(ticket.caller_uri)
+            if problem is None:
+                # A request that is refused has not used up the code.
+                certificate = await self._issue(request.csr_pem, caller, pending.terminals, context)
             self._control.keep_pending(number, PendingEnrolment(ticket, pending.terminals))
         if problem is not None:
-            await fail(context, refuse(Reason.ENROLMENT_CODE_INVALID, problem.value, problem=problem.name))
-        caller = caller_from_uri(ticket.caller_uri)
-        certificate = await self._issue(request.csr_pem, caller, pending.terminals, context)
+            await fail(context, _not_opened(problem))
         return pb.RedeemCodeResponse(
             certificate_pem=certificate,
             authority_pem=self._authority.certificate_pem,
@@ -185,6 +191,10 @@ class TerminalService(_Issuing, terminal_service_pb2_grpc.TerminalServiceService
         )
         certificate = await self._issue(request.csr_pem, caller, terminals, context)
         return pb.RenewCertificateResponse(certificate_pem=certificate)
+
+
+def _not_opened(problem: EnrolmentRefusal) -> Refused:
+    return refuse(Reason.ENROLMENT_CODE_INVALID, problem.value, problem=problem.name)
 
 
 def _now_ms() -> int:

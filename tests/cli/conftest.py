@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,6 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.cli.cli_shop import Shop, run_vafa
+
+
+@pytest.fixture(scope="session", autouse=True)
+def few_objects_to_walk() -> None:
+    """Every close of a store collects garbage, which takes a while with all of pytest's modules loaded."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

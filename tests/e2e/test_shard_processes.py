@@ -31,7 +31,7 @@ from simulators.purchases import card_identifier
 from simulators.staff import Staff
 from tests.rpc.shop import Line, sale
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.soak]
 
 PATIENCE_SECONDS = 60.0
 
