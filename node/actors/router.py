@@ -60,6 +60,7 @@ class Lane:
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._in_flight = 0
+        self._delayed = 0  # batches that wait, in their order, for the shard to come back
         self._reviving = asyncio.Lock()
         self._open = asyncio.Event()
         self._open.set()
@@ -110,12 +111,16 @@ class Lane:
         """
         message = encode([command for command, _, _ in batch])
         answers = None
-        if not self._reviving.locked():
+        if not self._delayed:
             answers = await self._try(message, len(batch))
         if answers is None:
-            async with self._reviving:
-                if await self._revived():
-                    answers = await self._try(message, len(batch))
+            self._delayed += 1
+            try:
+                async with self._reviving:
+                    if await self._revived():
+                        answers = await self._try(message, len(batch))
+            finally:
+                self._delayed -= 1
         return answers or [refused(_unknown())] * len(batch)
 
     async def _try(self, message: bytes, commands: int) -> Sequence[Answer] | None:

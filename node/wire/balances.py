@@ -129,6 +129,8 @@ def _effects_of(event: ev.AnyEvent, purses: Purses, currency: str) -> Iterator[e
         units = total(event.lots)
         if isinstance(event, ev.Debited):
             units += total(event.pending_lots) + event.debt
+        elif isinstance(event, ev.Credited):
+            units += event.debt
         sign = 1 if isinstance(event, ev.Credited) else -1
         yield effect_pb2.Effect(points=effect_pb2.PointsEffect(purse=event.purse, units=sign * units))
     elif isinstance(event, ev.Returned):
