@@ -163,7 +163,10 @@ class Shard:
             if now_ms is None:
                 continue
             start, end = keyspace.due_range(number, now_ms)
-            for key, _ in list(self._store.scan(start, end, limit=MAX_SWEPT - len(settled))):
+            # Without a limit of its own: those that are set aside stay due, and others stand behind them.
+            for key, _ in self._store.scan(start, end):
+                if len(settled) >= MAX_SWEPT:
+                    break
                 member = self._member(partition, keyspace.parse_due(key)[2], work)
                 if member.sweep(now_ms, work, self._desk):
                     settled[member] = None

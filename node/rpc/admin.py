@@ -21,7 +21,7 @@ from node.proto.vafa.admin.v1 import admin_service_pb2_grpc
 from node.rpc.admission import CALLER
 from node.rpc.status import Context, fail
 from node.storage.keyspace import partition_of
-from node.storage.store import StoreError
+from node.storage.store import StoreError, StoreForeign
 from node.wire.balances import stamp
 from node.wire.commands import Command, Op
 from node.wire.parse import bad_request_id, invalid, is_request_id
@@ -97,6 +97,9 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         destination = self._backups / request.name
         try:
             manifest = await self._books.back_up(destination)
+        except StoreForeign as taken:  # a backup of that name is there already
+            await fail(context, invalid("name", str(taken)))
+            raise AssertionError("fail always raises") from None
         except StoreError as wrong:
             await fail(context, refuse(Reason.UNAVAILABLE, str(wrong)))
             raise AssertionError("fail always raises") from None

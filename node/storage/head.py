@@ -267,7 +267,9 @@ def _decode(slot: bytes) -> HeadState | None:
 def _repaired(slot: bytes) -> HeadState | None:
     """The slot with the one bit turned back that makes its digest hold, if there is such a bit."""
     flipped = bytearray(slot)
-    for place in range(SLOT_BYTES):
+    # A bit set behind the end is the last of all; one that was cleared may have been the digest's last.
+    end = min(SLOT_BYTES, len(slot.rstrip(b"\x00")) + _DIGEST_BYTES)
+    for place in reversed(range(end)):
         for bit in range(8):
             flipped[place] ^= 1 << bit
             state = _decode(bytes(flipped))

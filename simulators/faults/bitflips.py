@@ -91,7 +91,11 @@ def flips(store: Path, files: Iterable[str], count: int | None, seed: int) -> li
 def try_flip(store: Path, flip: Flip, scratch: Path, seed: int) -> Outcome:
     """Opens a copy of the store with the bit flipped and reads everything."""
     shutil.rmtree(scratch, ignore_errors=True)
-    shutil.copytree(store, scratch)
+    if flip.file == HEAD_FILE:
+        scratch.mkdir()
+        shutil.copy(store / HEAD_FILE, scratch)
+    else:
+        shutil.copytree(store, scratch)
     with (scratch / flip.file).open("r+b") as file:
         file.seek(flip.bit // 8)
         byte = file.read(1)[0]

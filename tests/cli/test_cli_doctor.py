@@ -19,6 +19,7 @@ from node import installation
 from node.cli.diagnosis import setup
 from node.cli.diagnosis.finding import Level
 from node.cli.restore import NOTE
+from node.cli.stores import see
 from node.storage.keyspace import PartitionMeta, partition_meta_key
 from node.storage.meta import StoreKind, open_store
 from node.storage.move import move_partition
@@ -155,7 +156,7 @@ def interrupted_move(shop: Shop) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        move_partition(source, target, 0, progress=die)
+        move_partition(source, target, min(see(source).owned), progress=die)
 
 
 def interrupted_restore(shop: Shop) -> None:
@@ -173,7 +174,7 @@ def post_at(shop: Shop, clock_ms: int) -> None:
     opened = open_store(shop.shards()[0], merchant_id="shop-1", kind=StoreKind.SHARD)
     batch = Batch()
     head = records.PartitionHead(0, b"", clock_ms)
-    batch.put(partition_meta_key(0, PartitionMeta.HEAD), records.HEAD.encode(head))
+    batch.put(partition_meta_key(min(opened.hosted), PartitionMeta.HEAD), records.HEAD.encode(head))
     opened.store.write(batch)
     opened.store.sync()
     opened.close()
@@ -191,7 +192,7 @@ def post_at(shop: Shop, clock_ms: int) -> None:
         (swapped_stores, "shard 0", "another store"),
         (lost_head, "stores", "vafa restore"),
         (damaged_table, "stores", "vafa restore"),
-        (interrupted_move, "placement", "vafa shards move 0 1"),
+        (interrupted_move, "placement", "vafa shards move "),
         (interrupted_restore, "stores", "vafa restore"),
         (clock_of_the_future, "clock", "NTP"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,9 +13,11 @@ import grpc
 import pytest
 import pytest_asyncio
 
+from node.actors.ports import ShardGone
 from node.identity.caller import Role
+from node.proto.vafa.pos.v1 import operation_pb2
 from simulators.refusal import Action, refusal_of_error
-from tests.rpc.shop import Shop, item_reason, open_shop, receipt, sale, spend
+from tests.rpc.shop import Shop, item_reason, open_shop, receipt, refused, sale, spend
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -153,6 +155,39 @@ async def test_a_node_that_stops_answers_what_it_took_and_keeps_it(tmp_path: Pat
         await shop.node.start()
         shop.till = shop.line(Role.TILL, "till-1", "north")
         assert await shop.points(card) == 25
+
+
+async def test_a_purchase_whose_answer_was_lost_keeps_its_receipt_and_is_found_when_asked_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shard does the work and then says nothing more, not even when it is asked again."""
+    for _ in range(6):  # with several stores some receipts lie in another store than their purchase
+        card, number = await shop.member(), receipt()
+        operation = shop.write.accrual(card, sale(400, receipt_number=number))
+        with monkeypatch.context() as silence:
+            for shard in shop.node.shards:
+                silence.setattr(shard, "apply", _silent_about(operation, shard.apply))
+            with refused("OUTCOME_UNKNOWN", grpc.StatusCode.UNAVAILABLE) as refusal:
+                await shop.till.send(operation)
+        assert refusal[0].action is Action.ASK
+        with refused("DUPLICATE_RECEIPT"):
+            await shop.accrue(card, 400, receipt_number=number)
+        await shop.till.send(operation)
+        assert await shop.points(card) == 4
+
+
+def _silent_about(
+    operation: operation_pb2.Operation, sound: Callable[[bytes], Awaitable[bytes]]
+) -> Callable[[bytes], Awaitable[bytes]]:
+    body = operation.accrue.SerializeToString()
+
+    async def apply(message: bytes) -> bytes:
+        answers = await sound(message)
+        if body in message:
+            raise ShardGone("its process ended")
+        return answers
+
+    return apply
 
 
 async def test_the_health_check_says_serving_while_the_node_serves(one_shop: Shop) -> None:

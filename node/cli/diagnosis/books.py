@@ -28,10 +28,11 @@ _RESTORE = "If its directory was moved, put it back. Otherwise restore the last 
 
 def stores(config: Config, secrets: NodeSecrets | None, now_ms: int) -> Iterator[Finding]:
     """Whether every store is there, whole, of this installation, and hosts what it should."""
+    place = installation.control_directory(config)
     try:
-        control = see(installation.control_directory(config))
+        control = see(place)
     except StoreError as problem:
-        yield wrong("control store", str(problem))
+        yield wrong("control store", str(problem), "" if place.exists() else _RESTORE)
         return
     yield from _sound(config, control, "control store")
     known = control.registered
