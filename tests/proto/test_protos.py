@@ -46,6 +46,8 @@ CHANGES_BY_REQUEST_ID = {
 }
 CHANGES_SAFE_TO_REPEAT = {
     "admin.v1.AdminService.CreateBackup": "the name is taken once",
+    "coalition.v1.PeerService.Deliver": "each message has an exchange id, and a known one is answered as before",
+    "coalition.v1.PeerService.Link": "each message has an exchange id, and a known one is answered as before",
     "pos.v1.PosService.Submit": "each operation in it has a request id",
     "pos.v1.PosService.SubmitStream": "each operation in it has a request id",
     "terminal.v1.EnrolmentService.RedeemCode": "the code is good once",
@@ -57,6 +59,8 @@ READS = {
     "admin.v1.AdminService.CheckBooks",
     "admin.v1.AdminService.GetStatus",
     "admin.v1.AdminService.ListQuarantined",
+    "coalition.v1.PeerService.GetDirectory",
+    "coalition.v1.PeerService.ListLaneRecords",
     "feed.v1.FeedService.Follow",
     "member.v1.MemberService.GetMember",
     "pos.v1.PosService.GetBalance",
