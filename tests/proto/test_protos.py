@@ -46,8 +46,8 @@ CHANGES_BY_REQUEST_ID = {
 }
 CHANGES_SAFE_TO_REPEAT = {
     "admin.v1.AdminService.CreateBackup": "the name is taken once",
-    "coalition.v1.PeerService.Deliver": "each message has an exchange id, and a known one is answered as before",
-    "coalition.v1.PeerService.Link": "each message has an exchange id, and a known one is answered as before",
+    "coalition.v1.PeerService.Deliver": "a message whose exchange is known is answered as before",
+    "coalition.v1.PeerService.Link": "a message whose exchange is known is answered as before",
     "pos.v1.PosService.Submit": "each operation in it has a request id",
     "pos.v1.PosService.SubmitStream": "each operation in it has a request id",
     "terminal.v1.EnrolmentService.RedeemCode": "the code is good once",
