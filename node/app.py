@@ -23,6 +23,7 @@ from node.actors.control import Control
 from node.actors.counter import Counter
 from node.actors.delivery import Delivery
 from node.actors.environment import calm_garbage_collector
+from node.actors.erasing import Erasing
 from node.actors.host import ShardSpec, when_unlocked
 from node.actors.linking import Linking
 from node.actors.member_counter import MemberCounter
@@ -99,11 +100,19 @@ class Node:
             region=config.merchant.country,
             wake=delivery.wake,
         )
+        erasing = Erasing(
+            self.members,
+            linking,
+            self.control.erasures_to_repeat,
+            self.control.erased,
+            Caller(Role.ADMIN, config.merchant.id, "restore"),
+        )
+        await erasing.run()
         self.books = Books(self.router, self.shards, self._opened)
         self.backups = installation.backup_directory(config)
         self.exporter = telemetry.Exporter(self.figures)
         self.upkeep = Upkeep(
-            self.shards, self.router, linking, delivery, self.exporter, self.figures, self._report
+            self.shards, self.router, linking, delivery, erasing, self.exporter, self.figures, self._report
         )
         addresses = await self._listen()
         self.upkeep.start()

@@ -18,7 +18,7 @@ from node.identity.enrolment import EnrolmentTicket
 from node.ledger.refusals import Reason, Refused, refuse
 from node.programme.model import Programme
 from node.storage.keyspace import ControlKind, control_key, control_range
-from node.storage.restore import put_erasure
+from node.storage.restore import erasures_to_repeat, put_erasure
 from node.storage.store import Batch, Store
 from node.wire.records import Codec
 
@@ -211,10 +211,14 @@ class Control:
         self._commit(batch)
 
     def erased(self, person_id: bytes) -> None:
-        """Notes that a person was erased, so that a restored backup erases them again."""
+        """Notes that a person was erased, and need not be again until another backup is restored."""
         batch = Batch()
         put_erasure(batch, person_id)
         self._commit(batch)
+
+    def erasures_to_repeat(self) -> list[bytes]:
+        """The persons who were erased and whom a restore has brought back."""
+        return erasures_to_repeat(self._store)
 
     def _commit(self, batch: Batch) -> None:
         self._store.write(batch)

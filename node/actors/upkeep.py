@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from node.actors.delivery import Delivery
+from node.actors.erasing import Erasing
 from node.actors.linking import Linking
 from node.actors.ports import ShardGone, ShardHandle
 from node.actors.router import Router
@@ -22,6 +23,8 @@ FORGET_SECONDS = 5.0
 FIGURES_SECONDS = 1.0
 CLAIMS_SECONDS = 600.0
 """A pass over the whole index, so a rare one: a crash leaves at most a number that cannot be linked yet."""
+ERASURES_SECONDS = 60.0
+"""What a restore brought back is erased before the node serves; this is for an account that was set aside."""
 DELIVERY_SECONDS = 1.0
 """The pause before the delivery runs, and before it runs again after a fault."""
 
@@ -37,6 +40,7 @@ class Upkeep:
         router: Router,
         linking: Linking,
         delivery: Delivery,
+        erasing: Erasing,
         exporter: Exporter,
         figures: Figures,
         report: Callable[[bool], Awaitable[None]],
@@ -45,6 +49,7 @@ class Upkeep:
         self._router = router
         self._linking = linking
         self._delivery = delivery
+        self._erasing = erasing
         self._exporter = exporter
         self._figures = figures
         self._report = report
@@ -58,6 +63,7 @@ class Upkeep:
             ("forget", FORGET_SECONDS, self._forget),
             ("figures", FIGURES_SECONDS, self._collect),
             ("claims", CLAIMS_SECONDS, self._finish_claims),
+            ("erasures", ERASURES_SECONDS, self._erasing.run),
             ("delivery", DELIVERY_SECONDS, self._delivery.run),
         ]
         self._tasks = [asyncio.create_task(self._repeat(*one)) for one in rounds]

@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
 
@@ -29,13 +30,10 @@ from node.cli.stores import kept_stopped, locked, opens_with, see
 from node.config import Config
 from node.identity.keys import load_secrets, read_secret, write_secret
 from node.storage.files import replace_synced, sync_directory
-from node.storage.keyspace import account_key, partition_of
 from node.storage.manifest import Manifest, read_manifest
 from node.storage.meta import DATABASE, StoreKind, placement
 from node.storage.restore import erasures, restore
-from node.storage.rocks import RocksStore
 from node.storage.store import StoreError, StoreLocked
-from node.wire import records
 
 NOTE = "restored-from.json"
 _STOP_FIRST = "Stop the node first (systemctl stop vafa), then restore."
@@ -70,8 +68,8 @@ def restore_backup(
 ) -> None:
     """Put a backup in the place of a stopped node's stores. What was there is kept beside it.
 
-    Persons erased since the backup are erased again. The restored books are a new generation: the old stores
-    are never accepted together with them.
+    Persons erased since the backup are erased again: their data now, their phones and cards when the node
+    starts. The restored books are a new generation: the old stores are never accepted together with them.
     """
     loaded = load(config)
     data = loaded.storage.directory.resolve()
@@ -96,7 +94,6 @@ def restore_backup(
                 "stay sealed for ever. Nothing was changed. Put the secrets there that were kept with this "
                 "backup, and restore again."
             )
-        linked = _still_linked(restored, manifest, erased)
         (restored / "secrets").mkdir(mode=0o700)
         for path in sorted(loaded.secrets_directory.iterdir()):
             write_secret(restored / "secrets" / path.name, read_secret(path))
@@ -105,17 +102,11 @@ def restore_backup(
         kept = _swap(loaded, data, restored)
     typer.echo(
         f"Restored {len(manifest.stores)} stores from {backup}, made {_time(manifest.created_ms)}; "
-        f"{len(erased)} erased persons stay erased.\n"
+        f"{len(erased)} erased persons stay erased: the node takes their phone numbers and cards off "
+        "their accounts when it starts, before it serves.\n"
         f"Before: {kept}, with a copy of the secrets. Delete it once the node serves and you miss nothing.\n"
         f"Next: vafa check --config {config}, then start the node."
     )
-    if linked:
-        typer.echo(
-            "These were erased after the backup. What was known of them is gone, but their phone numbers and "
-            "cards name their accounts again until, with the node serving, you run:"
-        )
-        for account_id in linked:
-            typer.echo(f"  vafa member erase --yes {account_id.hex()}")
 
 
 def _check(manifest: Manifest, config: Config, data: Path) -> None:
@@ -150,33 +141,21 @@ def _erased_since(config: Config, manifest: Manifest) -> list[bytes]:
     except StoreLocked:
         raise
     except StoreError as wrong:
+        there = installation.control_directory(config).exists()
         warn(
-            f"The present control store cannot be read: {wrong}\nSo it is not known who was erased after "
-            f"{_time(manifest.created_ms)}. Erase them again: vafa member erase."
+            f"The present control store cannot be read: {wrong}"
+            if there
+            else "There is no control store here."
+        )
+        warn(
+            f"So it is not known who was erased after {_time(manifest.created_ms)}. If you know of anybody, "
+            "erase them again once the node serves: vafa member erase."
         )
         return []
     try:
         return erasures(control.store)
     finally:
         control.close()
-
-
-def _still_linked(restored: Path, manifest: Manifest, erased: list[bytes]) -> list[bytes]:
-    """Of the erased, the accounts that the restored books show as alive. A person's id is the account's."""
-    found = []
-    for one in manifest.stores:
-        if one.kind is not StoreKind.SHARD:
-            continue
-        store = RocksStore(restored / one.name / DATABASE)
-        try:
-            for account_id in erased:
-                key = account_key(partition_of(account_id, manifest.partitions), account_id)
-                data = store.get(key)
-                if data is not None and not records.ACCOUNT.decode(data).erased:
-                    found.append(account_id)
-        finally:
-            store.close()
-    return found
 
 
 def _copied(backup: Path, restored: Path, erased: list[bytes]) -> Manifest:
@@ -191,7 +170,9 @@ def _copied(backup: Path, restored: Path, erased: list[bytes]) -> Manifest:
 
 def _swap(config: Config, data: Path, restored: Path) -> Path:
     """The two renamings. RocksDB is closed by now: an open one would go on using its files by name."""
-    kept = data.with_name(f"{data.name}.before-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}")
+    at = f"{data.name}.before-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    names = chain((data.with_name(at),), (data.with_name(f"{at}-{number}") for number in count(2)))
+    kept = next(name for name in names if not name.exists())
     control = installation.control_directory(config)
     if (control / DATABASE).exists():
         with locked(control, _STOP_FIRST):

@@ -40,15 +40,26 @@ from node.storage.meta import (
 from node.storage.rocks import RocksStore
 from node.storage.store import Batch, Store, StoreForeign
 
+_TO_REPEAT = b"\x01"
 
-def put_erasure(batch: Batch, person_id: bytes) -> None:
-    """Puts into a batch for the control store that a person was erased, for any later restore to repeat."""
-    batch.put(control_key(ControlKind.ERASURE, person_id), b"")
+
+def put_erasure(batch: Batch, person_id: bytes, to_repeat: bool = False) -> None:
+    """Puts into a batch for the control store that a person was erased, for any later restore to repeat.
+
+    `to_repeat`: a restore brought their account back; it is to be erased again when the books are next open.
+    """
+    batch.put(control_key(ControlKind.ERASURE, person_id), _TO_REPEAT if to_repeat else b"")
 
 
 def erasures(control: Store) -> list[bytes]:
     """The persons erased so far."""
     return [parse_control(key)[1] for key, _ in control.scan(*control_range(ControlKind.ERASURE))]
+
+
+def erasures_to_repeat(control: Store) -> list[bytes]:
+    """Of these, the ones whose accounts a restore has brought back."""
+    found = control.scan(*control_range(ControlKind.ERASURE))
+    return [parse_control(key)[1] for key, value in found if value == _TO_REPEAT]
 
 
 def keys_of_person(partitions: int, person_id: bytes) -> list[bytes]:
@@ -68,7 +79,9 @@ def restore(
     """Puts a backup's stores into `target`, whole or not at all, as a new generation. The backup is kept.
 
     `erased` are persons (16-byte ids) erased since the backup was made; they and those that the backup itself
-    knows of are erased in what is restored. Raises StoreForeign unless `target` is missing or empty.
+    knows of are erased in what is restored: their keys and data at once, their identifiers when the node next
+    starts (`erasures_to_repeat`), since the books are not open here. Raises StoreForeign unless `target` is
+    missing or empty.
     """
     if target.exists() and any(target.iterdir()):
         raise StoreForeign(
@@ -118,7 +131,7 @@ def _begin_generation(directory: Path, generation: int, erased: Sequence[bytes])
             register_store(batch, msgspec.structs.replace(known, generation=generation))
         for person_id in erased:
             if identity.kind is StoreKind.CONTROL:
-                put_erasure(batch, person_id)
+                put_erasure(batch, person_id, to_repeat=True)
             elif partition_of(person_id, identity.partitions) in owned:
                 for key in keys_of_person(identity.partitions, person_id):
                     batch.delete(key)

@@ -180,6 +180,15 @@ def member_route(op: Op, body: bytes) -> MemberRoute | Refused:
     return MemberRoute(way, _pairs((getattr(message, other),)))
 
 
+def erase_request(account_id: bytes, request_id: str, at_ms: int) -> bytes:
+    """A request to erase the person of an account, as staff would send it."""
+    message = pb.ErasePersonRequest(request_id=request_id)
+    message.identifier.kind = identifier_pb2.IDENTIFIER_KIND_ACCOUNT
+    message.identifier.value = account_id.hex()
+    message.occurred_time.FromMilliseconds(at_ms)
+    return message.SerializeToString()
+
+
 def _pairs(identifiers: Sequence[identifier_pb2.Identifier]) -> tuple[tuple[int, str], ...]:
     return tuple((identifier.kind, identifier.value) for identifier in identifiers)
 

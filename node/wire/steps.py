@@ -110,11 +110,15 @@ class SetHolder(Struct, frozen=True, array_like=True):
 
 
 class AccountView(Struct, frozen=True, array_like=True):
-    """What other partitions must agree with an account about: identifiers, its pool, its holders."""
+    """What other partitions must agree with an account about: identifiers, its pool, its holders.
+
+    `erased` says that its person was erased.
+    """
 
     links: tuple[Link, ...]
     pool_id: bytes
     holders: tuple[bytes, ...]
+    erased: bool = False
 
 
 class ClaimsAsked(Struct, frozen=True, array_like=True):
@@ -189,7 +193,7 @@ def parse_probe(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | R
 def account_view(account: Account) -> bytes:
     """What other partitions must agree with an account about."""
     holders = account.holders if account.kind is AccountKind.POOL else ()
-    return encode(AccountView(account.links, account.pool_id, holders))
+    return encode(AccountView(account.links, account.pool_id, holders, account.erased))
 
 
 def taking_id(scope: str, request_id: str) -> str:
