@@ -87,9 +87,26 @@ def issue_server_certificate(
 ) -> bytes:
     """The server's certificate (PEM) for these DNS names and IP addresses."""
     names = [_host_name(host) for host in host_names]
-    return _issue(
-        authority, public_key, host_names[0], names, ExtendedKeyUsageOID.SERVER_AUTH, now_ms, validity_days
-    ).public_bytes(Encoding.PEM)
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH]
+    return _issue(authority, public_key, host_names[0], names, purposes, now_ms, validity_days).public_bytes(
+        Encoding.PEM
+    )
+
+
+def issue_peer_certificate(
+    authority: Authority,
+    public_key: ec.EllipticCurvePublicKey,
+    common_name: str,
+    names: Sequence[x509.GeneralName],
+    *,
+    now_ms: int,
+    validity_days: int,
+) -> bytes:
+    """A certificate (PEM) by which a node both dials and is dialled by others; see `identity.peers`."""
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
+    return _issue(authority, public_key, common_name, names, purposes, now_ms, validity_days).public_bytes(
+        Encoding.PEM
+    )
 
 
 def issue_client_certificate(
@@ -103,9 +120,8 @@ def issue_client_certificate(
     """
     public_key = _key_of_request(request_pem)
     names = [x509.UniformResourceIdentifier(caller.uri)]
-    certificate = _issue(
-        authority, public_key, caller.id, names, ExtendedKeyUsageOID.CLIENT_AUTH, now_ms, validity_days
-    )
+    purposes = [ExtendedKeyUsageOID.CLIENT_AUTH]
+    certificate = _issue(authority, public_key, caller.id, names, purposes, now_ms, validity_days)
     not_after_ms = int(certificate.not_valid_after_utc.timestamp()) * 1000
     issued = replace(caller, serial=serial_text(certificate.serial_number), not_after_ms=not_after_ms)
     return IssuedCertificate(certificate.public_bytes(Encoding.PEM), issued)
@@ -146,7 +162,7 @@ def _issue(
     public_key: _LeafKey,
     common_name: str,
     names: Sequence[x509.GeneralName],
-    purpose: x509.ObjectIdentifier,
+    purposes: Sequence[x509.ObjectIdentifier],
     now_ms: int,
     validity_days: int,
 ) -> x509.Certificate:
@@ -158,7 +174,7 @@ def _issue(
         _builder(subject, root.subject, public_key, authority.key.public_key(), now_ms, ends)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(digital_signature=True), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .sign(authority.key, hashes.SHA256())
     )
