@@ -464,3 +464,69 @@ class ExchangeBounds(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExchangeBounds: _TypeAlias = ExchangeBounds  # noqa: Y015
+
+@_typing.final
+class JoinRequest(_message.Message):
+    """What a merchant hands to the operator, to be admitted or to have its entry changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COALITION_ID_FIELD_NUMBER: _builtins.int
+    PARTNER_FIELD_NUMBER: _builtins.int
+    REQUEST_TIME_FIELD_NUMBER: _builtins.int
+    coalition_id: _builtins.str
+    """Which coalition."""
+    @_builtins.property
+    def partner(self) -> Global___Partner:
+        """The entry as the merchant would have it. The operator decides on status and ranges."""
+
+    @_builtins.property
+    def request_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was made; of two requests the later one counts."""
+
+    def __init__(
+        self,
+        *,
+        coalition_id: _builtins.str = ...,
+        partner: Global___Partner | None = ...,
+        request_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["partner", b"partner", "request_time", b"request_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coalition_id", b"coalition_id", "partner", b"partner", "request_time", b"request_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JoinRequest: _TypeAlias = JoinRequest  # noqa: Y015
+
+@_typing.final
+class SignedJoinRequest(_message.Message):
+    """A join request as it travels: the exact bytes that were signed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    KEY_URI_FIELD_NUMBER: _builtins.int
+    request: _builtins.bytes
+    """A serialised JoinRequest. Verify the signature over these bytes before reading on."""
+    signature: _builtins.bytes
+    """By one of the keys in the request, Ed25519 over the DSSE pre-authentication encoding of the type
+    "application/vnd.vafa.join-request.v1" and these bytes.
+    """
+    key_uri: _builtins.str
+    """Which key signed: "ed25519:" and 64 hex digits."""
+    def __init__(
+        self,
+        *,
+        request: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+        key_uri: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["key_uri", b"key_uri", "request", b"request", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedJoinRequest: _TypeAlias = SignedJoinRequest  # noqa: Y015
