@@ -70,7 +70,8 @@ cached_accounts_per_shard = 20000
 # Days for which an answer is kept for a till that asks again, 1 to 400 and longer than lateness_days.
 # An older request is refused, never executed again.
 request_retention_days = 35
-# Days by which a till that was offline may post late, 0 to 365.
+# Days by which a till that was offline may post late, 0 to 365. What counted towards a daily cap is kept
+# for 60 days: a sale further behind a member's newest brings nothing by rules with a daily cap.
 lateness_days = 30
 # How far ahead a till's clock may run, in seconds, 10 to 3600; a request from further on is refused.
 freshness_seconds = 300

@@ -49,7 +49,7 @@ class Erasing:
         self._clock = clock
 
     async def run(self) -> None:
-        """Erases whoever is to be erased again. What cannot be done now is logged, and left for the next run."""
+        """Erases those who are listed. What cannot be done now is logged, and waits for the next run."""
         pending = self._pending()
         left = 0
         for start in range(0, len(pending), CONCURRENT):

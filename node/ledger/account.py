@@ -12,6 +12,9 @@ from msgspec import Struct
 
 from node.ledger.lots import NEVER_MS, Lots
 
+COUNTER_DAYS = 60
+"""How many local days of counters an account keeps behind the newest of them."""
+
 
 class AccountKind(IntEnum):
     """What an account is; the numbers are those of the protos."""
@@ -162,6 +165,13 @@ class Account(Struct, frozen=True, array_like=True):
     def counted(self, name: str, day: int) -> int:
         """The units counted under `name` in the local `day`."""
         return sum(counter.units for counter in self.counters if counter.day == day and counter.name == name)
+
+    def forgot(self, day: int) -> bool:
+        """Whether counters of the local `day` may be gone already: it lies too far behind the newest.
+
+        So what a daily cap would leave of that day is not known any more.
+        """
+        return any(counter.day - COUNTER_DAYS > day for counter in self.counters)
 
     def linked(self, digest: bytes, at_ms: int) -> bool:
         """Whether the identifier stands for this account at `at_ms`."""

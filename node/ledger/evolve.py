@@ -12,13 +12,19 @@ from typing import Any
 from msgspec.structs import replace
 
 from node.ledger import events as ev
-from node.ledger.account import EMPTY_PURSE, Account, Counter, PoolStay, Purse, Taken, transfer_counter
+from node.ledger.account import (
+    COUNTER_DAYS,
+    EMPTY_PURSE,
+    Account,
+    Counter,
+    PoolStay,
+    Purse,
+    Taken,
+    transfer_counter,
+)
 from node.ledger.awards import Award
 from node.ledger.lots import NEVER_MS, Lot, Lots, add, remove, take, total
 from node.ledger.transactions import Entry
-
-COUNTER_DAYS = 60
-"""How many local days of counters an account keeps: the lateness bound and room for a clock that is off."""
 
 
 def apply_entry(account: Account, entry: Entry) -> Account:
@@ -125,16 +131,18 @@ def _count(counters: tuple[Counter, ...], name: str, day: int, units: int) -> tu
 
 
 def _reversed(account: Account, event: ev.Reversed, at_ms: int) -> Account:
-    """What the undone earning had counted towards daily caps is free again."""
+    """What the undone earning had counted towards daily caps is free again.
+
+    A counter of nothing stays until it is old: that day is the newest, perhaps, which says what was forgotten.
+    """
     counters = account.counters
     for freed in event.freed:
-        left = (
+        counters = tuple(
             Counter(old.name, old.day, max(0, old.units - freed.units))
             if (old.name, old.day) == (freed.name, freed.day)
             else old
             for old in counters
         )
-        counters = tuple(counter for counter in left if counter.units)
     return replace(account, counters=counters)
 
 

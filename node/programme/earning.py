@@ -68,11 +68,17 @@ class Till:
         self._locale = locale
 
     def left(self, rule: Rule, units: int) -> int:
-        """What of `units` may be granted: at most MAX_UNITS, and what the rule's daily cap leaves."""
+        """What of `units` may be granted: at most MAX_UNITS, and what the rule's daily cap leaves.
+
+        Of a day so old that the account has forgotten its counters, a cap leaves nothing.
+        """
         units = min(units, MAX_UNITS)
         if not rule.counter:
             return units
-        counted = self._account.counted(rule.counter, self._day) if self._account else 0
+        account = self._account
+        if account and account.forgot(self._day):
+            return 0  # what the cap left of that day is not known: nothing is the only sure answer
+        counted = account.counted(rule.counter, self._day) if account else 0
         room = max(0, rule.cap_units - counted)
         if units <= room:
             return units

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.ledger import events as ev
-from node.ledger.account import Account, Counter, Purse, Taken
+from node.ledger.account import COUNTER_DAYS, Account, Counter, Purse, Taken
 from node.ledger.awards import Award
-from node.ledger.evolve import COUNTER_DAYS, apply_entry, credit, earliest_due_ms, evolve, forgive, restore
+from node.ledger.evolve import apply_entry, credit, earliest_due_ms, evolve, forgive, restore
 from node.ledger.lots import NEVER_MS, Lot, LotMissing, add_all, total
 from node.ledger.purchase import Activity
 from node.ledger.transactions import Entry, TransactionKind
@@ -100,6 +100,15 @@ def test_counters_add_up_within_a_local_day_and_are_dropped_after_sixty() -> Non
     account = count(account, 1_002, 3)
     assert account.counted("cap", 1_002) == 3, "a late day is counted, it does not push newer days out"
     assert account.counted("cap", 1_001 + COUNTER_DAYS) == 1
+
+
+def test_days_further_behind_than_counters_are_kept_are_known_as_forgotten_also_after_a_reversal() -> None:
+    newest = Award("rule", "points", 5, counter="cap", day=1_061)
+    account = evolve(Account(b"a"), ev.ActivityEarned(Activity("survey"), (newest,)), 50)
+    assert (account.forgot(1_000), account.forgot(1_001)) == (True, False)
+    undone = evolve(account, ev.Reversed(1, freed=(Counter("cap", 1_061, 5),)), 60)
+    assert undone.counted("cap", 1_061) == 0
+    assert undone.forgot(1_000), "what was dropped for that day does not come back"
 
 
 def test_caps_of_two_rules_count_apart_on_the_same_day() -> None:

@@ -8,9 +8,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec.structs import replace
 
-from node.ledger.account import Account, Counter, Entitlement
+from node.ledger.account import COUNTER_DAYS, Account, Counter, Entitlement
 from node.ledger.awards import Award
-from node.ledger.purchase import Line, Purchase
+from node.ledger.events import ActivityEarned
+from node.ledger.evolve import evolve
+from node.ledger.purchase import Activity, Line, Purchase
 from node.ledger.purses import MAX_UNITS, PurseDefinition, PurseKind
 from node.programme.compile import compile_programme
 from node.programme.evaluate import CompiledProgramme
@@ -241,6 +243,27 @@ def test_a_daily_cap_leaves_what_the_day_has_left_and_the_next_day_starts_anew()
     assert made.evaluate(sale(800), member(Counter("base", award.day, 99)), NOON) == ()
     [tomorrow] = made.evaluate(sale(800), counted, at("2026-03-21T00:00"))
     assert (tomorrow.units, tomorrow.day) == (8, award.day + 1)
+
+
+def test_a_cap_leaves_nothing_of_a_day_whose_counters_are_forgotten_and_other_rules_go_on() -> None:
+    made = programme(replace(BASE, daily_cap_units=10), EarningRule("free", Fixed(3), "points"))
+    day = made.evaluate(sale(800), member(), NOON)[0].day
+    still = member(Counter("base", day + COUNTER_DAYS, 1))
+    assert units(made.evaluate(sale(800), still, NOON)) == {"base": 8, "free": 3}
+    gone = member(Counter("base", day + COUNTER_DAYS + 1, 1))
+    assert units(made.evaluate(sale(800), gone, NOON)) == {"free": 3}
+
+
+def test_however_late_and_in_whatever_order_sales_come_no_day_exceeds_its_cap() -> None:
+    made = programme(replace(BASE, daily_cap_units=10))
+    account, brought = member(), {}
+    for days in (0, 0, 200, 100, 139, 140, 141, 100, 0, 365, 200, 304, 306, 306, 305, 305, 141, 365):
+        awards = made.evaluate(sale(800), account, NOON + days * 86_400_000)
+        account = evolve(account, ActivityEarned(Activity("x"), awards), NOON)
+        brought[days] = brought.get(days, 0) + sum(award.units for award in awards)
+    assert max(brought.values()) == 10
+    assert brought[365] == 10
+    assert brought[304] == 0  # 61 days behind the newest
 
 
 def test_an_anonymous_sale_shows_what_one_day_could_bring_at_most() -> None:
