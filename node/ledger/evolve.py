@@ -133,7 +133,7 @@ def _count(counters: tuple[Counter, ...], name: str, day: int, units: int) -> tu
 def _reversed(account: Account, event: ev.Reversed, at_ms: int) -> Account:
     """What the undone earning had counted towards daily caps is free again.
 
-    A counter of nothing stays until it is old: that day is the newest, perhaps, which says what was forgotten.
+    A counter of nothing stays until it is old: perhaps that day is the newest, which says what is forgotten.
     """
     counters = account.counters
     for freed in event.freed:

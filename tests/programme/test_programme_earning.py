@@ -256,7 +256,8 @@ def test_a_cap_leaves_nothing_of_a_day_whose_counters_are_forgotten_and_other_ru
 
 def test_however_late_and_in_whatever_order_sales_come_no_day_exceeds_its_cap() -> None:
     made = programme(replace(BASE, daily_cap_units=10))
-    account, brought = member(), {}
+    account = member()
+    brought: dict[int, int] = {}
     for days in (0, 0, 200, 100, 139, 140, 141, 100, 0, 365, 200, 304, 306, 306, 305, 305, 141, 365):
         awards = made.evaluate(sale(800), account, NOON + days * 86_400_000)
         account = evolve(account, ActivityEarned(Activity("x"), awards), NOON)
