@@ -1,0 +1,54 @@
+"""Status words as the cards answer them: ISO 7816-4 5.1.3, and the native ones of the NXP data sheets (91
+xx)."""
+
+OK = 0x9000
+WARNING_MORE_DATA = 0x6310
+"""GlobalPlatform 11.4.3.2: GET STATUS has more to tell."""
+WARNING_CARD_LOCKED = 0x6283
+AUTHENTICATION_FAILED = 0x6300
+"""GlobalPlatform, EXTERNAL AUTHENTICATE: the host cryptogram is wrong."""
+WRONG_LENGTH = 0x6700
+NO_LOGICAL_CHANNEL = 0x6881
+NO_SECURE_MESSAGING = 0x6882
+NOT_ALLOWED = 0x6982
+"""Security status not satisfied."""
+BLOCKED = 0x6983
+CONDITIONS_NOT_SATISFIED = 0x6985
+NO_SUCH_DATA_IN_COMMAND = 0x6A80
+FUNCTION_NOT_SUPPORTED = 0x6A81
+NOT_FOUND = 0x6A82
+NO_ROOM = 0x6A84
+WRONG_P1_P2 = 0x6A86
+LENGTH_AGAINST_P1_P2 = 0x6A87
+REFERENCE_NOT_FOUND = 0x6A88
+WRONG_LE = 0x6C00
+UNKNOWN_INSTRUCTION = 0x6D00
+UNKNOWN_CLASS = 0x6E00
+INTERNAL_EXCEPTION = 0x6F00
+
+# NT4H2421Gx table 23, MF3DHx3 table 20: the codes of the native command set.
+NATIVE_OK = 0x9100
+OUT_OF_MEMORY = 0x910E
+ILLEGAL_COMMAND = 0x911C
+INTEGRITY_ERROR = 0x911E
+NO_SUCH_KEY = 0x9140
+LENGTH_ERROR = 0x917E
+PERMISSION_DENIED = 0x919D
+PARAMETER_ERROR = 0x919E
+APPLICATION_NOT_FOUND = 0x91A0
+AUTHENTICATION_DELAY = 0x91AD
+AUTHENTICATION_ERROR = 0x91AE
+ADDITIONAL_FRAME = 0x91AF
+BOUNDARY_ERROR = 0x91BE
+COMMAND_ABORTED = 0x91CA
+COUNT_ERROR = 0x91CE
+DUPLICATE = 0x91DE
+FILE_NOT_FOUND = 0x91F0
+
+
+class Status(Exception):
+    """A card's refusal on its way out: the status word, and nothing else."""
+
+    def __init__(self, word: int) -> None:
+        super().__init__(f"{word:04X}")
+        self.word = word
