@@ -92,6 +92,14 @@ class LimitsSection(_Section, frozen=True):
     freshness_seconds: Annotated[int, Meta(ge=10, le=3600)] = 300
 
 
+class CoalitionSection(_Section, frozen=True):
+    """How partners' nodes reach this one, once `vafa join` has made it one of a coalition."""
+
+    peer_listen: str = ""
+    directory_file: str = ""
+    directory_refresh_seconds: Annotated[int, Meta(ge=5, le=86_400)] = 300
+
+
 class LogSection(_Section, frozen=True):
     """What the node writes to its standard error."""
 
@@ -107,6 +115,7 @@ class Config(_Section, frozen=True):
     storage: StorageSection = StorageSection()
     ray: RaySection = RaySection()
     limits: LimitsSection = LimitsSection()
+    coalition: CoalitionSection = CoalitionSection()
     log: LogSection = LogSection()
 
     @property
@@ -199,6 +208,10 @@ def _parse(text: str, path: Path) -> Config:
         ray=msgspec.structs.replace(
             config.ray, temp_directory=config.ray.temp_directory and str(base / config.ray.temp_directory)
         ),
+        coalition=msgspec.structs.replace(
+            config.coalition,
+            directory_file=config.coalition.directory_file and str(base / config.coalition.directory_file),
+        ),
     )
     for key, problem in _contradictions(config):
         raise _error(path, key, problem)
@@ -225,6 +238,7 @@ def _contradictions(config: Config) -> Iterator[tuple[str, str]]:
     except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
         yield "merchant.time_zone", f"{merchant.time_zone!r} is not a time zone"
     yield from _address_contradictions(config.node)
+    yield from _peer_contradictions(config.coalition)
     if storage.shards > storage.partitions:
         yield "storage.shards", f"{storage.shards} shards cannot share {storage.partitions} partitions"
     pins = len(config.ray.shard_pins)
@@ -263,6 +277,19 @@ def _address_contradictions(node: NodeSection) -> Iterator[tuple[str, str]]:
     for name in node.host_names:
         if not _HOST_NAME.fullmatch(name) and not _is_ip_address(name):
             yield "node.host_names", f"{name!r} is neither a DNS name nor an IP address"
+
+
+def _peer_contradictions(coalition: CoalitionSection) -> Iterator[tuple[str, str]]:
+    if "\0" in coalition.directory_file:
+        yield "coalition.directory_file", "is not the path of a file"
+    if coalition.peer_listen:
+        try:
+            split_address(coalition.peer_listen)
+        except ValueError:
+            yield (
+                "coalition.peer_listen",
+                f"{coalition.peer_listen!r} is not an IP address and a port, such as 0.0.0.0:7445",
+            )
 
 
 def _is_ip_address(text: str) -> bool:

@@ -76,6 +76,16 @@ lateness_days = 30
 # How far ahead a till's clock may run, in seconds, 10 to 3600; a request from further on is refused.
 freshness_seconds = 300
 
+[coalition]
+# IP address and port where partners' nodes dial this one, with mutual TLS by the authorities that the
+# coalition's directory names. "" = this node only dials, as it must behind NAT.
+peer_listen = ""
+# File with the coalition's directory as the operator publishes it, looked at for a newer version; a
+# relative path starts at this file. "" = none: partners hand newer ones over, or `vafa join --directory`.
+directory_file = ""
+# Seconds between two looks for a newer directory, in the file and at partners, 5 to 86400.
+directory_refresh_seconds = 300
+
 [log]
 # debug, info, warning or error.
 level = "info"

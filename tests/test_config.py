@@ -97,6 +97,12 @@ def test_paths_start_at_the_file_wherever_the_process_stands(
     assert load_changed(tmp_path, '"data"', '"/srv/vafa"').storage.directory == Path("/srv/vafa")
 
 
+def test_the_directory_of_a_coalition_is_looked_for_beside_the_file(tmp_path: Path) -> None:
+    config = load_changed(tmp_path, 'directory_file = ""', 'directory_file = "coalition.directory"')
+    assert config.coalition.directory_file == str(tmp_path / "coalition.directory")
+    assert load_text(tmp_path, toml()).coalition.directory_file == ""
+
+
 def test_a_file_saved_by_a_windows_editor_loads(tmp_path: Path) -> None:
     (tmp_path / "vafa.toml").write_bytes(b"\xef\xbb\xbf" + toml().replace("\n", "\r\n").encode())
     assert load(tmp_path / "vafa.toml").merchant.name == NAME
@@ -136,6 +142,10 @@ def test_a_file_saved_by_a_windows_editor_loads(tmp_path: Path) -> None:
         ('["localhost", "127.0.0.1"]', '["*"]', "node.host_names"),
         ('["localhost", "127.0.0.1"]', '["فروشگاه.ایران"]', "node.host_names"),
         ('["localhost", "127.0.0.1"]', '["localhost", 7]', "node.host_names"),
+        ('peer_listen = ""', 'peer_listen = "7445"', "coalition.peer_listen"),
+        ('peer_listen = ""', 'peer_listen = "shop.example:7445"', "coalition.peer_listen"),
+        ('directory_file = ""', 'directory_file = "\\u0000"', "coalition.directory_file"),
+        ("refresh_seconds = 300", "refresh_seconds = 4", "coalition.directory_refresh_seconds"),
         ('directory = "data"', 'directory = ""', "storage.directory"),
         ('directory = "data"', "directory = 7", "storage.directory"),
         ("partitions = 16", "partitions = 0", "storage.partitions"),
