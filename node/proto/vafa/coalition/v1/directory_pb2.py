@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from node.proto.vafa.common.v1 import identifier_pb2 as vafa_dot_common_dot_v1_dot_identifier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vafa/coalition/v1/directory.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fvafa/common/v1/identifier.proto\"\xa0\x03\n\tDirectory\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x30\n\x0cpublish_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08partners\x18\x04 \x03(\x0b\x32\x1a.vafa.coalition.v1.Partner\x12\x30\n\x05purse\x18\x05 \x01(\x0b\x32!.vafa.coalition.v1.CoalitionPurse\x12&\n\x05rates\x18\x06 \x03(\x0b\x32\x17.vafa.coalition.v1.Rate\x12*\n\x07windows\x18\x07 \x03(\x0b\x32\x19.vafa.coalition.v1.Window\x12$\n\x04\x63\x61ps\x18\x08 \x03(\x0b\x32\x16.vafa.coalition.v1.Cap\x12-\n\roperator_keys\x18\t \x03(\x0b\x32\x16.vafa.coalition.v1.Key\x12\x31\n\x06\x62ounds\x18\n \x01(\x0b\x32!.vafa.coalition.v1.ExchangeBounds\"H\n\x0fSignedDirectory\x12\x11\n\tdirectory\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07key_uri\x18\x03 \x01(\t\"q\n\x03Key\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12.\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x02\n\x07Partner\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .vafa.coalition.v1.PartnerStatus\x12\x11\n\tendpoints\x18\x04 \x03(\t\x12\x18\n\x10relay_partner_id\x18\x05 \x01(\t\x12$\n\x04keys\x18\x06 \x03(\x0b\x32\x16.vafa.coalition.v1.Key\x12\x15\n\rauthority_pem\x18\x07 \x01(\x0c\x12\x32\n\x06ranges\x18\x08 \x03(\x0b\x32\".vafa.coalition.v1.IdentifierRange\x12\x12\n\npartitions\x18\t \x01(\x05\"O\n\x0fIdentifierRange\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.vafa.common.v1.IdentifierKind\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"\x9b\x01\n\x0e\x43oalitionPurse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12;\n\x05names\x18\x02 \x03(\x0b\x32,.vafa.coalition.v1.CoalitionPurse.NamesEntry\x12\x10\n\x08\x65xponent\x18\x03 \x01(\x05\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8e\x01\n\x04Rate\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\raccrual_micro\x18\x03 \x01(\x03\x12\x18\n\x10redemption_micro\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\"u\n\x06Window\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\topen_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x63ut_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x03\x43\x61p\x12\x11\n\tdebtor_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63reditor_id\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\"\x81\x01\n\x0e\x45xchangeBounds\x12\x19\n\x11\x66reshness_seconds\x18\x01 \x01(\x05\x12\x1d\n\x15\x61\x63\x63rual_lateness_days\x18\x02 \x01(\x05\x12\x18\n\x10hold_seconds_max\x18\x03 \x01(\x05\x12\x1b\n\x13window_skew_seconds\x18\x04 \x01(\x05\"\x82\x01\n\x0bJoinRequest\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12+\n\x07partner\x18\x02 \x01(\x0b\x32\x1a.vafa.coalition.v1.Partner\x12\x30\n\x0crequest_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x11SignedJoinRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07key_uri\x18\x03 \x01(\t*\x81\x01\n\rPartnerStatus\x12\x1e\n\x1aPARTNER_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15PARTNER_STATUS_ACTIVE\x10\x01\x12\x1c\n\x18PARTNER_STATUS_SUSPENDED\x10\x02\x12\x17\n\x13PARTNER_STATUS_LEFT\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vafa/coalition/v1/directory.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fvafa/common/v1/identifier.proto\"\xde\x03\n\tDirectory\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x30\n\x0cpublish_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08partners\x18\x04 \x03(\x0b\x32\x1a.vafa.coalition.v1.Partner\x12\x30\n\x05purse\x18\x05 \x01(\x0b\x32!.vafa.coalition.v1.CoalitionPurse\x12&\n\x05rates\x18\x06 \x03(\x0b\x32\x17.vafa.coalition.v1.Rate\x12*\n\x07windows\x18\x07 \x03(\x0b\x32\x19.vafa.coalition.v1.Window\x12$\n\x04\x63\x61ps\x18\x08 \x03(\x0b\x32\x16.vafa.coalition.v1.Cap\x12-\n\roperator_keys\x18\t \x03(\x0b\x32\x16.vafa.coalition.v1.Key\x12\x31\n\x06\x62ounds\x18\n \x01(\x0b\x32!.vafa.coalition.v1.ExchangeBounds\x12<\n\x10settlement_terms\x18\x0b \x03(\x0b\x32\".vafa.coalition.v1.SettlementTerms\"H\n\x0fSignedDirectory\x12\x11\n\tdirectory\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07key_uri\x18\x03 \x01(\t\"q\n\x03Key\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12.\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x03\n\x07Partner\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .vafa.coalition.v1.PartnerStatus\x12\x11\n\tendpoints\x18\x04 \x03(\t\x12\x18\n\x10relay_partner_id\x18\x05 \x01(\t\x12$\n\x04keys\x18\x06 \x03(\x0b\x32\x16.vafa.coalition.v1.Key\x12\x15\n\rauthority_pem\x18\x07 \x01(\x0c\x12\x32\n\x06ranges\x18\x08 \x03(\x0b\x32\".vafa.coalition.v1.IdentifierRange\x12\x12\n\npartitions\x18\t \x01(\x05\x12\x32\n\x07\x61\x63\x63ount\x18\n \x01(\x0b\x32!.vafa.coalition.v1.PaymentAccount\x12+\n\x07\x66unding\x18\x0b \x01(\x0e\x32\x1a.vafa.coalition.v1.Funding\x12\x13\n\x0b\x66rom_window\x18\x0c \x01(\x03\x12\x13\n\x0blast_window\x18\r \x01(\x03\"M\n\x0ePaymentAccount\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0c\n\x04iban\x18\x02 \x01(\t\x12\x10\n\x08other_id\x18\x03 \x01(\t\x12\x0b\n\x03\x62ic\x18\x04 \x01(\t\"O\n\x0fIdentifierRange\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.vafa.common.v1.IdentifierKind\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"\x9b\x01\n\x0e\x43oalitionPurse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12;\n\x05names\x18\x02 \x03(\x0b\x32,.vafa.coalition.v1.CoalitionPurse.NamesEntry\x12\x10\n\x08\x65xponent\x18\x03 \x01(\x05\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8e\x01\n\x04Rate\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\raccrual_micro\x18\x03 \x01(\x03\x12\x18\n\x10redemption_micro\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\"u\n\x06Window\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\topen_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x63ut_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x03\x43\x61p\x12\x11\n\tdebtor_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63reditor_id\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\"\x81\x01\n\x0e\x45xchangeBounds\x12\x19\n\x11\x66reshness_seconds\x18\x01 \x01(\x05\x12\x1d\n\x15\x61\x63\x63rual_lateness_days\x18\x02 \x01(\x05\x12\x18\n\x10hold_seconds_max\x18\x03 \x01(\x05\x12\x1b\n\x13window_skew_seconds\x18\x04 \x01(\x05\"\x82\x01\n\x0bJoinRequest\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12+\n\x07partner\x18\x02 \x01(\x0b\x32\x1a.vafa.coalition.v1.Partner\x12\x30\n\x0crequest_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x11SignedJoinRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07key_uri\x18\x03 \x01(\t\"\xa9\x02\n\x0fSettlementTerms\x12\x13\n\x0b\x66rom_window\x18\x01 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\x12\x19\n\x11\x63urrency_exponent\x18\x03 \x01(\x05\x12$\n\x04\x66\x65\x65s\x18\x04 \x03(\x0b\x32\x16.vafa.coalition.v1.Fee\x12\x37\n\x0erestated_rates\x18\x05 \x03(\x0b\x32\x1f.vafa.coalition.v1.RestatedRate\x12\x1b\n\x13\x63lose_grace_seconds\x18\x06 \x01(\x05\x12\x38\n\ragent_account\x18\x07 \x01(\x0b\x32!.vafa.coalition.v1.PaymentAccount\x12\x1e\n\x16prepaid_alert_percents\x18\x08 \x03(\x05\"\x91\x01\n\x03\x46\x65\x65\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\x12\x14\n\x0cwindow_micro\x18\x03 \x01(\x03\x12\x14\n\x0crecord_micro\x18\x04 \x01(\x03\x12\x12\n\nvolume_ppm\x18\x05 \x01(\x05\x12(\n\x04side\x18\x06 \x01(\x0e\x32\x1a.vafa.coalition.v1.FeeSide\"U\n\x0cRestatedRate\x12\x14\n\x0crate_version\x18\x01 \x01(\x05\x12\x15\n\raccrual_micro\x18\x02 \x01(\x03\x12\x18\n\x10redemption_micro\x18\x03 \x01(\x03*\x81\x01\n\rPartnerStatus\x12\x1e\n\x1aPARTNER_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15PARTNER_STATUS_ACTIVE\x10\x01\x12\x1c\n\x18PARTNER_STATUS_SUSPENDED\x10\x02\x12\x17\n\x13PARTNER_STATUS_LEFT\x10\x03*M\n\x07\x46unding\x12\x17\n\x13\x46UNDING_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46UNDING_POSTPAID\x10\x01\x12\x13\n\x0f\x46UNDING_PREPAID\x10\x02*M\n\x07\x46\x65\x65Side\x12\x18\n\x14\x46\x45\x45_SIDE_UNSPECIFIED\x10\x00\x12\x11\n\rFEE_SIDE_HOME\x10\x01\x12\x15\n\x11\x46\x45\x45_SIDE_ACQUIRER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,32 +35,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COALITIONPURSE_NAMESENTRY']._loaded_options = None
   _globals['_COALITIONPURSE_NAMESENTRY']._serialized_options = b'8\001'
-  _globals['_PARTNERSTATUS']._serialized_start=1909
-  _globals['_PARTNERSTATUS']._serialized_end=2038
+  _globals['_PARTNERSTATUS']._serialized_start=2724
+  _globals['_PARTNERSTATUS']._serialized_end=2853
+  _globals['_FUNDING']._serialized_start=2855
+  _globals['_FUNDING']._serialized_end=2932
+  _globals['_FEESIDE']._serialized_start=2934
+  _globals['_FEESIDE']._serialized_end=3011
   _globals['_DIRECTORY']._serialized_start=123
-  _globals['_DIRECTORY']._serialized_end=539
-  _globals['_SIGNEDDIRECTORY']._serialized_start=541
-  _globals['_SIGNEDDIRECTORY']._serialized_end=613
-  _globals['_KEY']._serialized_start=615
-  _globals['_KEY']._serialized_end=728
-  _globals['_PARTNER']._serialized_start=731
-  _globals['_PARTNER']._serialized_end=1002
-  _globals['_IDENTIFIERRANGE']._serialized_start=1004
-  _globals['_IDENTIFIERRANGE']._serialized_end=1083
-  _globals['_COALITIONPURSE']._serialized_start=1086
-  _globals['_COALITIONPURSE']._serialized_end=1241
-  _globals['_COALITIONPURSE_NAMESENTRY']._serialized_start=1197
-  _globals['_COALITIONPURSE_NAMESENTRY']._serialized_end=1241
-  _globals['_RATE']._serialized_start=1244
-  _globals['_RATE']._serialized_end=1386
-  _globals['_WINDOW']._serialized_start=1388
-  _globals['_WINDOW']._serialized_end=1505
-  _globals['_CAP']._serialized_start=1507
-  _globals['_CAP']._serialized_end=1567
-  _globals['_EXCHANGEBOUNDS']._serialized_start=1570
-  _globals['_EXCHANGEBOUNDS']._serialized_end=1699
-  _globals['_JOINREQUEST']._serialized_start=1702
-  _globals['_JOINREQUEST']._serialized_end=1832
-  _globals['_SIGNEDJOINREQUEST']._serialized_start=1834
-  _globals['_SIGNEDJOINREQUEST']._serialized_end=1906
+  _globals['_DIRECTORY']._serialized_end=601
+  _globals['_SIGNEDDIRECTORY']._serialized_start=603
+  _globals['_SIGNEDDIRECTORY']._serialized_end=675
+  _globals['_KEY']._serialized_start=677
+  _globals['_KEY']._serialized_end=790
+  _globals['_PARTNER']._serialized_start=793
+  _globals['_PARTNER']._serialized_end=1203
+  _globals['_PAYMENTACCOUNT']._serialized_start=1205
+  _globals['_PAYMENTACCOUNT']._serialized_end=1282
+  _globals['_IDENTIFIERRANGE']._serialized_start=1284
+  _globals['_IDENTIFIERRANGE']._serialized_end=1363
+  _globals['_COALITIONPURSE']._serialized_start=1366
+  _globals['_COALITIONPURSE']._serialized_end=1521
+  _globals['_COALITIONPURSE_NAMESENTRY']._serialized_start=1477
+  _globals['_COALITIONPURSE_NAMESENTRY']._serialized_end=1521
+  _globals['_RATE']._serialized_start=1524
+  _globals['_RATE']._serialized_end=1666
+  _globals['_WINDOW']._serialized_start=1668
+  _globals['_WINDOW']._serialized_end=1785
+  _globals['_CAP']._serialized_start=1787
+  _globals['_CAP']._serialized_end=1847
+  _globals['_EXCHANGEBOUNDS']._serialized_start=1850
+  _globals['_EXCHANGEBOUNDS']._serialized_end=1979
+  _globals['_JOINREQUEST']._serialized_start=1982
+  _globals['_JOINREQUEST']._serialized_end=2112
+  _globals['_SIGNEDJOINREQUEST']._serialized_start=2114
+  _globals['_SIGNEDJOINREQUEST']._serialized_end=2186
+  _globals['_SETTLEMENTTERMS']._serialized_start=2189
+  _globals['_SETTLEMENTTERMS']._serialized_end=2486
+  _globals['_FEE']._serialized_start=2489
+  _globals['_FEE']._serialized_end=2634
+  _globals['_RESTATEDRATE']._serialized_start=2636
+  _globals['_RESTATEDRATE']._serialized_end=2721
 # @@protoc_insertion_point(module_scope)

@@ -49,6 +49,54 @@ PARTNER_STATUS_LEFT: PartnerStatus.ValueType  # 3
 """Has left: nothing new at all, what is under way is finished, debts are settled."""
 Global___PartnerStatus: _TypeAlias = PartnerStatus  # noqa: Y015
 
+class _Funding:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FundingEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Funding.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FUNDING_UNSPECIFIED: _Funding.ValueType  # 0
+    """Not said: postpaid."""
+    FUNDING_POSTPAID: _Funding.ValueType  # 1
+    """Pays after each window, up to its caps."""
+    FUNDING_PREPAID: _Funding.ValueType  # 2
+    """Pays in advance; what it owes lowers its balance with the operator, and at zero it is suspended."""
+
+class Funding(_Funding, metaclass=_FundingEnumTypeWrapper):
+    """How a partner stands in for what it owes."""
+
+FUNDING_UNSPECIFIED: Funding.ValueType  # 0
+"""Not said: postpaid."""
+FUNDING_POSTPAID: Funding.ValueType  # 1
+"""Pays after each window, up to its caps."""
+FUNDING_PREPAID: Funding.ValueType  # 2
+"""Pays in advance; what it owes lowers its balance with the operator, and at zero it is suspended."""
+Global___Funding: _TypeAlias = Funding  # noqa: Y015
+
+class _FeeSide:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FeeSideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FeeSide.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FEE_SIDE_UNSPECIFIED: _FeeSide.ValueType  # 0
+    """Not said: only the fixed part is taken."""
+    FEE_SIDE_HOME: _FeeSide.ValueType  # 1
+    """Of those where the partner is the home node."""
+    FEE_SIDE_ACQUIRER: _FeeSide.ValueType  # 2
+    """Of those where the partner is the acquirer."""
+
+class FeeSide(_FeeSide, metaclass=_FeeSideEnumTypeWrapper):
+    """Of which side's records a fee is taken."""
+
+FEE_SIDE_UNSPECIFIED: FeeSide.ValueType  # 0
+"""Not said: only the fixed part is taken."""
+FEE_SIDE_HOME: FeeSide.ValueType  # 1
+"""Of those where the partner is the home node."""
+FEE_SIDE_ACQUIRER: FeeSide.ValueType  # 2
+"""Of those where the partner is the acquirer."""
+Global___FeeSide: _TypeAlias = FeeSide  # noqa: Y015
+
 @_typing.final
 class Directory(_message.Message):
     """What the operator signs, and nothing else: who takes part, on what terms."""
@@ -65,6 +113,7 @@ class Directory(_message.Message):
     CAPS_FIELD_NUMBER: _builtins.int
     OPERATOR_KEYS_FIELD_NUMBER: _builtins.int
     BOUNDS_FIELD_NUMBER: _builtins.int
+    SETTLEMENT_TERMS_FIELD_NUMBER: _builtins.int
     coalition_id: _builtins.str
     """The coalition's id, a slug; it stands in every envelope."""
     version: _builtins.int
@@ -101,6 +150,10 @@ class Directory(_message.Message):
     def bounds(self) -> Global___ExchangeBounds:
         """Bounds of the exchange that both sides must agree on."""
 
+    @_builtins.property
+    def settlement_terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettlementTerms]:
+        """How windows are settled: of a window apply the terms with the highest `from_window` not above it."""
+
     def __init__(
         self,
         *,
@@ -114,10 +167,11 @@ class Directory(_message.Message):
         caps: _abc.Iterable[Global___Cap] | None = ...,
         operator_keys: _abc.Iterable[Global___Key] | None = ...,
         bounds: Global___ExchangeBounds | None = ...,
+        settlement_terms: _abc.Iterable[Global___SettlementTerms] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "publish_time", b"publish_time", "purse", b"purse"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "caps", b"caps", "coalition_id", b"coalition_id", "operator_keys", b"operator_keys", "partners", b"partners", "publish_time", b"publish_time", "purse", b"purse", "rates", b"rates", "version", b"version", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "caps", b"caps", "coalition_id", b"coalition_id", "operator_keys", b"operator_keys", "partners", b"partners", "publish_time", b"publish_time", "purse", b"purse", "rates", b"rates", "settlement_terms", b"settlement_terms", "version", b"version", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -204,6 +258,10 @@ class Partner(_message.Message):
     AUTHORITY_PEM_FIELD_NUMBER: _builtins.int
     RANGES_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    FUNDING_FIELD_NUMBER: _builtins.int
+    FROM_WINDOW_FIELD_NUMBER: _builtins.int
+    LAST_WINDOW_FIELD_NUMBER: _builtins.int
     partner_id: _builtins.str
     """The merchant's id, a slug, unique in the coalition."""
     name: _builtins.str
@@ -216,6 +274,12 @@ class Partner(_message.Message):
     """The certificate authority of its peer connections, in PEM."""
     partitions: _builtins.int
     """How many partitions its node has; lanes are numbered by them."""
+    funding: Global___Funding.ValueType
+    """How it stands in for what it owes; not said means postpaid."""
+    from_window: _builtins.int
+    """The first window in which it takes part; 0 means from the beginning."""
+    last_window: _builtins.int
+    """The last window for which it signs closes, of a partner that left; 0 means none."""
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where its node can be dialled, host:port; empty for one that only dials (behind NAT)."""
@@ -227,6 +291,10 @@ class Partner(_message.Message):
     @_builtins.property
     def ranges(self) -> _containers.RepeatedCompositeFieldContainer[Global___IdentifierRange]:
         """Which identifiers are its members'."""
+
+    @_builtins.property
+    def account(self) -> Global___PaymentAccount:
+        """Where it is paid, for payment files; absent where the partners pay each other in other ways."""
 
     def __init__(
         self,
@@ -240,14 +308,52 @@ class Partner(_message.Message):
         authority_pem: _builtins.bytes = ...,
         ranges: _abc.Iterable[Global___IdentifierRange] | None = ...,
         partitions: _builtins.int = ...,
+        account: Global___PaymentAccount | None = ...,
+        funding: Global___Funding.ValueType = ...,
+        from_window: _builtins.int = ...,
+        last_window: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_pem", b"authority_pem", "endpoints", b"endpoints", "keys", b"keys", "name", b"name", "partitions", b"partitions", "partner_id", b"partner_id", "ranges", b"ranges", "relay_partner_id", b"relay_partner_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "authority_pem", b"authority_pem", "endpoints", b"endpoints", "from_window", b"from_window", "funding", b"funding", "keys", b"keys", "last_window", b"last_window", "name", b"name", "partitions", b"partitions", "partner_id", b"partner_id", "ranges", b"ranges", "relay_partner_id", b"relay_partner_id", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Partner: _TypeAlias = Partner  # noqa: Y015
+
+@_typing.final
+class PaymentAccount(_message.Message):
+    """A bank account, as payment files name it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOLDER_FIELD_NUMBER: _builtins.int
+    IBAN_FIELD_NUMBER: _builtins.int
+    OTHER_ID_FIELD_NUMBER: _builtins.int
+    BIC_FIELD_NUMBER: _builtins.int
+    holder: _builtins.str
+    """Whose it is, as the bank knows the holder."""
+    iban: _builtins.str
+    """IBAN where there is one; else empty."""
+    other_id: _builtins.str
+    """The bank's own number for the account, where there is no IBAN."""
+    bic: _builtins.str
+    """The bank's BIC (ISO 9362), where it has one."""
+    def __init__(
+        self,
+        *,
+        holder: _builtins.str = ...,
+        iban: _builtins.str = ...,
+        other_id: _builtins.str = ...,
+        bic: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bic", b"bic", "holder", b"holder", "iban", b"iban", "other_id", b"other_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentAccount: _TypeAlias = PaymentAccount  # noqa: Y015
 
 @_typing.final
 class IdentifierRange(_message.Message):
@@ -530,3 +636,133 @@ class SignedJoinRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SignedJoinRequest: _TypeAlias = SignedJoinRequest  # noqa: Y015
+
+@_typing.final
+class SettlementTerms(_message.Message):
+    """How windows are settled, from a window on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_WINDOW_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    CURRENCY_EXPONENT_FIELD_NUMBER: _builtins.int
+    FEES_FIELD_NUMBER: _builtins.int
+    RESTATED_RATES_FIELD_NUMBER: _builtins.int
+    CLOSE_GRACE_SECONDS_FIELD_NUMBER: _builtins.int
+    AGENT_ACCOUNT_FIELD_NUMBER: _builtins.int
+    PREPAID_ALERT_PERCENTS_FIELD_NUMBER: _builtins.int
+    from_window: _builtins.int
+    """The first window that they apply to."""
+    currency: _builtins.str
+    """The one settlement currency, ISO 4217."""
+    currency_exponent: _builtins.int
+    """Decimal places of the smallest amount that is paid, 0 to 6: of the rial 0 or 2, as this says."""
+    close_grace_seconds: _builtins.int
+    """How long after the cut both sides have to sign, in seconds, before one side may submit alone."""
+    @_builtins.property
+    def fees(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fee]:
+        """What the operator takes."""
+
+    @_builtins.property
+    def restated_rates(self) -> _containers.RepeatedCompositeFieldContainer[Global___RestatedRate]:
+        """What rates in another currency are worth in this one."""
+
+    @_builtins.property
+    def agent_account(self) -> Global___PaymentAccount:
+        """The settlement agent's or operator's account, for payment files."""
+
+    @_builtins.property
+    def prepaid_alert_percents(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of a prepaid partner's balance, in percent: where it is warned. Falling, between 1 and 99."""
+
+    def __init__(
+        self,
+        *,
+        from_window: _builtins.int = ...,
+        currency: _builtins.str = ...,
+        currency_exponent: _builtins.int = ...,
+        fees: _abc.Iterable[Global___Fee] | None = ...,
+        restated_rates: _abc.Iterable[Global___RestatedRate] | None = ...,
+        close_grace_seconds: _builtins.int = ...,
+        agent_account: Global___PaymentAccount | None = ...,
+        prepaid_alert_percents: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["agent_account", b"agent_account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_account", b"agent_account", "close_grace_seconds", b"close_grace_seconds", "currency", b"currency", "currency_exponent", b"currency_exponent", "fees", b"fees", "from_window", b"from_window", "prepaid_alert_percents", b"prepaid_alert_percents", "restated_rates", b"restated_rates"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SettlementTerms: _TypeAlias = SettlementTerms  # noqa: Y015
+
+@_typing.final
+class Fee(_message.Message):
+    """What the operator takes of a partner in a window; a line of its own in the statement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    WINDOW_MICRO_FIELD_NUMBER: _builtins.int
+    RECORD_MICRO_FIELD_NUMBER: _builtins.int
+    VOLUME_PPM_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    code: _builtins.str
+    """What it is called, a slug: "commission"."""
+    partner_id: _builtins.str
+    """Whom it is for; empty for every partner."""
+    window_micro: _builtins.int
+    """A fixed amount for each window, in micro-units of the settlement currency."""
+    record_micro: _builtins.int
+    """For each record that moved units, in micro-units of the settlement currency."""
+    volume_ppm: _builtins.int
+    """Parts per million of the value earned and spent, returns taken off."""
+    side: Global___FeeSide.ValueType
+    """Whose records count."""
+    def __init__(
+        self,
+        *,
+        code: _builtins.str = ...,
+        partner_id: _builtins.str = ...,
+        window_micro: _builtins.int = ...,
+        record_micro: _builtins.int = ...,
+        volume_ppm: _builtins.int = ...,
+        side: Global___FeeSide.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "partner_id", b"partner_id", "record_micro", b"record_micro", "side", b"side", "volume_ppm", b"volume_ppm", "window_micro", b"window_micro"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Fee: _TypeAlias = Fee  # noqa: Y015
+
+@_typing.final
+class RestatedRate(_message.Message):
+    """What a rate is worth in the settlement currency, for a window that settles in another than the rate's."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RATE_VERSION_FIELD_NUMBER: _builtins.int
+    ACCRUAL_MICRO_FIELD_NUMBER: _builtins.int
+    REDEMPTION_MICRO_FIELD_NUMBER: _builtins.int
+    rate_version: _builtins.int
+    """The rate."""
+    accrual_micro: _builtins.int
+    """What one unit earned abroad costs the acquirer, in micro-units of the settlement currency."""
+    redemption_micro: _builtins.int
+    """What one unit spent abroad pays the acquirer, in micro-units of the settlement currency."""
+    def __init__(
+        self,
+        *,
+        rate_version: _builtins.int = ...,
+        accrual_micro: _builtins.int = ...,
+        redemption_micro: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accrual_micro", b"accrual_micro", "rate_version", b"rate_version", "redemption_micro", b"redemption_micro"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RestatedRate: _TypeAlias = RestatedRate  # noqa: Y015
