@@ -68,19 +68,22 @@ class ShardState(Struct, frozen=True):
 
 
 class ShardHost:
-    """A shard with its store and its head. `abort` ends the process; tests put something milder there."""
+    """A shard with its store and its head.
 
-    def __init__(self, spec: ShardSpec, *, abort: Callable[[Exception], None] | None = None) -> None:
+    `abort` ends the process; tests put something milder there. `open_it` opens the store that the spec names,
+    and `clock` gives epoch milliseconds: simulators have their own of both.
+    """
+
+    def __init__(
+        self,
+        spec: ShardSpec,
+        *,
+        abort: Callable[[Exception], None] | None = None,
+        open_it: Callable[[ShardSpec], OpenStore] | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
         self._abort = abort or _end_process
-        self._open = when_unlocked(
-            lambda: open_store(
-                Path(spec.directory),
-                merchant_id=spec.settings.merchant,
-                kind=StoreKind.SHARD,
-                store_id=spec.store_id,
-                generation=spec.generation,
-            )
-        )
+        self._open = when_unlocked(lambda: (open_it or _open_on_disk)(spec))
         for note in self._open.notes:
             print(f"vafa: shard {spec.number}: {note}", file=sys.stderr, flush=True)
         self._store = self._open.store
@@ -90,6 +93,7 @@ class ShardHost:
             spec.settings,
             PROGRAMMES.decode(spec.programmes),
             head=self._open.head,
+            clock=clock,
             number=spec.number,
             vault=Vault(SecretKey(spec.master_key)),
         )
@@ -182,6 +186,16 @@ class ShardHost:
     def close(self) -> None:
         """Writes the head and lets go of the store."""
         self._open.close()
+
+
+def _open_on_disk(spec: ShardSpec) -> OpenStore:
+    return open_store(
+        Path(spec.directory),
+        merchant_id=spec.settings.merchant,
+        kind=StoreKind.SHARD,
+        store_id=spec.store_id,
+        generation=spec.generation,
+    )
 
 
 def when_unlocked(open_it: Callable[[], OpenStore]) -> OpenStore:

@@ -1,4 +1,4 @@
-"""What every store promises, proven on the one on disk and on the one in memory alike."""
+"""What every store promises, proven on the one on disk and on those in memory alike."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -9,6 +9,7 @@ import pytest
 from node.storage.memory import MemoryStore
 from node.storage.rocks import RocksOptions, RocksStore
 from node.storage.store import Batch, Store, StoreFailed
+from simulators.sim.disk import SimStore
 
 SMALL = RocksOptions(create=True, block_cache_bytes=1 << 20, write_buffer_bytes=64 * 1024)
 
@@ -36,13 +37,13 @@ class Kit:
             store.close()
 
 
-@pytest.fixture(params=["rocks", "memory"])
+@pytest.fixture(params=["rocks", "memory", "simulated"])
 def kit(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kit]:
     if request.param == "rocks":
         path = tmp_path / "db"
         made = Kit(RocksStore(path, SMALL), lambda: RocksStore(path), RocksStore)
     else:
-        memory = MemoryStore()
+        memory = SimStore() if request.param == "simulated" else MemoryStore()
         made = Kit(memory, lambda: memory.reopen(), MemoryStore.load)
     yield made
     made.close()
