@@ -1,6 +1,7 @@
 """The shards' processes of a real node, on Ray: killed while they work, drained, and made to wait for a lock.
 
-That the whole node is killed is `tests/simulators/test_real_node.py`'s to prove.
+That the whole node is killed is `tests/simulators/test_real_node.py`'s to prove. It and the first test
+here are the sample of their kind in every run; the rest is for `make soak`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from simulators.purchases import card_identifier
 from simulators.staff import Staff
 from tests.rpc.shop import Line, sale
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.soak]
+pytestmark = [pytest.mark.ray, pytest.mark.slow]
 
 PATIENCE_SECONDS = 60.0
 
@@ -118,6 +119,7 @@ async def _patiently(till: Line, operation: Any) -> Any:
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.soak
 async def test_a_node_that_is_told_to_stop_answers_what_it_took_and_the_next_one_waits_for_its_stores(
     node: NodeUnderTest,
 ) -> None:
