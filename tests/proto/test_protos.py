@@ -43,6 +43,10 @@ CHANGES_BY_REQUEST_ID = {
     "pos.v1.PosService.Void",
     "programme.v1.ProgrammeService.PublishProgramme",
     "admin.v1.AdminService.ReleaseQuarantined",
+    "settlement.v1.SettlementService.CloseWindow",
+    "settlement.v1.SettlementService.ConfirmPayment",
+    "settlement.v1.SettlementService.SettleWindow",
+    "settlement.v1.SettlementService.TopUp",
 }
 CHANGES_SAFE_TO_REPEAT = {
     "admin.v1.AdminService.CreateBackup": "the name is taken once",
@@ -50,6 +54,10 @@ CHANGES_SAFE_TO_REPEAT = {
     "coalition.v1.PeerService.Link": "a message whose exchange is known is answered as before",
     "pos.v1.PosService.Submit": "each operation in it has a request id",
     "pos.v1.PosService.SubmitStream": "each operation in it has a request id",
+    "settlement.v1.SettlementPeerService.ProposeClose": "the same close is signed the same again",
+    "settlement.v1.SettlementService.ReportMismatch": "what was reported is kept once",
+    "settlement.v1.SettlementService.SubmitClose": "a pair has one close in a window",
+    "settlement.v1.SettlementService.SubmitCloseAlone": "a pair has one close in a window",
     "terminal.v1.EnrolmentService.RedeemCode": "the code is good once",
     "terminal.v1.TerminalService.CreateEnrolment": "a code that nobody redeems expires",
     "terminal.v1.TerminalService.RenewCertificate": "one certificate more for the same caller",
@@ -71,6 +79,12 @@ READS = {
     "programme.v1.ProgrammeService.GetProgramme",
     "programme.v1.ProgrammeService.ListProgrammes",
     "programme.v1.ProgrammeService.PreviewProgramme",
+    "settlement.v1.SettlementPeerService.ExchangeHeads",
+    "settlement.v1.SettlementPeerService.GetLaneHashes",
+    "settlement.v1.SettlementPeerService.GetLaneRecord",
+    "settlement.v1.SettlementService.GetStatement",
+    "settlement.v1.SettlementService.ListPrepaidBalances",
+    "settlement.v1.SettlementService.ListWindows",
     "terminal.v1.TerminalService.ListCallers",
 }
 
