@@ -11,7 +11,10 @@ import typer
 from node import config as configuration
 from node import installation
 from node.cli.settings import with_setting
-from node.config import ConfigError, default_toml
+from node.config import ConfigError, NodeSection, default_toml
+
+LOCAL_NAMES = NodeSection().host_names
+"""What the command line at the node calls it; in every server certificate, beside the names given."""
 
 
 def init(
@@ -23,7 +26,9 @@ def init(
     timezone: Annotated[str, typer.Option(help="IANA time zone in which days end.")] = "Asia/Tehran",
     currency: Annotated[str, typer.Option(help="ISO 4217 code.")] = "IRR",
     exponent: Annotated[int, typer.Option(help="Decimals of an amount.")] = 0,
-    host: Annotated[list[str] | None, typer.Option(help="DNS name or IP of this node; repeatable.")] = None,
+    host: Annotated[
+        list[str] | None, typer.Option(help="DNS name or IP by which tills reach this node; repeatable.")
+    ] = None,
     listen: Annotated[str, typer.Option(help="IP:port for tills.")] = "",
     enrol_listen: Annotated[str, typer.Option(help="IP:port for enrolment.")] = "",
     metrics: Annotated[str, typer.Option(help="Loopback IP:port for metrics.")] = "",
@@ -39,7 +44,7 @@ def init(
         time_zone=timezone,
         currency=currency,
         currency_exponent=exponent,
-        **({"host_names": tuple(host)} if host else {}),
+        host_names=tuple(dict.fromkeys((*(host or ()), *LOCAL_NAMES))),
     )
     settings: dict[str, str | int] = {
         "listen": listen,

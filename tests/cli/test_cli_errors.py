@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from node import config as configuration
 from node.actors import host
 from node.actors.ports import ShardNotStarted
 from node.cli import books
@@ -58,6 +59,14 @@ def test_init_never_touches_an_installation(shop: Shop) -> None:
     assert refused.status == 1
     assert "Nothing was changed" in refused.err
     assert shop.config_path.read_bytes() == before
+
+
+def test_a_node_with_a_name_of_its_own_is_still_reached_from_its_own_command_line(tmp_path: Path) -> None:
+    home = tmp_path / "shop"
+    made = run_vafa("init", home, "--merchant", "shop-1", "--host", "shop.example", "--host", "127.0.0.1")
+    assert made.status == 0, made.err
+    names = configuration.load(home / "vafa.toml").node.host_names
+    assert names == ("shop.example", "127.0.0.1", "localhost")
 
 
 def test_init_takes_persian_and_arabic_names_as_they_are(tmp_path: Path) -> None:
