@@ -68,6 +68,7 @@ class NativeCard(VirtualCard[Memory], Generic[Memory]):
     atr = bytes.fromhex("3B8180018080")
     """An ISO 14443-4 card whose historical byte is 80, which these two are (PC/SC part 3, 3.1.3.2.3.1)."""
     chains_long_answers = False
+    """Whether an answer that fits no frame comes in several (91AF), or is refused."""
     session: Session | None
     _pending: Callable[[bytes], Answer] | None
 
@@ -128,9 +129,11 @@ class NativeCard(VirtualCard[Memory], Generic[Memory]):
         mode = operation.mode(header)
         if self.session is not None:
             body = self.session.open(instruction, header, body, mode)
-        return self._finished(operation, header, body, mode)
+        return self._finished(instruction, operation, header, body, mode)
 
-    def _finished(self, operation: Operation, header: bytes, body: bytes, mode: CommMode) -> Answer:
+    def _finished(
+        self, instruction: int, operation: Operation, header: bytes, body: bytes, mode: CommMode
+    ) -> Answer:
         result = operation.run(header, body)
         frames = [result] if isinstance(result, bytes) else list(result)
         # Asked anew: a command may have ended the session, and then nothing is left to seal with.
@@ -140,17 +143,19 @@ class NativeCard(VirtualCard[Memory], Generic[Memory]):
                 frames = [self.session.seal(NATIVE_OK & 0xFF, whole, mode)]
             else:
                 frames[-1] += self.session.seal(NATIVE_OK & 0xFF, whole, mode)[len(whole) :]
-        return self._sent(self._cut(frames))
+        return self._sent(self._cut(frames, self._frame_bytes(instruction)))
 
-    def _cut(self, frames: list[bytes]) -> list[bytes]:
-        if all(len(frame) <= MAX_FRAME_BYTES for frame in frames):
+    def _frame_bytes(self, _instruction: int) -> int:
+        """How much one answer to this command carries."""
+        return MAX_FRAME_BYTES
+
+    def _cut(self, frames: list[bytes], limit: int) -> list[bytes]:
+        if all(len(frame) <= limit for frame in frames):
             return frames
         if not self.chains_long_answers:
             raise Status(LENGTH_ERROR)
         return [
-            frame[start : start + MAX_FRAME_BYTES]
-            for frame in frames
-            for start in range(0, len(frame), MAX_FRAME_BYTES)
+            frame[start : start + limit] for frame in frames for start in range(0, max(len(frame), 1), limit)
         ]
 
     def _sent(self, frames: list[bytes]) -> Answer:

@@ -1,4 +1,6 @@
-"""A virtual card can be torn off at any command, before or after that took effect, and is a real card after."""
+"""A virtual card can be torn off at any command, before or after that took effect, and is a real card
+after.
+"""
 
 import pytest
 
