@@ -143,7 +143,9 @@ class Header(_message.Message):
     lane: _builtins.int
     """The home node's partition that the exchange lies in; -1 where the sender does not know it yet."""
     epoch: _builtins.int
-    """The lane's epoch as the sender knows it."""
+    """The lane's epoch as the sender knows it; 0 beside lane -1. What is signed without a lane is kept from
+    coming late by its issue time and its id alone.
+    """
     type: Global___MessageType.ValueType
     """What the body is."""
     exchange_id: _builtins.bytes
@@ -221,7 +223,10 @@ class Carried(_message.Message):
     SALT_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
     salt: _builtins.bytes
-    """The salt of the commitments in the body to identifier and proof."""
+    """The salt of the commitments in the body to identifier and proof, 16 bytes. A commitment is SHA-256 over the
+    salt's length (8 bytes, big-endian), the salt, and: of an identifier its kind as one byte and its normal form
+    in UTF-8; of a proof the serialised MemberProof as it came.
+    """
     @_builtins.property
     def envelope(self) -> Global___Envelope:
         """What was signed."""
@@ -236,7 +241,9 @@ class Carried(_message.Message):
 
     @_builtins.property
     def evidence(self) -> _containers.RepeatedCompositeFieldContainer[Global___Envelope]:
-        """Evidence beside HELLO_REPLY and REFUSAL: envelopes of the receiver's own."""
+        """Beside HELLO_REPLY and REFUSAL: envelopes of the receiver's own that prove the epoch. Beside a POSTED that is
+        said again in a later epoch: the POSTED under which the record stands, then the request that it answers.
+        """
 
     def __init__(
         self,

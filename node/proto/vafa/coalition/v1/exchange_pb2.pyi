@@ -257,7 +257,7 @@ class Authorized(_message.Message):
     PSEUDONYM_FIELD_NUMBER: _builtins.int
     BALANCE_UNITS_FIELD_NUMBER: _builtins.int
     request_hash: _builtins.bytes
-    """SHA-256 of the RESERVE's header bytes."""
+    """SHA-256 of the RESERVE's body."""
     units: _builtins.int
     """How many are held: what was asked for."""
     pseudonym: _builtins.bytes
@@ -294,7 +294,7 @@ class Declined(_message.Message):
     REQUEST_HASH_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     request_hash: _builtins.bytes
-    """SHA-256 of the request's header bytes."""
+    """SHA-256 of the request's body."""
     reason: Global___ExchangeReason.ValueType
     """Why."""
     def __init__(
@@ -320,7 +320,7 @@ class Capture(_message.Message):
     AUTHORIZED_HASH_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
     authorized_hash: _builtins.bytes
-    """SHA-256 of the AUTHORIZED's header bytes."""
+    """SHA-256 of the AUTHORIZED's body, which stays the same when it is signed anew in a later epoch."""
     units: _builtins.int
     """At most what was authorised, above 0."""
     def __init__(
@@ -345,7 +345,7 @@ class Cancel(_message.Message):
 
     REQUEST_BODY_HASH_FIELD_NUMBER: _builtins.int
     request_body_hash: _builtins.bytes
-    """SHA-256 of the request's body that it takes back."""
+    """SHA-256 of the request's body that it takes back; empty where the acquirer no longer has it."""
     def __init__(
         self,
         *,
@@ -367,7 +367,7 @@ class Query(_message.Message):
 
     REQUEST_BODY_HASH_FIELD_NUMBER: _builtins.int
     request_body_hash: _builtins.bytes
-    """SHA-256 of the request's body that it asks about."""
+    """SHA-256 of the request's body that it asks about; empty where the acquirer no longer has it."""
     def __init__(
         self,
         *,
@@ -777,7 +777,7 @@ class LaneRecord(_message.Message):
 
     @_builtins.property
     def posted(self) -> _envelope_pb2.Envelope:
-        """The home node's POSTED."""
+        """The home node's POSTED, as it was signed first; said again later it comes under a new signature beside it."""
 
     def __init__(
         self,

@@ -54,7 +54,9 @@ Global___LaneHead: _TypeAlias = LaneHead  # noqa: Y015
 
 @_typing.final
 class HeadAck(_message.Message):
-    """The acquirer has all records up to a head, durably."""
+    """The acquirer has all records up to a head, durably. Repeated unchanged while the home node has more, it asks
+    for the records that follow.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -78,17 +80,19 @@ Global___HeadAck: _TypeAlias = HeadAck  # noqa: Y015
 
 @_typing.final
 class Hello(_message.Message):
-    """Opens a lane after a start of the home node, before anything else is signed on it."""
+    """Opens a lane after a start of either side, before anything else is signed on it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     HEAD_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
-    """Random, echoed by the reply: an old reply opens nothing."""
+    """Random, 16 bytes, echoed by the reply: an old reply opens nothing."""
     @_builtins.property
     def head(self) -> Global___LaneHead:
-        """What the home node has. Its epoch is a proposal."""
+        """What the home node has. Its epoch, and the header's, is a proposal: one above the highest that the home node
+        knows of, durable there before this was signed.
+        """
 
     def __init__(
         self,
@@ -142,7 +146,10 @@ class HelloReply(_message.Message):
     """The Hello's."""
     @_builtins.property
     def head(self) -> Global___LaneHead:
-        """The acquirer's head; the epoch is the highest that the home node ever signed to it."""
+        """The acquirer's head. Its epoch is the highest that the home node had signed to it before this Hello: below the
+        proposal, the acquirer has adopted the proposal, durably; else it has not, an envelope of that epoch comes
+        beside this as evidence, and the home node says Hello again with an epoch above it.
+        """
 
     @_builtins.property
     def voided_exchange_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
