@@ -1,15 +1,13 @@
 """PUT KEY of a whole key set, encrypted under the DEK (GlobalPlatform 2.3.1, 11.8; Amendment D, 7.2)."""
 
 from cards.apdu import CardError, Command, Hides
-from cards.crypto import BLOCK_BYTES, CardKey, encrypt_block, encrypt_cbc
+from cards.crypto import BLOCK_BYTES, CardKey, encrypt_cbc
+from cards.keys import MAX_KEY_VERSION, MIN_KEY_VERSION, gp_check_value
 from cards.scp03.kdf import StaticKeys
 
-MIN_KEY_VERSION, MAX_KEY_VERSION = 0x01, 0x7F
 _INS_PUT_KEY = 0xD8
 _FIRST_KEY_OF_SEVERAL = 0x81
 _TYPE_AES = 0x88
-_CHECK_BYTES = 3
-_CHECKED_BLOCK = b"\x01" * BLOCK_BYTES
 
 
 class KeysNotTaken(CardError):
@@ -39,16 +37,11 @@ def put_key(new: StaticKeys, new_version: int, dek: CardKey, *, replaces_version
 
 def parse_put_key_answer(new: StaticKeys, new_version: int, data: bytes) -> None:
     """`KeysNotTaken` unless the card confirms the version and the check value of each key."""
-    wanted = bytes((new_version,)) + b"".join(check_value(key) for key in (new.enc, new.mac, new.dek))
+    wanted = bytes((new_version,)) + b"".join(gp_check_value(key) for key in (new.enc, new.mac, new.dek))
     if data != wanted:
         raise KeysNotTaken(
             f"The card confirmed other keys than version {new_version} as sent. Set it apart, probe it again."
         )
-
-
-def check_value(key: CardKey) -> bytes:
-    """Three bytes by which a key is recognised: of the encryption of 16 bytes 01 (Amendment D, 7.2.2)."""
-    return encrypt_block(key, _CHECKED_BLOCK)[:_CHECK_BYTES]
 
 
 def _key_field(key: CardKey, dek: CardKey) -> bytes:
@@ -56,5 +49,5 @@ def _key_field(key: CardKey, dek: CardKey) -> bytes:
     padded = key.raw.ljust(-(-len(key) // BLOCK_BYTES) * BLOCK_BYTES, b"\0")
     encrypted = encrypt_cbc(dek, bytes(BLOCK_BYTES), padded)
     block = bytes((len(key),)) + encrypted
-    check = check_value(key)
+    check = gp_check_value(key)
     return bytes((_TYPE_AES, len(block))) + block + bytes((len(check),)) + check

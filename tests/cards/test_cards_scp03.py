@@ -14,6 +14,7 @@ from cards.apdu import (
     parse_command,
 )
 from cards.crypto import CardKey
+from cards.keys import gp_check_value
 from cards.scp03 import (
     CardNotAuthentic,
     ChannelBroken,
@@ -33,7 +34,7 @@ from cards.scp03 import (
     unwrap,
     wrap,
 )
-from cards.scp03.put_key import KeysNotTaken, check_value
+from cards.scp03.put_key import KeysNotTaken
 from tests.cards.card_vectors import Vector, expected, given, key, vectors
 from tests.cards.scp03_card import EchoCard
 from tests.cards.scripted_card import ScriptedCard
@@ -293,7 +294,7 @@ def test_put_key_has_an_inner_length_that_names_the_keys_own_size(size: int, enc
     assert data[0] == 2
     field = data[1 : 1 + 2 + 1 + encrypted + 4]
     assert field[:3] == bytes((0x88, 1 + encrypted, size))
-    assert field[-4:] == b"\x03" + check_value(new.enc)
+    assert field[-4:] == b"\x03" + gp_check_value(new.enc)
     assert len(data) == 1 + 3 * len(field)
 
 
@@ -307,7 +308,7 @@ def test_put_key_names_the_version_that_it_replaces_and_that_several_keys_follow
 
 def test_check_values_that_the_card_confirms_must_be_those_of_the_keys_sent() -> None:
     new = a_key_set(first=7)
-    confirmed = b"\2" + check_value(new.enc) + check_value(new.mac) + check_value(new.dek)
+    confirmed = b"\2" + gp_check_value(new.enc) + gp_check_value(new.mac) + gp_check_value(new.dek)
     parse_put_key_answer(new, 2, confirmed)
     for wrong in (confirmed[:-1] + b"\0", b"\3" + confirmed[1:], b""):
         with pytest.raises(KeysNotTaken):
