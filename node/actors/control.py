@@ -92,19 +92,19 @@ class Control:
         return next((one for one in self._programmes if one.version == version), None)
 
     def programme_at(self, at_ms: int) -> Programme | None:
-        """The version in force at `at_ms`, or None before the first."""
-        found = None
-        for one in self._programmes:
-            if one.effective_ms <= at_ms:
-                found = one
-        return found
+        """The version in force at `at_ms`, or None before the first: the last to take effect until then.
+
+        Of two that take effect together it is the newer.
+        """
+        begun = [one for one in self._programmes if one.effective_ms <= at_ms]
+        return max(begun, key=lambda one: (one.effective_ms, one.version), default=None)
 
     def publish(self, draft: Programme, author: str, request: str, now_ms: int) -> Programme | Refused:
         """Makes a draft the next version; the same request gives the same version again.
 
-        Refused where it would take effect in the past or before a version that is published already: a sale
-        that was judged must be judged the same when it is returned. Also where the request published another
-        draft before.
+        It may take effect before one that is still to come, which then follows it as announced. Refused where
+        it would take effect in the past: a sale that was judged must be judged the same when it is returned.
+        Also where the request published another draft before.
         """
         known = self._store.get(control_key(ControlKind.SETTING, b"publish/" + request.encode()))
         draft_hash = hashlib.sha256(_PROGRAMME.encode(draft)).digest()
@@ -119,17 +119,13 @@ class Control:
             assert published is not None
             return published
         effective_ms = draft.effective_ms or now_ms
-        newest_ms = self._programmes[-1].effective_ms if self._programmes else 0
+        earliest_ms = now_ms - 60_000 if self._programmes else 0
         if len(self._programmes) >= MAX_VERSIONS:
             return refuse(Reason.LIMIT_EXCEEDED, f"A node keeps at most {MAX_VERSIONS} programme versions.")
-        if (
-            not max(newest_ms, now_ms - 60_000 if self._programmes else 0)
-            <= effective_ms
-            <= now_ms + MAX_LEAD_MS
-        ):
+        if not earliest_ms <= effective_ms <= now_ms + MAX_LEAD_MS:
             return refuse(
                 Reason.EFFECTIVE_TIME_OUT_OF_BOUNDS,
-                "A version takes effect now or later, and not before one that is published already.",
+                "A version takes effect now or within five years, not in the past. Nothing was published.",
             )
         version = len(self._programmes) + 1
         published = replace(draft, version=version, effective_ms=effective_ms, author=author)

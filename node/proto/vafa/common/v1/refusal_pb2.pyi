@@ -116,7 +116,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_PROGRAMME_NOT_FOUND: _Reason.ValueType  # 141
     """There is no programme version in force at that time, or none of that number."""
     REASON_EFFECTIVE_TIME_OUT_OF_BOUNDS: _Reason.ValueType  # 142
-    """The programme would take effect in the past, or before one that is published already."""
+    """The programme would take effect in the past, or in more than five years."""
     REASON_INVALID_CURSOR: _Reason.ValueType  # 143
     """The cursor or page token is not one of this node's."""
 
@@ -216,7 +216,7 @@ REASON_INVALID_PROGRAMME: Reason.ValueType  # 140
 REASON_PROGRAMME_NOT_FOUND: Reason.ValueType  # 141
 """There is no programme version in force at that time, or none of that number."""
 REASON_EFFECTIVE_TIME_OUT_OF_BOUNDS: Reason.ValueType  # 142
-"""The programme would take effect in the past, or before one that is published already."""
+"""The programme would take effect in the past, or in more than five years."""
 REASON_INVALID_CURSOR: Reason.ValueType  # 143
 """The cursor or page token is not one of this node's."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
