@@ -27,29 +27,33 @@ from node.proto.vafa.coalition.v1 import envelope_pb2 as vafa_dot_coalition_dot_
 from node.proto.vafa.coalition.v1 import exchange_pb2 as vafa_dot_coalition_dot_v1_dot_exchange__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$vafa/coalition/v1/peer_service.proto\x12\x11vafa.coalition.v1\x1a!vafa/coalition/v1/directory.proto\x1a vafa/coalition/v1/envelope.proto\x1a vafa/coalition/v1/exchange.proto\":\n\x0bLinkRequest\x12+\n\x07\x63\x61rried\x18\x01 \x03(\x0b\x32\x1a.vafa.coalition.v1.Carried\";\n\x0cLinkResponse\x12+\n\x07\x63\x61rried\x18\x01 \x03(\x0b\x32\x1a.vafa.coalition.v1.Carried\"=\n\x0e\x44\x65liverRequest\x12+\n\x07\x63\x61rried\x18\x01 \x01(\x0b\x32\x1a.vafa.coalition.v1.Carried\">\n\x0f\x44\x65liverResponse\x12+\n\x07\x63\x61rried\x18\x01 \x03(\x0b\x32\x1a.vafa.coalition.v1.Carried\"t\n\x16ListLaneRecordsRequest\x12\x0f\n\x07home_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63quirer_id\x18\x02 \x01(\t\x12\x0c\n\x04lane\x18\x03 \x01(\x05\x12\x13\n\x0b\x66rom_number\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\"I\n\x17ListLaneRecordsResponse\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord\"\x15\n\x13GetDirectoryRequest\"T\n\x14GetDirectoryResponse\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory2\xf7\x02\n\x0bPeerService\x12K\n\x04Link\x12\x1e.vafa.coalition.v1.LinkRequest\x1a\x1f.vafa.coalition.v1.LinkResponse(\x01\x30\x01\x12P\n\x07\x44\x65liver\x12!.vafa.coalition.v1.DeliverRequest\x1a\".vafa.coalition.v1.DeliverResponse\x12h\n\x0fListLaneRecords\x12).vafa.coalition.v1.ListLaneRecordsRequest\x1a*.vafa.coalition.v1.ListLaneRecordsResponse\x12_\n\x0cGetDirectory\x12&.vafa.coalition.v1.GetDirectoryRequest\x1a\'.vafa.coalition.v1.GetDirectoryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n$vafa/coalition/v1/peer_service.proto\x12\x11vafa.coalition.v1\x1a!vafa/coalition/v1/directory.proto\x1a vafa/coalition/v1/envelope.proto\x1a vafa/coalition/v1/exchange.proto\"\x9b\x01\n\x0bLinkRequest\x12+\n\x07\x63\x61rried\x18\x01 \x03(\x0b\x32\x1a.vafa.coalition.v1.Carried\x12-\n\x05\x63\x61lls\x18\x02 \x03(\x0b\x32\x1e.vafa.coalition.v1.RecordsCall\x12\x30\n\x07replies\x18\x03 \x03(\x0b\x32\x1f.vafa.coalition.v1.RecordsReply\"\x9c\x01\n\x0cLinkResponse\x12+\n\x07\x63\x61rried\x18\x01 \x03(\x0b\x32\x1a.vafa.coalition.v1.Carried\x12-\n\x05\x63\x61lls\x18\x02 \x03(\x0b\x32\x1e.vafa.coalition.v1.RecordsCall\x12\x30\n\x07replies\x18\x03 \x03(\x0b\x32\x1f.vafa.coalition.v1.RecordsReply\"Z\n\x0bRecordsCall\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12:\n\x07request\x18\x02 \x01(\x0b\x32).vafa.coalition.v1.ListLaneRecordsRequest\"]\n\x0cRecordsReply\x12\x0f\n\x07\x63\x61ll_id\x18\x01 \x01(\x03\x12<\n\x08response\x18\x02 \x01(\x0b\x32*.vafa.coalition.v1.ListLaneRecordsResponse\"=\n\x0e\x44\x65liverRequest\x12+\n\x07\x63\x61rried\x18\x01 \x01(\x0b\x32\x1a.vafa.coalition.v1.Carried\">\n\x0f\x44\x65liverResponse\x12+\n\x07\x63\x61rried\x18\x01 \x03(\x0b\x32\x1a.vafa.coalition.v1.Carried\"t\n\x16ListLaneRecordsRequest\x12\x0f\n\x07home_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63quirer_id\x18\x02 \x01(\t\x12\x0c\n\x04lane\x18\x03 \x01(\x05\x12\x13\n\x0b\x66rom_number\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\"I\n\x17ListLaneRecordsResponse\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord\"\x15\n\x13GetDirectoryRequest\"T\n\x14GetDirectoryResponse\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory2\xf7\x02\n\x0bPeerService\x12K\n\x04Link\x12\x1e.vafa.coalition.v1.LinkRequest\x1a\x1f.vafa.coalition.v1.LinkResponse(\x01\x30\x01\x12P\n\x07\x44\x65liver\x12!.vafa.coalition.v1.DeliverRequest\x1a\".vafa.coalition.v1.DeliverResponse\x12h\n\x0fListLaneRecords\x12).vafa.coalition.v1.ListLaneRecordsRequest\x1a*.vafa.coalition.v1.ListLaneRecordsResponse\x12_\n\x0cGetDirectory\x12&.vafa.coalition.v1.GetDirectoryRequest\x1a\'.vafa.coalition.v1.GetDirectoryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vafa.coalition.v1.peer_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_LINKREQUEST']._serialized_start=162
-  _globals['_LINKREQUEST']._serialized_end=220
-  _globals['_LINKRESPONSE']._serialized_start=222
-  _globals['_LINKRESPONSE']._serialized_end=281
-  _globals['_DELIVERREQUEST']._serialized_start=283
-  _globals['_DELIVERREQUEST']._serialized_end=344
-  _globals['_DELIVERRESPONSE']._serialized_start=346
-  _globals['_DELIVERRESPONSE']._serialized_end=408
-  _globals['_LISTLANERECORDSREQUEST']._serialized_start=410
-  _globals['_LISTLANERECORDSREQUEST']._serialized_end=526
-  _globals['_LISTLANERECORDSRESPONSE']._serialized_start=528
-  _globals['_LISTLANERECORDSRESPONSE']._serialized_end=601
-  _globals['_GETDIRECTORYREQUEST']._serialized_start=603
-  _globals['_GETDIRECTORYREQUEST']._serialized_end=624
-  _globals['_GETDIRECTORYRESPONSE']._serialized_start=626
-  _globals['_GETDIRECTORYRESPONSE']._serialized_end=710
-  _globals['_PEERSERVICE']._serialized_start=713
-  _globals['_PEERSERVICE']._serialized_end=1088
+  _globals['_LINKREQUEST']._serialized_start=163
+  _globals['_LINKREQUEST']._serialized_end=318
+  _globals['_LINKRESPONSE']._serialized_start=321
+  _globals['_LINKRESPONSE']._serialized_end=477
+  _globals['_RECORDSCALL']._serialized_start=479
+  _globals['_RECORDSCALL']._serialized_end=569
+  _globals['_RECORDSREPLY']._serialized_start=571
+  _globals['_RECORDSREPLY']._serialized_end=664
+  _globals['_DELIVERREQUEST']._serialized_start=666
+  _globals['_DELIVERREQUEST']._serialized_end=727
+  _globals['_DELIVERRESPONSE']._serialized_start=729
+  _globals['_DELIVERRESPONSE']._serialized_end=791
+  _globals['_LISTLANERECORDSREQUEST']._serialized_start=793
+  _globals['_LISTLANERECORDSREQUEST']._serialized_end=909
+  _globals['_LISTLANERECORDSRESPONSE']._serialized_start=911
+  _globals['_LISTLANERECORDSRESPONSE']._serialized_end=984
+  _globals['_GETDIRECTORYREQUEST']._serialized_start=986
+  _globals['_GETDIRECTORYREQUEST']._serialized_end=1007
+  _globals['_GETDIRECTORYRESPONSE']._serialized_start=1009
+  _globals['_GETDIRECTORYRESPONSE']._serialized_end=1093
+  _globals['_PEERSERVICE']._serialized_start=1096
+  _globals['_PEERSERVICE']._serialized_end=1471
 # @@protoc_insertion_point(module_scope)

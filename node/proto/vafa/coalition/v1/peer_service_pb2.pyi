@@ -28,18 +28,30 @@ class LinkRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     CARRIED_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    REPLIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def carried(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Carried]:
         """What it carries."""
+
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordsCall]:
+        """Records that the sender asks for: one that cannot be dialled is asked over the stream."""
+
+    @_builtins.property
+    def replies(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordsReply]:
+        """Records that the receiver asked for."""
 
     def __init__(
         self,
         *,
         carried: _abc.Iterable[_envelope_pb2.Carried] | None = ...,
+        calls: _abc.Iterable[Global___RecordsCall] | None = ...,
+        replies: _abc.Iterable[Global___RecordsReply] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carried", b"carried"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "carried", b"carried", "replies", b"replies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -47,27 +59,95 @@ Global___LinkRequest: _TypeAlias = LinkRequest  # noqa: Y015
 
 @_typing.final
 class LinkResponse(_message.Message):
-    """A frame from the side that was dialled."""
+    """A frame from the side that was dialled. The same as LinkRequest, number for number."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CARRIED_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    REPLIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def carried(self) -> _containers.RepeatedCompositeFieldContainer[_envelope_pb2.Carried]:
         """What it carries."""
+
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordsCall]:
+        """Records that the sender asks for."""
+
+    @_builtins.property
+    def replies(self) -> _containers.RepeatedCompositeFieldContainer[Global___RecordsReply]:
+        """Records that the receiver asked for."""
 
     def __init__(
         self,
         *,
         carried: _abc.Iterable[_envelope_pb2.Carried] | None = ...,
+        calls: _abc.Iterable[Global___RecordsCall] | None = ...,
+        replies: _abc.Iterable[Global___RecordsReply] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["carried", b"carried"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "carried", b"carried", "replies", b"replies"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LinkResponse: _TypeAlias = LinkResponse  # noqa: Y015
+
+@_typing.final
+class RecordsCall(_message.Message):
+    """ListLaneRecords, asked over a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    REQUEST_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.int
+    """Chosen by the asking side, unique among its open calls on this stream."""
+    @_builtins.property
+    def request(self) -> Global___ListLaneRecordsRequest:
+        """What is asked for."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.int = ...,
+        request: Global___ListLaneRecordsRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "request", b"request"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordsCall: _TypeAlias = RecordsCall  # noqa: Y015
+
+@_typing.final
+class RecordsReply(_message.Message):
+    """The answer to a RecordsCall."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.int
+    """The call's."""
+    @_builtins.property
+    def response(self) -> Global___ListLaneRecordsResponse:
+        """The records."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.int = ...,
+        response: Global___ListLaneRecordsResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["response", b"response"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call_id", b"call_id", "response", b"response"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordsReply: _TypeAlias = RecordsReply  # noqa: Y015
 
 @_typing.final
 class DeliverRequest(_message.Message):

@@ -1,0 +1,113 @@
+"""Dialling one partner while no connection stands: its endpoints in turn, backing off with jitter."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+import grpc
+import structlog
+
+from node.identity.peers import PeerIdentity
+from node.peering.channels import dial, link_call, unary
+from node.peering.link import Connection, PeerLink
+from node.peering.ports import PartnerEntry
+from node.telemetry import PEER_DIALS, Figures
+
+FIRST_DELAY_SECONDS = 0.5
+LONGEST_DELAY_SECONDS = 30.0
+CONNECT_SECONDS = 10.0
+UNARY_SECONDS = 20.0
+
+log = structlog.get_logger()
+
+
+def delay_seconds(failures: int, chance: random.Random) -> float:
+    """How long to wait after so many failures in a row: doubling, full jitter, and never above the longest.
+
+    A tenth stays certain, so that a partner that refuses at once is not dialled in a tight loop.
+    """
+    most = min(FIRST_DELAY_SECONDS * 2.0 ** min(failures - 1, 16), LONGEST_DELAY_SECONDS)
+    return most * (0.1 + 0.9 * chance.random())
+
+
+class Dialler:
+    """Keeps one partner's link connected, where it can be dialled; also the way for unary calls."""
+
+    def __init__(
+        self,
+        entry: PartnerEntry,
+        identity: PeerIdentity,
+        link: PeerLink,
+        figures: Figures,
+        chance: random.Random,
+    ) -> None:
+        self.entry = entry
+        self._identity = identity
+        self._link = link
+        self._chance = chance
+        self._dialled = figures.count(PEER_DIALS, entry.partner_id, "connected")
+        self._failed = figures.count(PEER_DIALS, entry.partner_id, "failed")
+        self._channel: grpc.aio.Channel | None = None  # the one that last connected, for unary calls
+        self._task = asyncio.get_running_loop().create_task(self._run()) if entry.endpoints else None
+
+    async def close(self) -> None:
+        """Ends dialling, and what was dialled."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait((self._task,))
+        if self._channel is not None:
+            await self._channel.close()
+
+    async def unary(self, method: str, request: bytes) -> bytes | None:
+        """A unary call, over the channel that last connected or a new one; None where it fails."""
+        if not self.entry.endpoints:
+            return None
+        kept = self._channel
+        channel = kept or dial(self.entry, self.entry.endpoints[0], self._identity)
+        try:
+            return await unary(channel, method, request, UNARY_SECONDS)
+        except grpc.RpcError:
+            return None
+        finally:
+            if channel is not kept:
+                await channel.close()
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            await self._link.disconnected()
+            endpoint = self.entry.endpoints[failures % len(self.entry.endpoints)]
+            # The first time too: when many nodes come back after a power cut they must not all dial at once.
+            await asyncio.sleep(delay_seconds(max(failures, 1), self._chance))
+            if self._link.connected:
+                continue
+            connected = await self._once(endpoint)
+            failures = 1 if connected else failures + 1
+
+    async def _once(self, endpoint: str) -> bool:
+        """One connection, to its end; False where it never came to stand."""
+        channel = dial(self.entry, endpoint, self._identity)
+        call = link_call(channel)
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await call.initial_metadata()  # the dialled side sends it as soon as it has admitted the call
+                if call.done():
+                    return self._not_connected(endpoint, (await call.code()).name)
+            self._dialled.add()
+            self._channel = channel
+            await self._link.run(Connection(call, self._identity.partner_id, call.cancel))
+        except TimeoutError:
+            return self._not_connected(endpoint, "TIMEOUT")
+        except grpc.aio.AioRpcError as problem:
+            return self._not_connected(endpoint, problem.code().name)
+        finally:
+            self._channel = None
+            call.cancel()
+            await channel.close()
+        return True
+
+    def _not_connected(self, endpoint: str, code: str) -> bool:
+        self._failed.add()
+        log.info("peer_dial_failed", partner=self.entry.partner_id, endpoint=endpoint, code=code)
+        return False
