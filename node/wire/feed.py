@@ -1,7 +1,8 @@
 """Journal entries in the feed's public form, and the feed's cursor.
 
 Events are told by name and attributes, whatever they are made of inside, so that readers keep working when
-the inner form grows. Nothing in a journal entry is personal data, so nothing in the feed is.
+the inner form grows. Nothing in the feed is personal data: of an identifier it tells the kind and the keyed
+digest, not the last characters by which staff recognise it.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
+from node.ledger.account import Link
 from node.ledger.events import AnyEvent
 from node.ledger.postings import postings_of
 from node.ledger.refusals import Reason, Refused, refuse
@@ -63,6 +66,8 @@ def _plain(value: object) -> object:
         return value.hex()
     if isinstance(value, IntEnum):
         return value.name
+    if isinstance(value, Link):
+        value = replace(value, hint="")
     if isinstance(value, Struct):
         return {field: _plain(getattr(value, field)) for field in value.__struct_fields__}
     if isinstance(value, tuple | list):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import uuid
 from collections import defaultdict
 from typing import Any
 
@@ -10,7 +12,10 @@ import grpc
 import pytest
 
 from node.identity.caller import Role
+from node.proto.vafa.common.v1.identifier_pb2 import IDENTIFIER_KIND_PHONE, Identifier
 from node.proto.vafa.feed.v1 import feed_service_pb2 as pb
+from node.proto.vafa.member.v1 import member_service_pb2, person_pb2
+from simulators.operations import timestamp
 from tests.rpc.shop import Shop, receipt, refused
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,6 +69,22 @@ async def test_the_postings_of_each_entry_sum_to_zero_and_each_has_a_hash(shop: 
         for posting in entry.postings:
             by_purse[posting.purse] += posting.units
         assert not any(by_purse.values())
+
+
+async def test_no_character_of_a_phone_or_name_is_in_the_feed(shop: Shop) -> None:
+    _, cursor = await read(shop)
+    await shop.admin.members.Enrol(
+        member_service_pb2.EnrolRequest(
+            request_id=uuid.uuid4().hex,
+            occurred_time=timestamp(shop.node.now_ms()),
+            person=person_pb2.Person(given_name="Nazanin"),
+            identifiers=[Identifier(kind=IDENTIFIER_KIND_PHONE, value="09127654389")],
+        )
+    )
+    (entry,), _ = await read(shop, cursor)
+    (linked,) = (event for event in entry.events if event.name == "identifier_linked")
+    assert json.loads(linked.attributes["link"])["hint"] == ""
+    assert "Nazanin" not in str(entry)
 
 
 async def test_an_entry_says_what_happened_in_words_that_others_read(shop: Shop) -> None:
