@@ -1,0 +1,180 @@
+"""Merkle trees as RFC 6962, section 2.1, makes them: roots, inclusion proofs and consistency proofs.
+
+A leaf is hashed behind the byte 0x00 and an inner node behind 0x01, so that neither passes for the other; the
+chain of a lane begins with a tag of its own, so that no hash of it is a node. `Tree` takes leaves one by
+one and keeps one hash for each bit of their number; proofs need all leaf hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+
+HASH_BYTES = 32
+LEAF_PREFIX, NODE_PREFIX = b"\x00", b"\x01"
+EMPTY_ROOT = hashlib.sha256(b"").digest()
+PATH_MAX = 64
+"""The longest path that is looked at: a tree of 2^64 leaves has none longer."""
+
+
+def leaf_hash(data: bytes) -> bytes:
+    """The hash of a leaf."""
+    return hashlib.sha256(LEAF_PREFIX + data).digest()
+
+
+def node_hash(left: bytes, right: bytes) -> bytes:
+    """The hash of a node above two hashes."""
+    return hashlib.sha256(NODE_PREFIX + left + right).digest()
+
+
+class Tree:
+    """A tree that grows to the right and remembers only complete subtrees: at most one of each height."""
+
+    __slots__ = ("_peaks", "size")
+
+    def __init__(self) -> None:
+        self.size = 0
+        """How many leaves it has."""
+        self._peaks: list[bytes | None] = []
+
+    def add(self, data: bytes) -> None:
+        """One more leaf with this content."""
+        self.extend((data,))
+
+    def extend(self, leaves: Iterable[bytes]) -> None:
+        """More leaves with these contents, in their order; many at once cost least."""
+        sha256 = hashlib.sha256
+        level = [sha256(LEAF_PREFIX + leaf).digest() for leaf in leaves]
+        self.size += len(level)
+        height = 0
+        while level:
+            if height == len(self._peaks):
+                self._peaks.append(None)
+            waiting = self._peaks[height]
+            if waiting is not None:
+                level.insert(0, waiting)
+            self._peaks[height] = level.pop() if len(level) & 1 else None
+            pairs = zip(level[::2], level[1::2], strict=True)
+            level = [sha256(NODE_PREFIX + left + right).digest() for left, right in pairs]
+            height += 1
+
+    def root(self) -> bytes:
+        """The root over the leaves so far; of none it is SHA-256 of nothing."""
+        digest: bytes | None = None
+        for peak in self._peaks:
+            if peak is not None:
+                digest = peak if digest is None else node_hash(peak, digest)
+        return EMPTY_ROOT if digest is None else digest
+
+
+def root_of(leaves: Sequence[bytes]) -> bytes:
+    """The root over leaves with these contents."""
+    tree = Tree()
+    tree.extend(leaves)
+    return tree.root()
+
+
+def inclusion_path(hashes: Sequence[bytes], index: int) -> list[bytes]:
+    """The path (RFC 6962, 2.1.1) from leaf `index` to the root over these leaf hashes; IndexError outside."""
+    if not 0 <= index < len(hashes):
+        raise IndexError("no such leaf")
+    path: list[bytes] = []
+    level = list(hashes)
+    # Level by level: an odd last hash moves up unchanged, which is what splitting at powers of two comes to.
+    while len(level) > 1:
+        sibling = index ^ 1
+        if sibling < len(level):
+            path.append(level[sibling])
+        level = _next_level(level)
+        index >>= 1
+    return path
+
+
+def includes(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: bytes) -> bool:
+    """Whether `path` proves that the leaf hash `leaf` is the one at `index` of `size` below `root`."""
+    if not 0 <= index < size or len(path) > PATH_MAX:
+        return False
+    digest, last, rest = leaf, size - 1, iter(path)
+    # RFC 9162, 2.1.3.2, says for RFC 6962's trees how a path is walked.
+    while last > 0:
+        if index & 1 or index == last:
+            if index & 1:
+                sibling = next(rest, None)
+                if sibling is None:
+                    return False
+                digest = node_hash(sibling, digest)
+        else:
+            sibling = next(rest, None)
+            if sibling is None:
+                return False
+            digest = node_hash(digest, sibling)
+        index >>= 1
+        last >>= 1
+    return next(rest, None) is None and digest == root
+
+
+def consistency_path(hashes: Sequence[bytes], old_size: int) -> list[bytes]:
+    """The proof (RFC 6962, 2.1.2) that the tree over the first `old_size` leaf hashes grew into that over
+    all.
+
+    ValueError unless 0 < old_size <= len(hashes). Of equal sizes it is empty.
+    """
+    if not 0 < old_size <= len(hashes):
+        raise ValueError("a tree grows from at least one leaf, and never shrinks")
+    return _subproof(list(hashes), old_size, whole=True)
+
+
+def _subproof(hashes: list[bytes], old_size: int, *, whole: bool) -> list[bytes]:
+    if old_size == len(hashes):
+        return [] if whole else [_root_of_hashes(hashes)]
+    split = 1 << ((len(hashes) - 1).bit_length() - 1)
+    if old_size <= split:
+        return [*_subproof(hashes[:split], old_size, whole=whole), _root_of_hashes(hashes[split:])]
+    return [
+        *_subproof(hashes[split:], old_size - split, whole=False),
+        _root_of_hashes(hashes[:split]),
+    ]
+
+
+def consistent(old_size: int, old_root: bytes, new_size: int, new_root: bytes, path: Sequence[bytes]) -> bool:
+    """Whether `path` proves that the tree under `old_root` is the beginning of that under `new_root`.
+
+    As RFC 9162, 2.1.4.2, walks the proofs of RFC 6962's trees.
+    """
+    if not 0 < old_size <= new_size or len(path) > PATH_MAX:
+        return False
+    if old_size == new_size:
+        return not path and old_root == new_root
+    node, last = old_size - 1, new_size - 1
+    while node & 1:
+        node, last = node >> 1, last >> 1
+    proof = list(path)
+    if node == 0:
+        # The old tree is complete: it is itself the first hash of the proof.
+        proof.insert(0, old_root)
+    if not proof:
+        return False
+    old = new = proof[0]
+    for sibling in proof[1:]:
+        if last == 0:
+            return False
+        if node & 1 or node == last:
+            old, new = node_hash(sibling, old), node_hash(sibling, new)
+            while node and not node & 1:
+                node, last = node >> 1, last >> 1
+        else:
+            new = node_hash(new, sibling)
+        node, last = node >> 1, last >> 1
+    return last == 0 and old == old_root and new == new_root
+
+
+def _next_level(level: list[bytes]) -> list[bytes]:
+    above = [node_hash(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
+    return [*above, level[-1]] if len(level) & 1 else above
+
+
+def _root_of_hashes(hashes: list[bytes]) -> bytes:
+    level = hashes
+    while len(level) > 1:
+        level = _next_level(level)
+    return level[0] if level else EMPTY_ROOT
