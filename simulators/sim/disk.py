@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from typing import Literal
 
 from msgspec import Struct
 
@@ -54,11 +55,13 @@ class SimStore(MemoryStore):
         self._watch(STEPS[3])
 
     def reopen(self, watch: Watch | None = None) -> SimStore:
-        """The next process's view of the same data; this one is closed by it."""
+        """The next process's view of the same data; this one is closed by it.
+
+        What it finds is durable from then on: RocksDB writes what it recovers to table files as it opens.
+        """
         self.close()
         store = SimStore(self._watch if watch is None else watch)
-        store._values, store._keys, store._unsynced = self._values, self._keys, self._unsynced
-        store._batches = self._batches
+        store._values, store._keys, store._batches = self._values, self._keys, self._batches
         return store
 
     def backup(self) -> Backup:
@@ -116,6 +119,11 @@ class Disk:
         survive = self._chance.randint(0, unsynced)
         self._store.lose_unsynced(survive=survive)
         return unsynced - survive
+
+    def fail_next(self, step: Literal["write", "sync"]) -> None:
+        """Lets the next write or sync fail."""
+        if self._in_use:
+            self._store.fail_next(step)
 
     def back_up(self) -> None:
         """Keeps what is durable now."""

@@ -9,6 +9,7 @@ Threads, sockets and signals do not exist here: code that asks for them fails at
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import heapq
 import random
@@ -29,9 +30,14 @@ class Stuck(Exception):
 
 
 class Owner(Protocol):
-    """Whoever a callback belongs to; what belongs to one that is not alive does not run."""
+    """Whoever a callback belongs to.
+
+    What belongs to one that is not alive never runs; what belongs to one that is stopped runs later (seconds
+    of the loop's clock), in its order.
+    """
 
     alive: bool
+    stopped_until: float
 
 
 class _Call(asyncio.Handle):
@@ -58,7 +64,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._chance = random.Random(f"{seed}/loop")
         self._now = 0.0
         self._ready: deque[_Call | _Timer] = deque()
-        self._timers: list[tuple[float, float, int, _Timer]] = []
+        self._timers: list[tuple[float, float, int, _Call | _Timer]] = []
         self._made = 0
         self._tasks: dict[asyncio.Task[Any], Owner | None] = {}
         self._tasks_looked_at = 1_000
@@ -124,8 +130,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         task = asyncio.Task(coro, loop=self, name=name, context=context)
         self._tasks[task] = self.owner.get() if context is None else context.get(self.owner)
         if len(self._tasks) > self._tasks_looked_at:
-            self._tasks = {task: owner for task, owner in self._tasks.items() if not task.done()}
-            self._tasks_looked_at = 2 * len(self._tasks) + 1_000
+            self.tidy()
         return task
 
     def get_debug(self) -> bool:
@@ -176,6 +181,11 @@ class SimLoop(asyncio.AbstractEventLoop):
         ]
         return names[:10]
 
+    def tidy(self) -> None:
+        """Lets go of tasks that are done; one whose fault nobody has heard of is then among `faults`."""
+        self._tasks = {task: owner for task, owner in self._tasks.items() if not task.done()}
+        self._tasks_looked_at = 2 * len(self._tasks) + 1_000
+
     def _run(self, finished: Callable[[], bool], deadline_seconds: float) -> None:
         assert not self._closed
         events._set_running_loop(self)
@@ -206,19 +216,37 @@ class SimLoop(asyncio.AbstractEventLoop):
         return True
 
     def _step(self, handle: _Call | _Timer) -> None:
-        if _alive(handle.owner) and not handle.cancelled():
-            self.steps += 1
-            handle._run()
+        owner = handle.owner
+        if handle.cancelled() or not _alive(owner):
+            return
+        if owner is not None and owner.stopped_until > self._now:
+            self._put_off(handle, owner.stopped_until)
+            return
+        self.steps += 1
+        handle._run()
+
+    def _put_off(self, handle: _Call | _Timer, until: float) -> None:
+        """The same callback later, before every timer of that instant and after what was put off before."""
+        self._made += 1
+        heapq.heappush(self._timers, (until, -1.0, self._made, handle))
 
     def close(self) -> None:
-        """Lets go of everything that still waits, quietly."""
+        """Ends everything that still waits, here and now, rather than when memory is tidied up."""
         self._closed = True
         self._ready.clear()
         self._timers.clear()
         for task in self._tasks:
             if not task.done():
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
+                with contextlib.suppress(BaseException):  # whatever it says now, its world is over
+                    task.get_coro().close()
+        self._tasks.clear()
 
 
 def _alive(owner: Owner | None) -> bool:
     return owner is None or owner.alive
+
+
+def new_loop(seed: int) -> SimLoop:
+    """A loop at time 0. The same seed draws the same order of timers of one instant."""
+    return SimLoop(seed)  # type: ignore[abstract]  # in typeshed alone; a simulated loop has no sockets

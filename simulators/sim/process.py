@@ -26,6 +26,7 @@ class Process:
     def __init__(self, loop: SimLoop, name: str) -> None:
         self.name = name
         self.alive = True
+        self.stopped_until = 0.0
         self._loop = loop
         self._context = contextvars.copy_context()
         self._context.run(loop.owner.set, self)
@@ -44,6 +45,10 @@ class Process:
     def call_later(self, delay_seconds: float, function: Callable[..., object], *arguments: Any) -> None:
         """The same after a delay."""
         self._loop.call_later(delay_seconds, function, *arguments, context=self._context)
+
+    def stop_for(self, seconds: float) -> None:
+        """Stands still, as a machine that is not scheduled; what came meanwhile is done afterwards."""
+        self.stopped_until = max(self.stopped_until, self._loop.time() + seconds)
 
     def end(self) -> None:
         """Ends it. Whoever runs inside it must raise `Ended` next."""

@@ -1,0 +1,134 @@
+"""What must be true of a node when all is quiet, whatever was put on it; each check gives sentences."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from node.ledger.account import Account
+from node.ledger.transactions import Entry
+from node.storage import keyspace
+from node.storage.check import Findings, check_store
+from node.storage.keyspace import Kind
+from node.storage.store import Store
+from node.wire import records
+from simulators.sim.node import SimNode
+from simulators.sim.tills import Sent
+
+POINTS = "points"
+
+
+class Books:
+    """What a node's disks hold, read once."""
+
+    def __init__(self, node: SimNode) -> None:
+        self.merchant = node.plan.merchant
+        self._placed = [(shard.disk.read(), node.placement, shard.number) for shard in node.shards]
+        self.entries = list(self._entries())
+        self.accounts = {
+            account.account_id: account
+            for _, value in self.stored(Kind.ACCOUNT)
+            for account in (records.ACCOUNT.decode(value),)
+        }
+
+    def partitions(self) -> Iterator[tuple[int, Store]]:
+        """Each partition with the store that holds it."""
+        for store, placement, number in self._placed:
+            for partition, shard in placement.items():
+                if shard == number:
+                    yield partition, store
+
+    def stored(self, kind: Kind) -> Iterator[tuple[bytes, bytes]]:
+        """Everything of one kind."""
+        for partition, store in self.partitions():
+            yield from store.scan(*keyspace.kind_range(partition, kind))
+
+    def _entries(self) -> Iterator[Entry]:
+        for _, value in self.stored(Kind.JOURNAL):
+            yield records.decode_entry(value).entry
+
+    def account_of(self, request_id: str) -> Account | None:
+        """The account that an enrolment by this request opened."""
+        for entry in self.entries:
+            if entry.request_id == request_id:
+                return self.accounts.get(entry.account_id)
+        return None
+
+
+def replay(books: Books) -> list[str]:
+    """Every balance is what its journal gives, the chains hold, the postings sum to zero."""
+    findings = Findings(problems=[], books={})
+    for partition, store in books.partitions():
+        findings.add(check_store(store, (partition,)))
+    findings.finish()
+    return [f"{books.merchant}: {problem}" for problem in findings.problems]
+
+
+def delivered(books: Books) -> list[str]:
+    """Nothing waits in an outbox."""
+    waiting = sum(1 for _ in books.stored(Kind.OUTBOX))
+    return [f"{books.merchant}: {waiting} outbox entries were never delivered"] if waiting else []
+
+
+def requests(books: Books, sent: Iterable[Sent]) -> list[str]:
+    """What was acknowledged is in the journal once, as acknowledged; what was refused is not in it."""
+    entries: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+    for entry in books.entries:
+        if entry.request_id:
+            entries[entry.terminal, entry.request_id].append(entry)
+    answers = _answers(books, {(one.scope, one.request_id) for one in sent})
+    found = []
+    for one in sent:
+        count = len(entries[one.scope, one.request_id])
+        name = f"{books.merchant}: {one.op.name} {one.scope} {one.request_id}"
+        if not one.known:
+            found.append(f"{name} was never answered")
+        elif one.answer is not None and count != 1:
+            found.append(f"{name} was acknowledged and is in the journal {count} times")
+        elif one.answer is not None and answers.get((one.scope, one.request_id)) not in (one.answer, None):
+            found.append(f"{name} would be answered otherwise than it was")
+        elif one.refusal and count:
+            found.append(f"{name} was refused ({one.refusal}) and is in the journal")
+        elif one.never and not one.undone and count:
+            found.append(f"{name} was reversed before it arrived, and was done")
+    found += [
+        f"{books.merchant}: request {scope} {request_id} is in the journal {len(several)} times"
+        for (scope, request_id), several in entries.items()
+        if len(several) > 1
+    ]
+    return found
+
+
+def _answers(books: Books, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], bytes]:
+    """The answers that the node would give again."""
+    found = {}
+    for partition, store in books.partitions():
+        for scope, request_id in wanted:
+            value = store.get(keyspace.request_key(partition, scope, request_id))
+            if value is not None and (record := records.REQUEST.decode(value)).answer:
+                found[scope, request_id] = record.answer
+    return found
+
+
+def balances(books: Books, enrolments: dict[str, str], sent: Sequence[Sent]) -> list[str]:
+    """No points are made or lost: a member has what the acknowledged requests add up to.
+
+    `enrolments` maps each card to the request that enrolled it.
+    """
+    expected: Counter[str] = Counter()
+    for one in sent:
+        expected[one.card] += one.moved
+    found = []
+    for card, request_id in enrolments.items():
+        account = books.account_of(request_id)
+        if account is None:
+            found.append(f"{books.merchant}: the member with card {card} is not there")
+            continue
+        purse = account.purses.get(POINTS)
+        owned = 0 if purse is None else purse.owned
+        if owned != expected[card]:
+            found.append(
+                f"{books.merchant}: the member with card {card} has {owned} points; "
+                f"what was acknowledged adds up to {expected[card]}"
+            )
+    return found

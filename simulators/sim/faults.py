@@ -1,0 +1,68 @@
+"""What goes wrong in a simulation, and when: drawn from the seed, so that the seed alone brings it back."""
+
+from __future__ import annotations
+
+import random
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class FaultKind(StrEnum):
+    """What can go wrong. The names are those of the reports."""
+
+    KILL_SHARD = "shard killed"
+    KILL_NODE = "node killed"
+    POWER_CUT = "power cut"
+    KILL_AT_STEP = "shard killed at a durable step"
+    POWER_AT_STEP = "power cut at a durable step"
+    DISK_FAILS = "disk failed"
+    STOPPED = "node stood still"
+    CLOCK = "clock skewed"
+    TILL_CUT = "till cut off"
+    TILL_LOSSY = "till's line lossy"
+
+
+WEIGHTS: dict[FaultKind, int] = {
+    FaultKind.KILL_SHARD: 2,
+    FaultKind.KILL_NODE: 2,
+    FaultKind.POWER_CUT: 2,
+    FaultKind.KILL_AT_STEP: 4,
+    FaultKind.POWER_AT_STEP: 6,
+    FaultKind.DISK_FAILS: 2,
+    FaultKind.STOPPED: 2,
+    FaultKind.CLOCK: 2,
+    FaultKind.TILL_CUT: 2,
+    FaultKind.TILL_LOSSY: 2,
+}
+
+
+class Fault(Struct, frozen=True):
+    """One fault: when, what, how long it lasts (seconds), and a number for what is chosen by it."""
+
+    at_seconds: float
+    kind: FaultKind
+    seconds: float
+    draw: int
+
+
+def plan_faults(
+    seed: int,
+    until_seconds: float,
+    weights: dict[FaultKind, int],
+    count: tuple[int, int],
+    longest_seconds: float = 30.0,
+) -> list[Fault]:
+    """The faults of a seed, in their order; all of them are over by `until_seconds` + `longest_seconds`."""
+    chance = random.Random(f"{seed}/faults")
+    kinds, shares = list(weights), list(weights.values())
+    faults = [
+        Fault(
+            chance.uniform(0.0, until_seconds),
+            chance.choices(kinds, shares)[0],
+            chance.uniform(0.5, longest_seconds),
+            chance.randrange(1 << 30),
+        )
+        for _ in range(chance.randint(*count))
+    ]
+    return sorted(faults, key=lambda fault: fault.at_seconds)
