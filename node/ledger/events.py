@@ -73,12 +73,14 @@ class Sold(Event, frozen=True, array_like=True, tag=6):
 
 
 class Spent(Event, frozen=True, array_like=True, tag=7):
-    """Units were spent in one step; `taken` has one part for each purse."""
+    """Units were spent in one step; `taken` has one part for each purse. `book` names the book that they
+    went to where it is not the node's own for redemptions: `payable:` and the partner, abroad."""
 
     name: ClassVar[str] = "spent"
     taken: tuple[Taken, ...]
     store_id: str = ""
     receipt_number: str = ""
+    book: str = ""
 
 
 class HoldPlaced(Event, frozen=True, array_like=True, tag=8):
@@ -89,13 +91,17 @@ class HoldPlaced(Event, frozen=True, array_like=True, tag=8):
 
 
 class HoldClosed(Event, frozen=True, array_like=True, tag=9):
-    """A reservation ended: `spent` of it was captured, `restored` went back. Both empty lists are fine."""
+    """A reservation ended: `spent` of it was captured, `restored` went back. Both empty lists are fine.
+
+    `book` as in `Spent`.
+    """
 
     name: ClassVar[str] = "hold_closed"
     hold_id: int
     spent: tuple[Taken, ...] = ()
     restored: tuple[Taken, ...] = ()
     receipt_number: str = ""
+    book: str = ""
 
 
 class Matured(Event, frozen=True, array_like=True, tag=10):
@@ -269,10 +275,27 @@ class TransferClosed(Event, frozen=True, array_like=True, tag=28):
     accepted: bool
 
 
+class PositionMoved(Event, frozen=True, array_like=True, tag=29):
+    """At this node's till a partner's member earned, spent or brought goods back: who owes whom has moved.
+
+    No account of this node's is touched. `units` are added to `book` (`payable:` or `receivable:` and the
+    partner; what this node owes is positive) and come from the book of what happened abroad. `exchange_id`,
+    `lane` and `number` name the record that both sides have signed.
+    """
+
+    name: ClassVar[str] = "position_moved"
+    book: str
+    purse: str
+    units: int
+    exchange_id: bytes
+    lane: int
+    number: int
+
+
 AnyEvent = (
     Opened | LinkSet | StatusSet | Earned | ActivityEarned | Sold | Spent | HoldPlaced | HoldClosed
     | Matured | Expired | Credited | Debited | Returned | ReturnUndone | Reversed | Tombstoned | Claimed
     | EntitlementSet | Proposed | ProposalClosed | Adjusted | PersonNoted | PoolSet | HolderSet
-    | TransferSent | TransferReceived | TransferClosed
+    | TransferSent | TransferReceived | TransferClosed | PositionMoved
 )  # fmt: skip
 """Every event, as the journal's codec needs them."""

@@ -12,7 +12,17 @@ from msgspec import Struct
 
 from node.ledger.account import Taken
 from node.ledger.awards import Award
-from node.ledger.events import ActivityEarned, AnyEvent, Credited, Debited, Earned, Expired, HoldClosed, Spent
+from node.ledger.events import (
+    ActivityEarned,
+    AnyEvent,
+    Credited,
+    Debited,
+    Earned,
+    Expired,
+    HoldClosed,
+    PositionMoved,
+    Spent,
+)
 from node.ledger.lots import total
 
 MEMBER = "member"
@@ -21,6 +31,18 @@ REDEEMED = "redeemed"
 BREAKAGE = "breakage"
 ADJUSTED = "adjusted"
 IN_TRANSIT = "in_transit"
+ABROAD = "abroad"
+"""The other side of what partners' members did at this node's tills."""
+
+
+def payable(partner_id: str) -> str:
+    """The book of what this node owes a partner for what was spent at the other's tills; positive."""
+    return f"payable:{partner_id}"
+
+
+def receivable(partner_id: str) -> str:
+    """The book of what a partner owes this node; negative."""
+    return f"receivable:{partner_id}"
 
 
 class Posting(Struct, frozen=True, array_like=True):
@@ -34,6 +56,10 @@ class Posting(Struct, frozen=True, array_like=True):
 def postings_of(events: Iterable[AnyEvent]) -> Iterator[Posting]:
     """The postings of some events, two for each movement."""
     for event in events:
+        if isinstance(event, PositionMoved):
+            yield Posting(event.book, event.purse, event.units)
+            yield Posting(ABROAD, event.purse, -event.units)
+            continue
         for book, purse, units in movements(event):
             if units:
                 yield Posting(MEMBER, purse, units)
@@ -46,15 +72,17 @@ def movements(event: AnyEvent) -> Iterable[tuple[str, str, int]]:
     if kind is Earned or kind is ActivityEarned:
         return _awarded(event.awards)  # type: ignore[union-attr]
     if kind is Spent:
-        return _spent(event.taken)  # type: ignore[union-attr]
+        return _spent(event.taken, event.book)  # type: ignore[union-attr]
     if kind is HoldClosed:
-        return _spent(event.spent)  # type: ignore[union-attr]
+        return _spent(event.spent, event.book)  # type: ignore[union-attr]
     if isinstance(event, Credited):
         return ((event.book, event.purse, total(event.lots) + event.debt),)
     if isinstance(event, Debited):
         return ((event.book, event.purse, -total(event.lots) - total(event.pending_lots) - event.debt),)
     if isinstance(event, Expired):
         return ((BREAKAGE, event.purse, -total(event.lots)),)
+    if isinstance(event, PositionMoved):  # from book to book; nothing stays with the members
+        return ((event.book, event.purse, -event.units), (ABROAD, event.purse, event.units))
     return ()
 
 
@@ -62,8 +90,8 @@ def _awarded(awards: tuple[Award, ...]) -> Iterable[tuple[str, str, int]]:
     return [(ISSUED, award.purse, award.units) for award in awards]
 
 
-def _spent(taken: tuple[Taken, ...]) -> Iterable[tuple[str, str, int]]:
-    return [(REDEEMED, part.purse, -part.units) for part in taken]
+def _spent(taken: tuple[Taken, ...], book: str) -> Iterable[tuple[str, str, int]]:
+    return [(book or REDEEMED, part.purse, -part.units) for part in taken]
 
 
 class Books(Struct):

@@ -95,12 +95,14 @@ def _found(lots: Lots, wanted: Iterable[Lot], missing: int = 0) -> tuple[Lots, i
 
 def return_goods(
     account: Account | None, original: Entry, amended: Amendment, lines: Sequence[LineBack], minor: int,
-    context: Context,
+    context: Context, abroad: str = "",
 ) -> Decision:  # fmt: skip
     """Takes goods of `original` back: what they earned is undone, what was spent on them is given back.
 
     `lines` for a purchase with lines, `minor` (money, or units of one purse for a spend) otherwise; neither
-    means everything that has not come back yet. Refused: RETURN_EXCEEDS_PURCHASE, ALREADY_REVERSED,
+    means everything that has not come back yet. `abroad` is the book of the partner at whose till the
+    goods came back; what was spent there is given back there and nowhere else. Refused:
+    RETURN_EXCEEDS_PURCHASE, ALREADY_REVERSED,
     ALREADY_CLAIMED (the member's transaction is the one to return), WRONG_TRANSACTION_KIND, ACCOUNT_CLOSED,
     INVALID_ARGUMENT where lines or an amount do not suit the transaction.
     """
@@ -120,9 +122,11 @@ def return_goods(
                 return part
             return _returned_purchase(undoing, event, part)
         if taken := _spent_by(event):
+            if _book_of(event) != abroad:
+                return _of_another_merchant()
             if lines:
                 return refuse(Reason.INVALID_ARGUMENT, "A spend has no lines; name units.", field="lines")
-            return _returned_spend(undoing, original.sequence, taken, amended, minor)
+            return _returned_spend(undoing, original.sequence, taken, amended, minor, abroad or REDEEMED)
     return refuse(Reason.WRONG_TRANSACTION_KIND, "Only purchases and spends can be returned.")
 
 
@@ -139,8 +143,20 @@ def _spent_by(event: AnyEvent) -> tuple[Taken, ...]:
     return event.taken if isinstance(event, Spent) else event.spent if isinstance(event, HoldClosed) else ()
 
 
+def _book_of(event: AnyEvent) -> str:
+    """The partner's book that an event's spend went to; empty for the node's own."""
+    return event.book if isinstance(event, Spent | HoldClosed) else ""
+
+
+def _of_another_merchant() -> Refused:
+    return refuse(
+        Reason.WRONG_TRANSACTION_KIND,
+        "This was spent at another merchant's till; the goods come back there. Nothing was changed.",
+    )
+
+
 def _returned_spend(
-    undoing: _Undoing, original: int, taken: tuple[Taken, ...], amended: Amendment, minor: int
+    undoing: _Undoing, original: int, taken: tuple[Taken, ...], amended: Amendment, minor: int, book: str
 ) -> Decision:
     whole = sum(part.units for part in taken)
     units = minor or whole - amended.minor
@@ -149,7 +165,7 @@ def _returned_spend(
     if len(taken) > 1 and units != whole:
         return refuse(Reason.INVALID_ARGUMENT, "A spend from several purses is returned as a whole.")
     for part in taken:
-        undoing.give_back(_end_of(part, amended.minor, min(units, part.units)), REDEEMED)
+        undoing.give_back(_end_of(part, amended.minor, min(units, part.units)), book)
     return Accepted(TransactionKind.RETURN, (Returned(original, (), units), *undoing.events))
 
 
@@ -226,6 +242,8 @@ def _undo_event(undoing: _Undoing, original: Entry, event: AnyEvent, amended: Am
             back = amended.award_units[at] if amended.award_units else 0
             undoing.take_back(award, award.units - back)
     elif taken := _spent_by(event):
+        if _book_of(event):
+            return _of_another_merchant()
         skipped = amended.minor  # all of it, or of one purse only
         for part in taken:
             undoing.give_back(_end_of(part, skipped, max(0, part.units - skipped)), REDEEMED)

@@ -43,9 +43,9 @@ EVERY: list[ev.AnyEvent] = [
     ev.Earned(SALE, (AWARD,), "t1"),
     ev.ActivityEarned(Activity("survey", "app", (("a", "b"),)), (AWARD,)),
     ev.Sold(SALE),
-    ev.Spent(TAKEN, "s1", "r1"),
+    ev.Spent(TAKEN, "s1", "r1", "payable:north"),
     ev.HoldPlaced(Hold(7, 99, TAKEN)),
-    ev.HoldClosed(7, TAKEN[:1], TAKEN[1:], "r2"),
+    ev.HoldClosed(7, TAKEN[:1], TAKEN[1:], "r2", "payable:north"),
     ev.Matured("points", LOTS),
     ev.Expired("points", LOTS),
     ev.Credited("points", LOTS, "adjusted", 4),
@@ -65,6 +65,7 @@ EVERY: list[ev.AnyEvent] = [
     ev.TransferSent("t1", ID, "points", 5, 20_000),
     ev.TransferReceived("t1", ID, "points", 5),
     ev.TransferClosed("t1", False),
+    ev.PositionMoved("receivable:north", "points", -5, ID, 3, 7),
 ]
 
 
@@ -91,7 +92,7 @@ def test_the_numbers_of_events_are_those_that_journals_hold() -> None:
         13: "debited", 14: "returned", 15: "return_undone", 16: "reversed", 17: "tombstoned", 18: "claimed",
         19: "entitlement_set", 20: "adjustment_proposed", 21: "adjustment_decided", 22: "adjusted",
         23: "person_noted", 24: "pool_set", 25: "holder_set", 26: "transfer_sent", 27: "transfer_received",
-        28: "transfer_closed",
+        28: "transfer_closed", 29: "position_moved",
     }  # fmt: skip
 
 

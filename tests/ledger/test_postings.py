@@ -9,6 +9,7 @@ from node.ledger.account import Account, Hold, Purse, Taken
 from node.ledger.evolve import evolve
 from node.ledger.lots import Lot
 from node.ledger.postings import (
+    ABROAD,
     ADJUSTED,
     BREAKAGE,
     IN_TRANSIT,
@@ -17,7 +18,9 @@ from node.ledger.postings import (
     REDEEMED,
     Books,
     Posting,
+    payable,
     postings_of,
+    receivable,
 )
 from node.ledger.purchase import Activity
 from tests.ledger.ledger_shop import BASKET, award
@@ -37,6 +40,13 @@ CASES = [
     (ev.Spent((Taken("points", LOTS, 3),)), {(REDEEMED, "points"): 10}),
     (ev.HoldClosed(7, HOLD.taken), {(REDEEMED, "points"): 5}),
     (ev.HoldClosed(7, (), HOLD.taken), {}),
+    (ev.Spent((Taken("points", LOTS),), book=payable("north")), {("payable:north", "points"): 7}),
+    (ev.HoldClosed(7, HOLD.taken, book=payable("north")), {("payable:north", "points"): 5}),
+    (ev.Credited("points", LOTS, receivable("north")), {("receivable:north", "points"): -7}),
+    (
+        ev.PositionMoved(receivable("north"), "points", -5, b"x", 3, 7),
+        {("receivable:north", "points"): -5, (ABROAD, "points"): 5},
+    ),
     (ev.HoldPlaced(Hold(8, 99, (Taken("points", LOTS[1:]),))), {}),
     (ev.Matured("points", WAITING), {}),
     (ev.Expired("points", LOTS), {(BREAKAGE, "points"): 7}),
@@ -69,6 +79,13 @@ def test_postings_come_in_pairs_and_none_says_nothing() -> None:
         Posting(ISSUED, "points", -5),
         Posting(MEMBER, "cash", -2),
         Posting(BREAKAGE, "cash", 2),
+    ]
+
+
+def test_a_position_moves_between_the_nodes_own_books_and_touches_no_member() -> None:
+    assert list(postings_of([ev.PositionMoved(payable("north"), "points", 5, b"x", 3, 7)])) == [
+        Posting("payable:north", "points", 5),
+        Posting(ABROAD, "points", -5),
     ]
 
 
