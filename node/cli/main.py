@@ -69,8 +69,6 @@ def _command() -> Callable[[], object]:
 
 def main() -> None:
     """Runs the command line. Whatever goes wrong is said in a sentence on standard error, without a trace."""
-    # The C core of grpc would write its own lines between ours; what matters of them comes out as failures.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         _command()()
     except MENDABLE as wrong:

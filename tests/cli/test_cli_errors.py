@@ -269,3 +269,41 @@ def test_a_fault_shows_its_kind_and_place_and_nothing_that_it_holds(
     assert (ended.status, ended.out) == (1, "")
     assert "ValueError at " in ended.err
     assert "09121234567" not in ended.err
+
+
+HANDSHAKE = """
+import asyncio, socket, sys
+import node.cli.main
+import grpc
+from node.identity.ca import issue_server_certificate
+from node.identity.keys import create_secrets, private_key_pem
+from node.rpc.server import mutual_tls
+
+async def main(secrets):
+    certificate = issue_server_certificate(
+        secrets.authority, secrets.server_key.public_key(), ("localhost",), now_ms=secrets_ms, validity_days=9
+    )
+    server = grpc.aio.server()
+    credentials = mutual_tls(
+        private_key_pem(secrets.server_key), certificate, secrets.authority.certificate_pem
+    )
+    port = server.add_secure_port("127.0.0.1:0", credentials)
+    await server.start()
+    def knock():
+        with socket.create_connection(("127.0.0.1", port)) as line:
+            line.sendall(b"GET / HTTP/1.1\\r\\n\\r\\n")
+            return line.recv(100)
+    print(await asyncio.to_thread(knock))
+    await server.stop(None)
+
+import time, pathlib
+secrets_ms = time.time_ns() // 1_000_000
+asyncio.run(main(create_secrets(pathlib.Path(sys.argv[1]), "shop-1", now_ms=secrets_ms)))
+"""
+
+
+def test_whoever_knocks_with_garbage_writes_no_lines_into_the_nodes_log(tmp_path: Path) -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "GRPC_VERBOSITY"}
+    command = [sys.executable, "-c", HANDSHAKE, str(tmp_path / "secrets")]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "b''\n", "")
