@@ -11,7 +11,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from node.ledger.refusals import Reason, Refused
 from node.proto.vafa.common.v1 import refusal_pb2
-from node.wire.refusals import ACTIONS, fitted
+from node.wire.refusals import ACTIONS, fitted, worded
 
 Context = grpc.aio.ServicerContext[_typing.Any, _typing.Any]
 """A call as handlers see it; their messages are bytes or any of the protos'."""
@@ -77,7 +77,7 @@ CODES: dict[Reason, grpc.StatusCode] = {
 
 def rich_status(refused: Refused) -> status_pb2.Status:
     """A refusal as google.rpc.Status: ErrorInfo with reason and till action, RetryInfo where it helps."""
-    refused = fitted(refused)
+    refused = fitted(worded(refused))
     metadata = {key: value for key, value in refused.details if value}
     metadata["action"] = refusal_pb2.TillAction.Name(ACTIONS[refused.reason]).removeprefix("TILL_ACTION_")
     details = [

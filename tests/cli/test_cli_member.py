@@ -272,10 +272,12 @@ def test_what_is_typed_wrong_is_a_usage_error_and_reaches_no_node(
     assert open_shop.vafa("status", "--json").json()["accounts"] == accounts
 
 
-def test_what_the_node_refuses_is_one_sentence_on_standard_error(open_shop: Shop) -> None:
+def test_what_the_node_refuses_says_what_happened_and_what_to_do_on_standard_error(open_shop: Shop) -> None:
     refused = open_shop.vafa("member", "show", "phone:09129999999")
     assert (refused.status, refused.out) == (1, "")
-    assert refused.err == "vafa: No member carries this identifier. Nothing was changed.\n"
+    assert refused.err == (
+        "vafa: No member carries this identifier. Nothing was changed. Read it again, or enrol the member.\n"
+    )
 
 
 def test_accounts_set_aside_are_listed(open_shop: Shop) -> None:
