@@ -15,7 +15,7 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-from node.coalition.messages import MessageType
+from node.coalition.messages import ExchangeReason, MessageType
 
 
 class ExchangeKind(IntEnum):
@@ -88,6 +88,8 @@ class AcquirerEvent(StrEnum):
     VOIDED = "voided"
     CONFLICT = "conflict"
     """The home node knows the id with another body; nothing of this one is there."""
+    REFUSED = "refused"
+    """The home node will never take this message, whoever repeats it; see HOPELESS."""
 
 
 class Effect(StrEnum):
@@ -185,6 +187,7 @@ ACQUIRER: dict[tuple[AcquirerState, AcquirerEvent], Row] = {
     (_S.NONE, _V.DECLINED): Row(_S.NONE),
     (_S.NONE, _V.VOIDED): Row(_S.NONE),
     (_S.NONE, _V.CONFLICT): Row(_S.NONE),
+    (_S.NONE, _V.REFUSED): Row(_S.NONE),
     (_S.INTENT, _V.SPEND): Row(_S.INTENT),
     (_S.INTENT, _V.AUTHORIZED): Row(_S.AUTHORIZED),
     (_S.INTENT, _V.DECLINED): _FAILED,
@@ -193,6 +196,7 @@ ACQUIRER: dict[tuple[AcquirerState, AcquirerEvent], Row] = {
     (_S.INTENT, _V.POSTED): _DONE,
     (_S.INTENT, _V.CANCEL): _CANCELLING,
     (_S.INTENT, _V.GIVE_UP): _CANCELLING,
+    (_S.INTENT, _V.REFUSED): _CANCELLING,
     (_S.AUTHORIZED, _V.SPEND): Row(_S.AUTHORIZED),
     (_S.AUTHORIZED, _V.AUTHORIZED): Row(_S.AUTHORIZED),
     (_S.AUTHORIZED, _V.CAPTURE): _CAPTURING,
@@ -202,6 +206,7 @@ ACQUIRER: dict[tuple[AcquirerState, AcquirerEvent], Row] = {
     (_S.AUTHORIZED, _V.VOIDED): _FAILED,
     (_S.AUTHORIZED, _V.POSTED): _DONE,
     (_S.AUTHORIZED, _V.CONFLICT): Row(_S.AUTHORIZED),
+    (_S.AUTHORIZED, _V.REFUSED): Row(_S.AUTHORIZED),
     # No GIVE_UP: a capture that timed out is unknown, never failed.
     (_S.CAPTURING, _V.SPEND): Row(_S.CAPTURING),
     (_S.CAPTURING, _V.AUTHORIZED): Row(_S.CAPTURING),
@@ -210,7 +215,8 @@ ACQUIRER: dict[tuple[AcquirerState, AcquirerEvent], Row] = {
     (_S.CAPTURING, _V.DECLINED): _FAILED,
     (_S.CAPTURING, _V.VOIDED): _FAILED,
     (_S.CAPTURING, _V.POSTED): _DONE,
-    (_S.CAPTURING, _V.CONFLICT): Row(_S.CAPTURING),
+    (_S.CAPTURING, _V.CONFLICT): _CANCELLING,
+    (_S.CAPTURING, _V.REFUSED): _CANCELLING,
     (_S.CANCELLING, _V.SPEND): Row(_S.CANCELLING),
     (_S.CANCELLING, _V.EARN): Row(_S.CANCELLING),
     (_S.CANCELLING, _V.GIVE_BACK): Row(_S.CANCELLING),
@@ -219,6 +225,7 @@ ACQUIRER: dict[tuple[AcquirerState, AcquirerEvent], Row] = {
     (_S.CANCELLING, _V.DECLINED): _FAILED,
     (_S.CANCELLING, _V.VOIDED): _FAILED,
     (_S.CANCELLING, _V.CONFLICT): _FAILED,
+    (_S.CANCELLING, _V.REFUSED): Row(_S.CANCELLING),
     # Too late to let go: it is done, and given back.
     (_S.CANCELLING, _V.POSTED): Row(_S.DONE, (_X.APPEND, _X.FORGET, _X.RETURN_ALL)),
     (_S.QUEUED, _V.EARN): Row(_S.QUEUED),
@@ -227,6 +234,7 @@ ACQUIRER: dict[tuple[AcquirerState, AcquirerEvent], Row] = {
     (_S.QUEUED, _V.DECLINED): _FAILED,
     (_S.QUEUED, _V.VOIDED): _FAILED,
     (_S.QUEUED, _V.CONFLICT): _FAILED,
+    (_S.QUEUED, _V.REFUSED): _CANCELLING,
     (_S.QUEUED, _V.POSTED): _DONE,
     # Ended: the till hears the same answer again.
     **{
@@ -247,6 +255,12 @@ RESENT: dict[AcquirerState, tuple[MessageType, ...]] = {
     AcquirerState.QUEUED: (MessageType.ACCRUE, MessageType.RETURN),
 }
 """In which states something is sent until it is answered, and what. The others wait, or have ended."""
+
+HOPELESS = frozenset({
+    ExchangeReason.ABOVE_AUTHORIZED, ExchangeReason.MALFORMED, ExchangeReason.MISROUTED,
+    ExchangeReason.NOT_IN_RANGE, ExchangeReason.PROOF_REFUSED, ExchangeReason.UNKNOWN_EXCHANGE,
+})  # fmt: skip
+"""Refusals after which repeating is no use: the exchange is cancelled. After any other it is repeated."""
 
 ENDED = frozenset({AcquirerState.DONE, AcquirerState.FAILED})
 """Where an exchange ends at the acquirer."""

@@ -19,15 +19,14 @@ from enum import IntEnum, StrEnum
 from msgspec import Struct
 from msgspec.structs import replace
 
+from node.coalition.envelopes import Draft, Message
 from node.coalition.messages import (
     HASH_BYTES,
-    Draft,
     ExchangeReason,
     HeadAck,
     Hello,
     HelloReply,
     LaneHead,
-    Message,
     MessageType,
     Posted,
     sha256,

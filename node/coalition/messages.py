@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 from enum import IntEnum
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -86,22 +85,6 @@ class ExchangeReason(IntEnum):
     WRONG_WINDOW = 21
     BROKEN_CHAIN = 22
     NOT_IN_RANGE = 23
-
-
-class Header(Struct, frozen=True, array_like=True):
-    """What is signed. `lane` is LANE_UNKNOWN, and `epoch` 0, where the sender does not know them yet."""
-
-    version: int
-    coalition_id: str
-    sender_id: str
-    receiver_id: str
-    key_uri: str
-    lane: int
-    epoch: int
-    type: MessageType
-    exchange_id: bytes
-    issue_time_ms: int
-    body_hash: bytes
 
 
 class SaleTerms(Struct, frozen=True, array_like=True):
@@ -332,108 +315,6 @@ BODIES: dict[MessageType, type[Struct]] = {
     MessageType.INQUIRED: Inquired,
 }
 """The struct of each type."""
-
-
-class AppAnswer(Struct, frozen=True, array_like=True):
-    """What a member's app shows for a till's nonce, a ceiling and a 30-second step; see `proofs`."""
-
-    code: str
-    nonce: bytes
-    ceiling_units: int
-    time_step: int
-
-    def __repr__(self) -> str:
-        return "AppAnswer(...)"
-
-
-class MemberProof(Struct, frozen=True, array_like=True):
-    """How a member agreed to spend: exactly one of the four is set. Its repr shows none of it."""
-
-    confirmation_code: str = ""
-    app_answer: AppAnswer | None = None
-    pin: str = ""
-    card_cryptogram: bytes = b""
-
-    def __repr__(self) -> str:
-        return "MemberProof(...)"
-
-
-class Message(Struct, frozen=True, array_like=True):
-    """A message that was read and whose signature holds, with its exact bytes."""
-
-    header: Header
-    body: Body
-    header_bytes: bytes
-    body_bytes: bytes
-    signature: bytes
-
-    @property
-    def hash(self) -> bytes:
-        """SHA-256 of the header's bytes, by which other messages name this one."""
-        return sha256(self.header_bytes)
-
-
-class Identifier(Struct, frozen=True, array_like=True):
-    """A member's identifier as it travels: its kind, and its normal form. Its repr shows nothing."""
-
-    kind: int
-    value: str
-
-    def __repr__(self) -> str:
-        return "Identifier(...)"
-
-    @property
-    def committed(self) -> bytes:
-        """What the commitment to it is over: the kind as one byte, and the normal form in UTF-8."""
-        return bytes((self.kind,)) + self.value.encode()
-
-
-class Carried(Struct, frozen=True, array_like=True):
-    """A message on its way, with what is dropped when the exchange ends; `evidence` was verified too.
-
-    `proof_bytes` are the serialised proof, over which the body commits together with the salt.
-    """
-
-    message: Message
-    identifier: Identifier | None = None
-    proof: MemberProof | None = None
-    proof_bytes: bytes = b""
-    salt: bytes = b""
-    evidence: tuple[Message, ...] = ()
-
-
-class Draft(Struct, frozen=True):
-    """What a decision wants said. The shell signs it, keeps it in the batch, and sends it once that is
-    synced.
-    """
-
-    type: MessageType
-    lane: int
-    epoch: int
-    exchange_id: bytes
-    body: Body
-
-
-class Encoder(Protocol):
-    """Serialises what a decision must hash before it is signed. The same body always gives the same bytes."""
-
-    def body(self, body: Body) -> bytes:
-        """The serialised body."""
-        ...
-
-    def core(self, core: PostedCore) -> bytes:
-        """The serialised core of a posting."""
-        ...
-
-
-class Sealer(Protocol):
-    """Turns drafts into signed messages: Ed25519 over the pre-authentication encoding of the header's
-    bytes.
-    """
-
-    def seal(self, draft: Draft, receiver_id: str, now_ms: int) -> Message:
-        """The draft as a signed message to `receiver_id`."""
-        ...
 
 
 def sha256(data: bytes) -> bytes:
