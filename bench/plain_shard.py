@@ -14,11 +14,13 @@ from bench.messages import AccrualMaker, card_number
 from bench.report import BenchFailed
 from node.actors.host import ShardSpec
 from node.actors.settings import ShardSettings
+from node.ledger.refusals import Refused
 from node.programme.default import starter_programme
 from node.proto.vafa.member.v1.member_service_pb2 import EnrolRequest
 from node.storage.keyspace import partition_of
 from node.storage.meta import FIRST_GENERATION, StoreIdentity, StoreKind, create_store
 from node.wire.commands import AnswerKind, Command, LinkWish, Op, decode_answers, encode
+from node.wire.requests import pack, parse
 
 PARTITIONS = 16
 CURRENCY = "IRR"
@@ -68,8 +70,10 @@ def enrolment(member: int, *, now_ms: int, partition: int | None = None) -> Comm
 
 
 def accrual(member: int, body: bytes, *, partition: int | None = None) -> Command:
-    """An AccrueRequest of the member's, whose account a card led to."""
-    return _command(Op.ACCRUE, member, body, partition, b"", card_digest(member))
+    """An AccrueRequest of the member's, whose account a card led to, as the gateway has read it."""
+    parsed = parse(Op.ACCRUE, body, _STORE, CURRENCY)
+    assert not isinstance(parsed, Refused)
+    return _command(Op.ACCRUE, member, b"", partition, b"", card_digest(member), pack(parsed))
 
 
 def accruals(maker: AccrualMaker, members: Sequence[int]) -> list[Command]:
@@ -94,8 +98,14 @@ def insist(answers: bytes) -> int:
 
 
 def _command(
-    op: Op, member: int, body: bytes, partition: int | None, extra: bytes, digest: bytes = b""
+    op: Op,
+    member: int,
+    body: bytes,
+    partition: int | None,
+    extra: bytes,
+    digest: bytes = b"",
+    read: bytes = b"",
 ) -> Command:
     account = account_id(member)
     placed = partition_of(account, PARTITIONS) if partition is None else partition
-    return Command(op, placed, account, digest, _TERMINAL, _STORE, _TERMINAL, "", body, extra)
+    return Command(op, placed, account, digest, _TERMINAL, _STORE, _TERMINAL, "", body, extra, read)

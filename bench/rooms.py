@@ -34,7 +34,7 @@ _WARM_UP_BATCHES = 20
 
 STAGES: tuple[tuple[str, object, str], ...] = (
     ("unpack the batch", shard, "decode_commands"),
-    ("parse, look for an earlier answer", Desk, "open_case"),
+    ("look for an earlier answer", Desk, "open_case"),
     ("decide", Desk, "decide"),
     ("evolve the state", member, "apply_entry"),
     ("write the answer", Desk, "answer"),

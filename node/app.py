@@ -89,7 +89,9 @@ class Node:
         )
         digests = IdentifierDigests(self.secrets.index_key)
         self.resolver = Resolver(self.router, digests, config.merchant.country)
-        self.counter = Counter(self.router, self.resolver, self.control.terminals_of)
+        self.counter = Counter(
+            self.router, self.resolver, self.control.terminals_of, config.merchant.currency
+        )
         linking = Linking(self.router, self.resolver, self.control.erased)
         delivery = Delivery(self.shards, self.router, linking)
         self.members = MemberCounter(

@@ -23,9 +23,9 @@ from node.ledger.commands import ClaimPurchase
 from node.ledger.refusals import Refused
 from node.storage.keyspace import partition_of
 from node.wire.commands import Answer, AnswerKind, Command, Op, Placing, ReceiptWish, encode, refused
-from node.wire.parse import is_request_id
-from node.wire.requests import parse
-from node.wire.steps import TakeSale, claimed_sale_ref, release_of, taking_id
+from node.wire.parse import is_request_id, transaction_ref
+from node.wire.requests import read
+from node.wire.steps import TakeSale, release_of, taking_id
 
 if TYPE_CHECKING:
     from node.actors.counter import Ask
@@ -113,7 +113,7 @@ async def claim_sale(router: Router, ask: Ask, found: Found, scope: str, trace_i
 
     The request is read whole first: one that is refused for its form must not bind the sale to anybody.
     """
-    parsed = parse(Op.CLAIM_PURCHASE, ask.body, "", "")
+    parsed = read(Op.CLAIM_PURCHASE, ask.message, "", "")
     if isinstance(parsed, Refused):
         return refused(parsed)
     assert isinstance(parsed.command, ClaimPurchase)
@@ -126,7 +126,7 @@ async def claim_sale(router: Router, ask: Ask, found: Found, scope: str, trace_i
 
 async def release_sale(router: Router, ask: Ask, command: Command) -> None:
     """Frees the sale of a claim that was refused for good."""
-    ref = claimed_sale_ref(ask.body)
+    ref = transaction_ref(ask.message.transaction_id)
     if isinstance(ref, Refused):
         return
     wish = release_of(ref, command.scope, ask.route.request_id, ask.route.occurred_ms)

@@ -7,6 +7,7 @@ sees to it that a request whose card was re-linked, or whose account joined a po
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -25,10 +26,11 @@ from node.actors.router import Router
 from node.identity.caller import Caller, Role
 from node.ledger.refusals import Reason, Refused, refuse
 from node.storage.keyspace import partition_of
+from node.wire import requests
 from node.wire.commands import Answer, AnswerKind, Command, Op, refused
 from node.wire.parse import transaction_ref
 from node.wire.refusals import is_final
-from node.wire.routes import Route
+from node.wire.routes import Route, route_of
 
 MAX_HOPS = 3
 """Where a request may be sent on: a card that was re-linked, an account that joined a pool."""
@@ -46,12 +48,21 @@ class Origin(Struct, frozen=True):
 
 
 class Ask(Struct, frozen=True):
-    """One request of a caller's: what, its way, its bytes."""
+    """One request of a caller's: what, its way, and either its bytes or, of a till's change, the message."""
 
     op: Op
     route: Route
     body: bytes
     extra: bytes = b""
+    message: Any = None
+
+
+def ask_of(op: Op, message: Any, body: bytes = b"") -> Ask | Refused:
+    """A till's request, from the message that it is; a refusal is handed on. Changes need no `body`."""
+    way = message if isinstance(message, Refused) else route_of(op, message)
+    if isinstance(way, Refused):
+        return way
+    return Ask(op, way, b"", b"", message) if requests.is_read_by_gateway(op) else Ask(op, way, body)
 
 
 def origin_of(caller: Caller, terminal_id: str, terminals: Terminals) -> Origin | Refused:
@@ -74,12 +85,13 @@ def origin_of(caller: Caller, terminal_id: str, terminals: Terminals) -> Origin 
 
 
 class Counter:
-    """Takes requests and gives answers; one for the whole gateway."""
+    """Takes requests and gives answers; one for the whole gateway. `currency` is that of the books."""
 
-    def __init__(self, router: Router, resolver: Resolver, terminals: Terminals) -> None:
+    def __init__(self, router: Router, resolver: Resolver, terminals: Terminals, currency: str) -> None:
         self.router = router
         self.resolver = resolver
         self._terminals = terminals
+        self._currency = currency
 
     async def ask(self, caller: Caller, ask: Ask, trace_id: str) -> Answer:
         """One request, to its answer."""
@@ -158,10 +170,16 @@ class Counter:
             sale = await claim_sale(self.router, ask, found, origin.scope, trace_id)
             if sale.kind != AnswerKind.DONE:
                 return sale
-            ask = Ask(ask.op, ask.route, ask.body, sale.body)
+            ask = replace(ask, extra=sale.body)
         return self._command(ask, origin, found, trace_id)
 
-    def _command(self, ask: Ask, origin: Origin, found: Found, trace_id: str) -> Command:
+    def _command(self, ask: Ask, origin: Origin, found: Found, trace_id: str) -> Command | Answer:
+        read = b""
+        if ask.message is not None:
+            parsed = requests.read(ask.op, ask.message, origin.store_id, self._currency)
+            if isinstance(parsed, Refused):
+                return refused(parsed)
+            read = requests.pack(parsed)
         if found.account_id:
             partition = partition_of(found.account_id, self.router.partitions)
         else:
@@ -177,6 +195,7 @@ class Counter:
             trace_id,
             ask.body,
             ask.extra,
+            read,
         )
 
     def _anonymous_partition(self, ask: Ask, origin: Origin) -> int:

@@ -14,6 +14,7 @@ from node.actors.partition import Partition
 from node.actors.programmes import Edition, Programmes
 from node.actors.settings import ShardSettings
 from node.actors.work import Work
+from node.identity.digests import RequestDigests
 from node.ledger.account import Account, Status
 from node.ledger.decision import Context, Decision
 from node.ledger.refusals import Reason, Refused, refuse
@@ -23,6 +24,7 @@ from node.storage.store import StoreError
 from node.wire.commands import Answer, Command, Op, done, refused
 from node.wire.parse import Parsed
 from node.wire.records import Quarantine, RequestRecord
+from node.wire.requests import unpack
 
 if TYPE_CHECKING:
     from node.actors.vault import Vault
@@ -50,8 +52,8 @@ class Case:
     )  # fmt: skip
 
     def __init__(
-        self, op: Op, command: Command, partition: Partition, work: Work, now_ms: int, parsed: Parsed,
-        edition: Edition, request_key: bytes = b"",
+        self, op: Op, command: Command, partition: Partition, work: Work, now_ms: int, parsed: Parsed[Any],
+        edition: Edition, request_key: bytes = b"", body_hash: bytes = b"",
     ) -> None:  # fmt: skip
         self.op = op
         self.command = command
@@ -60,7 +62,7 @@ class Case:
         self.now_ms = now_ms
         self.occurred_ms = parsed.occurred_ms
         self.request_id = parsed.request_id
-        self.body_hash = parsed.body_hash
+        self.body_hash = body_hash
         self.ask: Any = parsed.command
         self.edition = edition
         self.request_key = request_key
@@ -71,7 +73,7 @@ class Case:
         return Context(self.now_ms, self.partition.sequence + 1, self.edition.purses, self.command.author)
 
 
-Parser = Callable[[Op, bytes, str, str], Parsed | Refused]
+Parser = Callable[[Op, bytes, str, str], Parsed[Any] | Refused]
 Decider = Callable[["Desk", Case, Account], Decision]
 Answerer = Callable[[Op, int, Entry, Account, Mapping[str, Any], str], bytes]
 Inquiry = Callable[["Desk", Case, Account], bytes | Refused]
@@ -88,12 +90,14 @@ class Desk:
         programmes: Programmes,
         hosted: frozenset[int],
         clock: Callable[[], int],
+        digests: RequestDigests,
         vault: Vault | None = None,
     ) -> None:
         self.settings = settings
         self.programmes = programmes
         self.hosted = hosted
         self.clock = clock
+        self.digests = digests
         self.vault = vault
         self.parsers: dict[Op, Parser] = {}
         self.deciders: dict[Op, Decider] = {}
@@ -101,13 +105,12 @@ class Desk:
         self.inquiries: dict[Op, Inquiry] = {}
         self.opening: frozenset[Op] = frozenset({Op.ENROL, Op.CREATE_POOL})
 
-    def open_case(self, op: Op, command: Command, partition: Partition, work: Work) -> Case | Answer:
+    def open_case(self, command: Command, partition: Partition, work: Work) -> Case | Answer:
         """The case of a command, or the answer where there is none to open: malformed, known, too old."""
-        settings = self.settings
-        parsed = self.parsers[op](op, command.body, command.store_id, settings.currency)
+        op, clock_ms = command.op, work.clock_ms
+        parsed = self.read(command)
         if isinstance(parsed, Refused):
             return refused(parsed)
-        clock_ms = self.clock()
         if op in self.inquiries:
             now_ms = max(clock_ms, partition.clock_ms)
             edition = self.programmes.at(parsed.occurred_ms or now_ms)
@@ -116,14 +119,22 @@ class Desk:
             return case
         request_key = keyspace.request_key(partition.number, command.scope, parsed.request_id)
         record = work.request_at(request_key)
+        body_hash = self.digests.digest(parsed.body_hash)
         if record is not None:
-            return _known(record, parsed)
+            return _known(record, body_hash)
         now = partition.now_ms(clock_ms)
         problem = self._time_problem(parsed.occurred_ms, now)
         if now is None or (problem is not None and op not in _LASTING):
             return refused(problem or _clock_behind())
         edition = self.programmes.at(parsed.occurred_ms)
-        return Case(op, command, partition, work, now, parsed, edition, request_key)
+        return Case(op, command, partition, work, now, parsed, edition, request_key, body_hash)
+
+    def read(self, command: Command) -> Parsed[Any] | Refused:
+        """What a command asks: as the gateway has read it, or read from its bytes here."""
+        op = command.op
+        if command.read:
+            return unpack(op, command.read)
+        return self.parsers[op](op, command.body, command.store_id, self.settings.currency)
 
     def _time_problem(self, occurred_ms: int, now_ms: int | None) -> Refused | None:
         if now_ms is None:
@@ -196,11 +207,9 @@ class Desk:
         """What is kept of a fault: its kind and place and which request met it, never the request itself."""
         request_id, body_hash = "", b""
         with contextlib.suppress(Exception):  # reading the request may be what faulted
-            parsed = self.parsers[Op(command.op)](
-                Op(command.op), command.body, command.store_id, self.settings.currency
-            )
+            parsed = self.read(command)
             if isinstance(parsed, Parsed):
-                request_id, body_hash = parsed.request_id, parsed.body_hash
+                request_id, body_hash = parsed.request_id, self.digests.digest(parsed.body_hash)
         return Quarantine(
             account_id, self.clock(), describe(fault), command.op, command.scope, request_id, body_hash
         )
@@ -216,10 +225,10 @@ def describe(fault: BaseException) -> str:
     return f"{type(fault).__name__} at {' > '.join(places[-4:])}"[:EVIDENCE_CHARS]
 
 
-def _known(record: RequestRecord, parsed: Parsed) -> Answer:
+def _known(record: RequestRecord, body_hash: bytes) -> Answer:
     if record.reversed_unseen:
         return refused(reversed_before())
-    if record.body_hash != parsed.body_hash:
+    if record.body_hash != body_hash:
         return refused(id_reused())
     return done(record.answer)
 

@@ -19,6 +19,7 @@ from node.actors.partition import Partition
 from node.actors.settings import ShardSettings
 from node.actors.shard import Shard
 from node.actors.vault import Vault
+from node.identity.digests import RequestDigests
 from node.identity.keys import SecretKey
 from node.programme.model import Programme
 from node.storage import keyspace
@@ -40,7 +41,9 @@ PROGRAMMES = msgspec.msgpack.Decoder(tuple[Programme, ...])
 
 
 class ShardSpec(Struct, frozen=True):
-    """Everything a shard's process must be told. `master_key` wraps the persons' keys; it is never logged."""
+    """Everything a shard's process must be told. `master_key` wraps the persons' keys and keys what is kept
+    of requests; it is never logged.
+    """
 
     number: int
     directory: str
@@ -87,6 +90,7 @@ class ShardHost:
         for note in self._open.notes:
             print(f"vafa: shard {spec.number}: {note}", file=sys.stderr, flush=True)
         self._store = self._open.store
+        master_key = SecretKey(spec.master_key)
         self.shard = Shard(
             self._store,
             self._open.hosted,
@@ -95,7 +99,8 @@ class ShardHost:
             head=self._open.head,
             clock=clock,
             number=spec.number,
-            vault=Vault(SecretKey(spec.master_key)),
+            digests=RequestDigests(master_key),
+            vault=Vault(master_key),
         )
 
     def apply(self, message: bytes) -> bytes:

@@ -36,7 +36,7 @@ MAX_OWNERS = 32
 def handle(command: Command, work: Work) -> Answer:
     """One step on the index or the receipts of `command.partition`."""
     try:
-        return _STEPS[Op(command.op)](command, work)
+        return _STEPS[command.op](command, work)
     except StoreError:
         raise
     except Exception as fault:  # steps put their changes last, so nothing of this one is in the batch

@@ -101,10 +101,10 @@ class MemberActor:
         return True
 
     def _handle(self, command: Command, desk: Desk, work: Work) -> Answer:
-        op = Op(command.op)
-        case = desk.open_case(op, command, self.partition, work)
+        case = desk.open_case(command, self.partition, work)
         if not isinstance(case, Case):
             return case
+        op = case.op
         state = self.state
         if state is None:
             if self.account_id and op not in desk.opening:

@@ -16,7 +16,7 @@ import structlog
 
 from node.actors.ports import ShardGone, ShardHandle
 from node.ledger.refusals import Reason, Refused, refuse
-from node.wire.commands import Answer, Command, decode_answers, encode, refused
+from node.wire.commands import Answer, AnswerKind, Command, decode_answers, encode, refused
 
 IN_FLIGHT = 2
 """Batches that a shard works on or has waiting: one more than one, so that it never idles between two."""
@@ -45,7 +45,7 @@ class _Waiting:
             self.future.set_result(None)
 
 
-_PENDING = Answer(-1)
+_PENDING = Answer(AnswerKind.REFUSED)  # stands where an answer will be
 _Queued = tuple[Command, _Waiting, int]
 
 

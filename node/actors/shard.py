@@ -23,6 +23,7 @@ from node.actors.registry import equip
 from node.actors.settings import ShardSettings
 from node.actors.vault import Vault
 from node.actors.work import Work
+from node.identity.digests import RequestDigests
 from node.ledger.refusals import Reason, Refused, refuse
 from node.programme.model import Programme
 from node.storage import keyspace
@@ -74,6 +75,7 @@ class Shard:
         settings: ShardSettings,
         programmes: Iterable[Programme],
         *,
+        digests: RequestDigests,
         head: HeadKeeper | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         number: int = 0,
@@ -92,7 +94,7 @@ class Shard:
         self._partitions = {number: Partition.load(store, number) for number in hosted}
         self._members: OrderedDict[tuple[int, bytes], MemberActor] = OrderedDict()
         versions = Programmes(programmes, tz=settings.time_zone, currency=settings.currency)
-        self._desk = Desk(settings, versions, frozenset(self._partitions), clock, vault)
+        self._desk = Desk(settings, versions, frozenset(self._partitions), clock, digests, vault)
         equip(self._desk)
 
     def apply(self, message: bytes) -> bytes:
@@ -102,7 +104,7 @@ class Shard:
     def handle(self, commands: list[Command]) -> list[Answer]:
         """The same with commands and answers as objects."""
         started = time.perf_counter()
-        work = Work(self._store)
+        work = Work(self._store, self._desk.clock())
         answers: list[Answer | None] = [None] * len(commands)
         woken: dict[MemberActor, None] = {}
         for place, command in enumerate(commands):
@@ -155,11 +157,10 @@ class Shard:
 
     def sweep(self) -> int:
         """Settles accounts whose time has come, a bounded number in one batch; says how many."""
-        work = Work(self._store)
+        work = Work(self._store, self._desk.clock())
         settled: dict[MemberActor, None] = {}
-        clock_ms = self._desk.clock()
         for number, partition in self._partitions.items():
-            now_ms = partition.now_ms(clock_ms)
+            now_ms = partition.now_ms(work.clock_ms)
             if now_ms is None:
                 continue
             start, end = keyspace.due_range(number, now_ms)
@@ -181,7 +182,8 @@ class Shard:
         Gives the next cursor. A bounded walk instead of an index by age: that would cost a write a request.
         The steps of transfers are kept: the outbox may repeat one after the node stood still for months.
         """
-        work, oldest_ms = Work(self._store), self._desk.clock() - self.settings.retention_ms
+        work = Work(self._store, self._desk.clock())
+        oldest_ms = work.clock_ms - self.settings.retention_ms
         for number in sorted(self._partitions):
             for kind in (Kind.REQUEST, Kind.RECEIPT):
                 start, end = keyspace.kind_range(number, kind)

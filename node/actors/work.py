@@ -20,10 +20,14 @@ _GONE = b""
 
 
 class Work:
-    """The reads and writes of one batch over one store."""
+    """The reads and writes of one batch over one store.
 
-    def __init__(self, store: Store) -> None:
+    A batch is one moment: `clock_ms` is when it was begun, by the node's clock.
+    """
+
+    def __init__(self, store: Store, clock_ms: int) -> None:
         self._store = store
+        self.clock_ms = clock_ms
         self._changed: dict[bytes, bytes] = {}
 
     def __len__(self) -> int:

@@ -56,7 +56,7 @@ class NodeSecrets:
     index_key: SecretKey
     """Keys the digests of identifiers; changing it would orphan every phone number and card."""
     master_key: SecretKey
-    """Wraps every person's own key."""
+    """Wraps every person's own key, and keys what is kept of requests."""
     node_key_uri: str
     """Where the signer finds the key by which others know this node."""
     ray_token_path: Path

@@ -1,7 +1,6 @@
 """The point of sale: raw bytes in, raw bytes out, one table from methods to what they ask.
 
-Requests are read here only as far as their way goes; the shard reads the rest of the very same bytes, and its
-answer's bytes go out as they come.
+Requests become messages here, once; a shard's answer goes out as its bytes come.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import grpc
 from google.protobuf.message import DecodeError
 
-from node.actors.counter import Ask, Counter
+from node.actors.counter import Ask, Counter, ask_of
 from node.identity.caller import Caller
 from node.ledger.refusals import Reason, Refused, refuse
 from node.proto.vafa.pos.v1 import operation_pb2
@@ -25,11 +24,10 @@ from node.wire.refusals import refusal_message
 from node.wire.routes import (
     MAX_OPERATIONS,
     nested,
+    opened,
     operation_of,
     refusal_bytes,
     result_bytes,
-    route,
-    route_of,
 )
 
 SERVICE = "vafa.pos.v1.PosService"
@@ -75,12 +73,12 @@ def trace_of(context: Context) -> str:
 
 def _unary(counter: Counter, figures: Figures, op: Op) -> Callable[[bytes, Context], Awaitable[bytes]]:
     async def handle(body: bytes, context: Context) -> bytes:
-        way = route(op, body)
-        if isinstance(way, Refused):
-            figures.count(REFUSALS, way.reason.name).add()
-            await fail(context, way)
+        ask = ask_of(op, opened(op, body), body)
+        if isinstance(ask, Refused):
+            figures.count(REFUSALS, ask.reason.name).add()
+            await fail(context, ask)
             raise AssertionError("fail always raises")
-        answer = await counter.ask(CALLER.get(), Ask(op, way, body), trace_of(context))
+        answer = await counter.ask(CALLER.get(), ask, trace_of(context))
         if answer.refusal is not None:
             figures.count(REFUSALS, answer.refusal.reason.name).add()
             await fail(context, answer.refusal)
@@ -91,11 +89,7 @@ def _unary(counter: Counter, figures: Figures, op: Op) -> Callable[[bytes, Conte
 
 def _asked(operation: operation_pb2.Operation) -> Ask | Refused:
     found = operation_of(operation)
-    if isinstance(found, Refused):
-        return found
-    op, message = found
-    way = route_of(op, message)
-    return way if isinstance(way, Refused) else Ask(op, way, message.SerializeToString())
+    return found if isinstance(found, Refused) else ask_of(*found)
 
 
 def _result(figures: Figures, op: Op | None, answer: Answer) -> bytes:

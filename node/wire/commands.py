@@ -1,8 +1,9 @@
 """What travels between the gateway and a shard: many commands as one message, many answers as another.
 
-A command carries the request's own bytes as they came, and an answer carries the response's own bytes as
-they will go, so neither is decoded and encoded again on the way. The message itself is msgpack, one object
-for Ray to carry however many commands are in it.
+A request is read once. A till's changes are read by the gateway, which must look into them anyway, and travel
+as what was read; what staff and the node itself ask travels as its own bytes and is read by the shard. An
+answer carries the response's own bytes as they will go. The message itself is msgpack, one object for Ray to
+carry however many commands are in it.
 """
 
 from __future__ import annotations
@@ -80,10 +81,11 @@ class Command(Struct, frozen=True, array_like=True, gc=False):
     identifier that led to the account, which the account checks against its own links; empty where it was
     named by its id. `scope` is the terminal as store/terminal, within which request ids are unique;
     `author` is the caller for the journal. `body` is the request as it came, or for the node's own steps the
-    msgpack of one of the structs below. `extra` is msgpack of what the gateway adds.
+    msgpack of one of the structs below. `extra` is msgpack of what the gateway adds. `read` is what the
+    gateway has read of the request (`requests.pack`); then there is no `body`.
     """
 
-    op: int
+    op: Op
     partition: int
     account_id: bytes
     digest: bytes
@@ -93,6 +95,7 @@ class Command(Struct, frozen=True, array_like=True, gc=False):
     trace_id: str
     body: bytes
     extra: bytes = b""
+    read: bytes = b""
 
 
 class AnswerKind(IntEnum):
@@ -113,7 +116,7 @@ class AnswerKind(IntEnum):
 class Answer(Struct, frozen=True, array_like=True, gc=False):
     """What became of one command."""
 
-    kind: int
+    kind: AnswerKind
     body: bytes = b""
     refusal: Refused | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -41,19 +42,19 @@ class Page(Struct, frozen=True):
     before: int
 
 
-def parse_inquiry(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | Refused:
+def parse_inquiry(op: Op, body: bytes, store_id: str, currency: str) -> Parsed[Any] | Refused:
     """A till's question; `occurred_ms` is 0 where it is about now."""
     return _PARSERS[op](body, store_id)
 
 
-def _simple(kind: type) -> Callable[[bytes, str], Parsed | Refused]:
-    def parse(body: bytes, store_id: str) -> Parsed | Refused:
+def _simple(kind: type) -> Callable[[bytes, str], Parsed[Any] | Refused]:
+    def parse(body: bytes, store_id: str) -> Parsed[Any] | Refused:
         return decode(kind(), body) or Parsed("", 0, b"", None)
 
     return parse
 
 
-def _quote(body: bytes, store_id: str) -> Parsed | Refused:
+def _quote(body: bytes, store_id: str) -> Parsed[Any] | Refused:
     message = inquiry_pb2.QuoteRequest()
     problem = decode(message, body)
     if problem:
@@ -67,7 +68,7 @@ def _quote(body: bytes, store_id: str) -> Parsed | Refused:
     return purchase if isinstance(purchase, Refused) else Parsed("", occurred_ms, b"", Quote(purchase))
 
 
-def _find(body: bytes, store_id: str) -> Parsed | Refused:
+def _find(body: bytes, store_id: str) -> Parsed[Any] | Refused:
     message = inquiry_pb2.GetTransactionRequest()
     problem = decode(message, body)
     if problem:
@@ -80,7 +81,7 @@ def _find(body: bytes, store_id: str) -> Parsed | Refused:
     return Parsed("", occurred_ms, b"", FindTransaction(message.request_id))
 
 
-def _page(body: bytes, store_id: str) -> Parsed | Refused:
+def _page(body: bytes, store_id: str) -> Parsed[Any] | Refused:
     message = inquiry_pb2.ListStatementRequest()
     problem = decode(message, body)
     if problem:
@@ -96,7 +97,7 @@ def _page(body: bytes, store_id: str) -> Parsed | Refused:
     return Parsed("", 0, b"", Page(min(message.page_size or DEFAULT_PAGE, MAX_PAGE), before))
 
 
-_PARSERS: dict[Op, Callable[[bytes, str], Parsed | Refused]] = {
+_PARSERS: dict[Op, Callable[[bytes, str], Parsed[Any] | Refused]] = {
     Op.IDENTIFY: _simple(inquiry_pb2.IdentifyRequest),
     Op.GET_BALANCE: _simple(inquiry_pb2.GetBalanceRequest),
     Op.QUOTE: _quote,

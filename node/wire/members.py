@@ -37,7 +37,7 @@ MAX_REASON_CHARS = 500
 _ACCOUNT_ID_BYTES = 16
 
 
-def parse_member(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | Refused:
+def parse_member(op: Op, body: bytes, store_id: str, currency: str) -> Parsed[Any] | Refused:
     """A request about a member, or why it is none."""
     kind, command_from = _REQUESTS[op]
     message = kind()
@@ -51,13 +51,16 @@ def parse_member(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | 
     occurred_ms = time_ms(message.occurred_time, "occurred_time")
     if isinstance(occurred_ms, Refused):
         return occurred_ms
+    body_hash = canonical_hash(message)
+    if isinstance(body_hash, Refused):
+        return body_hash
     command = command_from(message, occurred_ms)
     if isinstance(command, Refused):
         return command
-    return Parsed(message.request_id, occurred_ms, canonical_hash(message), command)
+    return Parsed(message.request_id, occurred_ms, body_hash, command)
 
 
-def parse_get_member(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | Refused:
+def parse_get_member(op: Op, body: bytes, store_id: str, currency: str) -> Parsed[Any] | Refused:
     """A request to see a member."""
     return decode(pb.GetMemberRequest(), body) or Parsed("", 0, b"", None)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from typing import Generic, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,17 +21,20 @@ _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,64}").fullmatch
 _TRANSACTION_ID = re.compile(r"([0-9]{2})-([0-9a-f]{1,16})").fullmatch
 
 
-class Parsed(Struct, frozen=True):
+C = TypeVar("C")
+
+
+class Parsed(Struct, Generic[C], frozen=True, array_like=True, gc=False):
     """A request that is well formed: who it is among its terminal's requests, when, and what it asks.
 
     `body_hash` is of the message's canonical bytes, so that a retry matches whichever client library or
-    path (unary, batch, stream) it came by.
+    path (unary, batch, stream) it came by. It has no key yet and is never stored: see `RequestDigests`.
     """
 
     request_id: str
     occurred_ms: int
     body_hash: bytes
-    command: object
+    command: C
 
 
 def invalid(field: str, message: str) -> Refused:
@@ -41,7 +45,7 @@ def invalid(field: str, message: str) -> Refused:
 def decode(message: Message, body: bytes) -> Refused | None:
     """Fills `message` from `body`; a refusal where that is no such message."""
     if len(body) > MAX_BODY_BYTES:
-        return invalid("", f"A request has at most {MAX_BODY_BYTES} bytes.")
+        return too_large()
     try:
         message.ParseFromString(body)
     except DecodeError:
@@ -49,9 +53,15 @@ def decode(message: Message, body: bytes) -> Refused | None:
     return None
 
 
-def canonical_hash(message: Message) -> bytes:
-    """A hash that is the same for every encoding of the same message."""
-    return hashlib.sha256(message.SerializeToString(deterministic=True)).digest()[:16]
+def too_large() -> Refused:
+    """The refusal of a request of more than MAX_BODY_BYTES."""
+    return invalid("", f"A request has at most {MAX_BODY_BYTES} bytes.")
+
+
+def canonical_hash(message: Message) -> bytes | Refused:
+    """A hash that is the same for every encoding of the same message; a refusal of one that is too large."""
+    body = message.SerializeToString(deterministic=True)
+    return too_large() if len(body) > MAX_BODY_BYTES else hashlib.sha256(body).digest()[:16]
 
 
 def is_request_id(text: str) -> bool:

@@ -71,9 +71,10 @@ class Codec(Generic[T]):
 class RequestRecord(Struct, frozen=True, array_like=True):
     """That a request was done, with the answer that it got and gets again.
 
-    `body_hash` is of the request's canonical bytes. A tombstone (`reversed_unseen`) stands for a request
-    that was reversed before it arrived: it has no entry and no answer. Neither has a pointer (`placed` is a
-    partition), which stands where a request's id leads to for one that is done where its sale lies.
+    `body_hash` is of the request's canonical bytes, keyed (`RequestDigests`). A tombstone
+    (`reversed_unseen`) stands for a request that was reversed before it arrived: it has no entry and no
+    answer. Neither has a pointer (`placed` is a partition), which stands where a request's id leads to for
+    one that is done where its sale lies.
     """
 
     body_hash: bytes

@@ -1,8 +1,12 @@
-"""Requests of tills, from bytes to what the ledger understands."""
+"""Requests of tills, from messages to what the ledger understands, and that on its way to a shard."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+from google.protobuf.message import Message
 
 from node.ledger import commands
 from node.ledger.refusals import Refused
@@ -28,27 +32,48 @@ DEFAULT_HOLD_SECONDS = 900
 MAX_HOLD_SECONDS = 7 * 86_400
 
 
-def parse(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | Refused:
+def parse(op: Op, body: bytes, store_id: str, currency: str) -> Parsed[Any] | Refused:
     """A till's request as the ledger understands it, or why it is none.
 
     `store_id` is the caller's own store; money in another currency than `currency` is refused.
     """
-    kind, command_from = _MUTATIONS[op]
-    message = kind()
-    problem = decode(message, body)
-    if problem:
-        return problem
-    if not is_request_id(message.request_id):
+    message = _MUTATIONS[op][0]()
+    return decode(message, body) or read(op, message, store_id, currency)
+
+
+def read(op: Op, message: Message, store_id: str, currency: str) -> Parsed[Any] | Refused:
+    """The same from the message."""
+    ask: earning_pb2.AccrueRequest = message  # type: ignore[assignment]  # one face of many alike
+    request_id = ask.request_id
+    if not is_request_id(request_id):
         return bad_request_id()
-    if not message.HasField("occurred_time"):
+    if not ask.HasField("occurred_time"):
         return invalid("occurred_time", "Say when it happened, and repeat it unchanged in a retry.")
-    occurred_ms = time_ms(message.occurred_time, "occurred_time")
+    occurred_ms = time_ms(ask.occurred_time, "occurred_time")
     if isinstance(occurred_ms, Refused):
         return occurred_ms
-    command = command_from(message, store_id, currency)
+    body_hash = canonical_hash(message)
+    if isinstance(body_hash, Refused):
+        return body_hash
+    command = _MUTATIONS[op][1](message, store_id, currency)
     if isinstance(command, Refused):
         return command
-    return Parsed(message.request_id, occurred_ms, canonical_hash(message), command)
+    return Parsed(request_id, occurred_ms, body_hash, command)
+
+
+def is_read_by_gateway(op: Op) -> bool:
+    """Whether it is a change that tills ask for: those are read once, by the gateway."""
+    return op in _MUTATIONS
+
+
+pack: Callable[[Parsed[Any]], bytes] = msgspec.msgpack.Encoder().encode
+"""What was read of a request, for `Command.read`."""
+
+
+def unpack(op: Op, packed: bytes) -> Parsed[Any]:
+    """What `pack` packed."""
+    parsed: Parsed[Any] = _PACKED[op].decode(packed)
+    return parsed
 
 
 def _accrue(message: earning_pb2.AccrueRequest, store_id: str, currency: str) -> commands.Accrue | Refused:
@@ -160,7 +185,7 @@ def _reverse(message: undo_pb2.ReverseRequest, store_id: str, currency: str) -> 
 
 
 # Typed loosely: each maker takes the message that stands beside it.
-_MUTATIONS: dict[Op, tuple[type, Callable[..., object | Refused]]] = {
+_MUTATIONS: dict[Op, tuple[type[Message], Callable[..., object | Refused]]] = {
     Op.ACCRUE: (earning_pb2.AccrueRequest, _accrue),
     Op.RECORD_ACTIVITY: (earning_pb2.RecordActivityRequest, _activity),
     Op.CLAIM_PURCHASE: (earning_pb2.ClaimPurchaseRequest, _claim),
@@ -170,4 +195,17 @@ _MUTATIONS: dict[Op, tuple[type, Callable[..., object | Refused]]] = {
     Op.REDEEM: (spending_pb2.RedeemRequest, _redeem),
     Op.RETURN: (undo_pb2.ReturnRequest, _return),
     Op.REVERSE: (undo_pb2.ReverseRequest, _reverse),
+}
+
+_Decoder = msgspec.msgpack.Decoder
+_PACKED: dict[Op, _Decoder[Any]] = {
+    Op.ACCRUE: _Decoder(Parsed[commands.Accrue]),
+    Op.RECORD_ACTIVITY: _Decoder(Parsed[commands.RecordActivity]),
+    Op.CLAIM_PURCHASE: _Decoder(Parsed[commands.ClaimPurchase]),
+    Op.AUTHORIZE: _Decoder(Parsed[commands.Authorize]),
+    Op.CAPTURE: _Decoder(Parsed[commands.Capture]),
+    Op.VOID: _Decoder(Parsed[commands.Void]),
+    Op.REDEEM: _Decoder(Parsed[commands.Redeem]),
+    Op.RETURN: _Decoder(Parsed[commands.Return]),
+    Op.REVERSE: _Decoder(Parsed[commands.Reverse]),
 }

@@ -1,14 +1,14 @@
-"""What the gateway reads of a request to find its shard; everything else the shard reads itself."""
+"""What the gateway reads of a request to find its shard."""
 
 from __future__ import annotations
 
-from google.protobuf.message import DecodeError, Message
+from google.protobuf.message import Message
 from msgspec import Struct
 
 from node.ledger.refusals import Refused
 from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, operation_pb2, spending_pb2, undo_pb2
 from node.wire.commands import Op
-from node.wire.parse import MAX_BODY_BYTES, invalid, time_ms
+from node.wire.parse import decode, invalid, time_ms
 
 MAX_OPERATIONS = 5_000
 """Operations of one Submit call."""
@@ -54,16 +54,10 @@ _NOW = frozenset({Op.IDENTIFY, Op.GET_BALANCE, Op.LIST_STATEMENT})
 _QUESTIONS = _NOW | {Op.QUOTE, Op.GET_TRANSACTION}
 
 
-def route(op: Op, body: bytes) -> Route | Refused:
-    """Reads the way of a till's request from its bytes."""
-    if len(body) > MAX_BODY_BYTES:
-        return invalid("", f"A request has at most {MAX_BODY_BYTES} bytes.")
+def opened(op: Op, body: bytes) -> Message | Refused:
+    """A till's request as a message; a refusal where the bytes are none."""
     message = _KINDS[op]()
-    try:
-        message.ParseFromString(body)
-    except DecodeError:
-        return invalid("", "The bytes are not a message of this kind.")
-    return route_of(op, message)
+    return decode(message, body) or message
 
 
 def route_of(op: Op, message: Message) -> Route | Refused:

@@ -19,9 +19,8 @@ from node.ledger.lots import Lots
 from node.ledger.purchase import Purchase
 from node.ledger.refusals import Refused
 from node.ledger.transactions import Entry
-from node.proto.vafa.pos.v1 import earning_pb2
 from node.wire.commands import Op, encode
-from node.wire.parse import Parsed, decode, invalid, transaction_id, transaction_ref
+from node.wire.parse import Parsed, invalid, transaction_id
 
 STEP_SCOPE = "/node"
 """The scope of the node's own requests: a terminal's scope never begins with a slash."""
@@ -165,7 +164,7 @@ STEPS = frozenset(_KINDS)
 TAKEN_SALE = msgspec.msgpack.Decoder(TakenSale)
 
 
-def parse_step(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | Refused:
+def parse_step(op: Op, body: bytes, store_id: str, currency: str) -> Parsed[Any] | Refused:
     """A step of the node's own."""
     try:
         step = _KINDS[op].decode(body)
@@ -185,7 +184,7 @@ def answer_step(
     return b"\x01"
 
 
-def parse_probe(op: Op, body: bytes, store_id: str, currency: str) -> Parsed | Refused:
+def parse_probe(op: Op, body: bytes, store_id: str, currency: str) -> Parsed[Any] | Refused:
     """A look at an account, which has no body."""
     return Parsed("", 0, b"", None)
 
@@ -205,10 +204,3 @@ def release_of(sale: TransactionRef, scope: str, request_id: str, at_ms: int) ->
     """The step that frees the sale which that claim took."""
     taken_by = taking_id(scope, request_id)
     return ReleaseSale(f"release-{taken_by}", at_ms, sale.partition, sale.sequence, taken_by)
-
-
-def claimed_sale_ref(body: bytes) -> TransactionRef | Refused:
-    """The sale that a ClaimPurchase request names."""
-    message = earning_pb2.ClaimPurchaseRequest()
-    problem = decode(message, body)
-    return problem or transaction_ref(message.transaction_id)

@@ -28,6 +28,7 @@ from node.actors.settings import ShardSettings
 from node.actors.shard import Shard
 from node.actors.steps import step
 from node.actors.vault import Vault
+from node.identity.digests import RequestDigests
 from node.identity.keys import SecretKey
 from node.programme.default import starter_programme
 from node.proto.vafa.common.v1 import balance_pb2, money_pb2, purchase_pb2
@@ -95,6 +96,7 @@ def make_plan(seed: int, batches: int) -> Plan:
         range(PARTITIONS),
         settings(),
         [programme],
+        digests=RequestDigests(SecretKey(bytes(32))),
         clock=lambda: now[0],
         vault=Vault(SecretKey(bytes(32))),
     )

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import msgspec
 from google.protobuf.message import Message
 
-from node.actors.counter import Ask, Counter
+from node.actors.counter import Ask, Counter, ask_of
 from node.actors.delivery import Delivery
 from node.actors.linking import Linking
 from node.actors.member_counter import MemberCounter
@@ -25,7 +25,7 @@ from node.actors.shard import Shard
 from node.actors.steps import step
 from node.actors.vault import Vault
 from node.identity.caller import Caller, Role
-from node.identity.digests import IdentifierDigests
+from node.identity.digests import IdentifierDigests, RequestDigests
 from node.identity.keys import SecretKey
 from node.ledger.purses import PurseDefinition, PurseKind, RedemptionRate
 from node.ledger.refusals import Reason
@@ -51,7 +51,6 @@ from node.storage import keyspace
 from node.storage.keyspace import Kind
 from node.storage.memory import MemoryStore
 from node.wire.commands import Answer, AnswerKind, Op
-from node.wire.routes import route
 from tests.actors.stored import PARTITIONS, Stored
 
 START_MS = 1_790_000_000_000
@@ -141,6 +140,7 @@ class Actors(Stored):
                 self.programmes,
                 clock=lambda: self.now_ms,
                 number=at,
+                digests=RequestDigests(SecretKey(b"m" * 32)),
                 vault=Vault(SecretKey(b"m" * 32)),
             )
             for at, store in enumerate(self.stores)
@@ -148,7 +148,7 @@ class Actors(Stored):
         handles = [Handle(at, shard, self) for at, shard in enumerate(self.shards)]
         self.router = Router(handles, placement, queue_limit=1_000, batch_limit=100)
         self.resolver = Resolver(self.router, digests, "IR")
-        self.counter = Counter(self.router, self.resolver, lambda gateway: frozenset())
+        self.counter = Counter(self.router, self.resolver, lambda gateway: frozenset(), "USD")
         self.linking = Linking(self.router, self.resolver, self.erased.append, lambda: self.now_ms)
         self.delivery = Delivery(handles, self.router, self.linking)
         self.members = MemberCounter(
@@ -221,9 +221,9 @@ class Actors(Stored):
 
     async def at_till(self, op: Op, message: Message) -> Answer:
         """A request of a till's."""
-        body = message.SerializeToString()
-        way = route(op, body)
-        return await self.counter.ask(TILL, Ask(op, way, body), "t" * 32)  # type: ignore[arg-type]
+        ask = ask_of(op, message, message.SerializeToString())
+        assert isinstance(ask, Ask)
+        return await self.counter.ask(TILL, ask, "t" * 32)
 
     async def enrol(
         self, *identifiers: Identifier, person: person_pb2.Person | None = None, caller: Caller = STAFF

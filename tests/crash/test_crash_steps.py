@@ -18,6 +18,7 @@ from node.actors.host import PROGRAMMES
 from node.actors.shard import Shard
 from node.actors.vault import Vault
 from node.actors.work import Work
+from node.identity.digests import RequestDigests
 from node.identity.keys import SecretKey
 from node.storage.memory import MemoryStore
 from node.storage.store import Batch
@@ -40,10 +41,17 @@ def cut(name: str) -> None:
 def shard_over(store: MemoryStore, plan: Plan) -> tuple[Shard, list[int]]:
     """A shard over a store in memory, and its clock."""
     clock = [shard_work.START_MS]
-    programmes, vault = PROGRAMMES.decode(plan.programmes), Vault(SecretKey(bytes(32)))
-    return Shard(
-        store, range(PARTITIONS), shard_work.settings(), programmes, clock=lambda: clock[0], vault=vault
-    ), clock
+    key = SecretKey(bytes(32))
+    shard = Shard(
+        store,
+        range(PARTITIONS),
+        shard_work.settings(),
+        PROGRAMMES.decode(plan.programmes),
+        digests=RequestDigests(key),
+        clock=lambda: clock[0],
+        vault=Vault(key),
+    )
+    return shard, clock
 
 
 def work_until(store: MemoryStore, plan: Plan, at: int) -> int:

@@ -1,10 +1,11 @@
-"""Digests of identifiers: HMAC-SHA256 by the book, under the node's own key."""
+"""Digests of identifiers: HMAC-SHA256 by the book. Digests of requests: keyed as well."""
 
+import hashlib
 import hmac
 
 import pytest
 
-from node.identity.digests import IdentifierDigests
+from node.identity.digests import IdentifierDigests, RequestDigests
 from node.identity.keys import SecretKey
 
 KEY = SecretKey(bytes(range(32)))
@@ -29,3 +30,17 @@ def test_kind_value_and_key_each_change_the_digest() -> None:
     seen = {digests.digest(kind, normal) for kind in (1, 2) for normal in ("1234", "12345", "\x021234")}
     seen.add(IdentifierDigests(SecretKey(b"k" * 32)).digest(1, "1234"))
     assert len(seen) == 7
+
+
+def test_what_is_kept_of_a_request_says_nothing_without_the_key() -> None:
+    kept = RequestDigests(KEY).digest(b"body's hash")
+    assert len(kept) == 16
+    assert kept == RequestDigests(KEY).digest(b"body's hash")
+    others = {
+        RequestDigests(SecretKey(b"k" * 32)).digest(b"body's hash"),
+        RequestDigests(KEY).digest(b"another hash"),
+        hashlib.blake2b(b"body's hash", digest_size=16).digest(),
+        hashlib.blake2b(b"body's hash", key=KEY.raw, digest_size=16).digest(),
+    }
+    assert len(others) == 4
+    assert kept not in others
