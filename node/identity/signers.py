@@ -72,6 +72,11 @@ def signer_from_uri(uri: str) -> Signer:
     return open_key(uri)
 
 
+def ed25519_signer(key: Ed25519PrivateKey) -> Signer:
+    """A signer around a key that is in memory already."""
+    return _Ed25519Signer(key)
+
+
 def verifier_from_uri(uri: str) -> Verifier:
     """The verifier that a `Signer.public_uri` names: `ed25519:` and 64 hex digits; else `KeyUnusable`."""
     scheme, _, key = uri.partition(":")

@@ -14,7 +14,7 @@ from msgspec import Struct
 from node.proto.vafa.coalition.v1 import envelope_pb2, exchange_pb2, peer_service_pb2
 from node.wire.routes import nested
 
-MAX_CARRIED_BYTES = 256 * 1024
+MAX_CARRIED_BYTES = 512 * 1024
 """One message with its evidence; longer ones are refused unread."""
 MAX_FRAME_MESSAGES = 256
 MAX_FRAME_BYTES = 1024 * 1024
