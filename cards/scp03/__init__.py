@@ -19,7 +19,7 @@ from cards.scp03.handshake import (
 )
 from cards.scp03.kdf import SessionKeys, StaticKeys, derive_session_keys
 from cards.scp03.level import SecurityLevel
-from cards.scp03.put_key import parse_put_key_answer, put_key
+from cards.scp03.put_key import KeysNotTaken, encrypt_under_dek, parse_put_key_answer, put_key
 from cards.scp03.session import ChannelBroken, Session, max_data_bytes, unwrap, wrap
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "ChannelBroken",
     "ChannelNotOffered",
     "Greeting",
+    "KeysNotTaken",
     "SecureChannel",
     "SecurityLevel",
     "Session",
@@ -35,6 +36,7 @@ __all__ = [
     "card_cryptogram",
     "challenge_bytes_of",
     "derive_session_keys",
+    "encrypt_under_dek",
     "external_authenticate",
     "holds",
     "host_cryptogram",

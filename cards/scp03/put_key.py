@@ -44,10 +44,14 @@ def parse_put_key_answer(new: StaticKeys, new_version: int, data: bytes) -> None
         )
 
 
+def encrypt_under_dek(key: CardKey, dek: CardKey) -> bytes:
+    """A key on its way into the card: AES-CBC from an IV of zeros, padded with zeros to whole blocks."""
+    padded = key.raw.ljust(-(-len(key) // BLOCK_BYTES) * BLOCK_BYTES, b"\0")
+    return encrypt_cbc(dek, bytes(BLOCK_BYTES), padded)
+
+
 def _key_field(key: CardKey, dek: CardKey) -> bytes:
     # The inner length is the key's own; the outer one counts it, and the padding of a 24-byte key.
-    padded = key.raw.ljust(-(-len(key) // BLOCK_BYTES) * BLOCK_BYTES, b"\0")
-    encrypted = encrypt_cbc(dek, bytes(BLOCK_BYTES), padded)
-    block = bytes((len(key),)) + encrypted
+    block = bytes((len(key),)) + encrypt_under_dek(key, dek)
     check = gp_check_value(key)
     return bytes((_TYPE_AES, len(block))) + block + bytes((len(check),)) + check
