@@ -1,0 +1,196 @@
+"""What one ordered pair of merchants did in a window: the close that both compute from their own records.
+
+A close goes on where the one before ended, lane by lane, so that every record is settled once, and what a
+dispute held back comes into a later one. Both sides hold the same records and therefore make the same
+bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+
+from msgspec import Struct
+
+from node.coalition.lanes import GENESIS
+from node.coalition.messages import RecordKind
+from node.settlement.documents import CloseBasis, CloseSum, DisputedLane, LaneClose, PairClose
+from node.settlement.merkle import Tree
+
+CHUNK_RECORDS = 4_096
+"""So many records are hashed into the tree at a time; it bounds the memory and costs least a record."""
+
+
+class LaneFault(StrEnum):
+    """Why the records of a lane cannot be closed; the words are for who looks after the node."""
+
+    GAP = "a record is missing"
+    WINDOW_WENT_BACK = "a record names an earlier window than the one before it"
+    NEGATIVE_UNITS = "a record moves less than nothing"
+
+
+class LaneStart(Struct, frozen=True, array_like=True):
+    """Where the last close of a lane ended: its last record and the chain's hash at it."""
+
+    lane: int
+    number: int = 0
+    hash: bytes = GENESIS
+
+
+class Fact(Struct, frozen=True, array_like=True):
+    """What a close takes of a record whose place in the chain has been checked; `hash` is h_n."""
+
+    number: int
+    window: int
+    kind: RecordKind
+    purse: str
+    units: int
+    rate_version: int
+    hash: bytes
+
+
+class LaneProgress(Struct, frozen=True):
+    """How far the lane came in a close, and the record there; None where it has none."""
+
+    number: int
+    hash: bytes
+
+
+class CloseBuilder:
+    """Makes a close from the records of a pair, lane by lane in ascending order; keeps sums, not records."""
+
+    def __init__(self, coalition_id: str, window: int, home_id: str, acquirer_id: str) -> None:
+        self._names = coalition_id, window, home_id, acquirer_id
+        self._window = window
+        self._lanes: list[LaneClose] = []
+        self._disputed: list[DisputedLane] = []
+        self._sums: dict[tuple[RecordKind, str, int], list[int]] = {}
+        self._tree = Tree()
+
+    def add_lane(self, start: LaneStart, records: Iterable[Fact]) -> LaneProgress | LaneFault:
+        """Takes a lane's records after `start` up to the end of the window; later ones are left.
+
+        Call `end_lane` after it, unless it gives a fault, which spoils the whole close.
+        """
+        number, window, digest = start.number, 0, start.hash
+        waiting: list[bytes] = []
+        sums, cut = self._sums, RecordKind.CUT
+        for fact in records:
+            if fact.window > self._window:
+                break
+            number += 1
+            if fact.number != number:
+                return LaneFault.GAP
+            if fact.window < window:
+                return LaneFault.WINDOW_WENT_BACK
+            if fact.units < 0:
+                return LaneFault.NEGATIVE_UNITS
+            window, digest = fact.window, fact.hash
+            waiting.append(digest)
+            if fact.kind is not cut:
+                key = (fact.kind, fact.purse, fact.rate_version)
+                entry = sums.get(key)
+                if entry is None:
+                    sums[key] = [1, fact.units]
+                else:
+                    entry[0] += 1
+                    entry[1] += fact.units
+            if len(waiting) >= CHUNK_RECORDS:
+                self._tree.extend(waiting)
+                waiting.clear()
+        self._tree.extend(waiting)
+        return LaneProgress(number, digest)
+
+    def end_lane(
+        self, start: LaneStart, reached: LaneProgress, epoch: int, disputed: DisputedLane | None = None
+    ) -> None:
+        """Enters what `add_lane` gave; `epoch` is that of the last record. A lane without records is left
+        out.
+        """
+        if disputed is not None:
+            self._disputed.append(disputed)
+        if reached.number > start.number or disputed is not None:
+            self._lanes.append(
+                LaneClose(start.lane, start.number + 1, reached.number, epoch, start.hash, reached.hash)
+            )
+
+    def close(self, basis: CloseBasis = CloseBasis.AGREED) -> PairClose:
+        """The close."""
+        sums = tuple(
+            CloseSum(kind, purse, version, count, units)
+            for (kind, purse, version), (count, units) in sorted(self._sums.items())
+        )
+        return PairClose(
+            *self._names,
+            basis,
+            tuple(self._lanes),
+            sums,
+            self._tree.size,
+            self._tree.root(),
+            tuple(self._disputed),
+        )
+
+
+def zero_close(coalition_id: str, window: int, home_id: str, acquirer_id: str) -> PairClose:
+    """The close of a pair without records."""
+    return CloseBuilder(coalition_id, window, home_id, acquirer_id).close()
+
+
+class CloseFault(StrEnum):
+    """Why a close is not one; the words are for who handed it in."""
+
+    UNSORTED = "lanes or sums are not in their order, or one is there twice"
+    BAD_RANGE = "a lane ends before it begins, or begins before its first record"
+    BAD_HASH = "a hash has not 32 bytes, or a lane without records moves its hash"
+    BAD_COUNT = "the number of records is not that of the lanes, or the sums count more"
+    BAD_SUM = "a sum is of no known kind, counts nothing or is negative"
+    BAD_DISPUTE = "a disputed lane is not in the close, or does not end where both agree"
+    SAME_SIDES = "home node and acquirer are one"
+
+
+def fault_in(close: PairClose) -> CloseFault | None:
+    """What is wrong with a close by itself; None where nothing is."""
+    if close.home_id == close.acquirer_id:
+        return CloseFault.SAME_SIDES
+    lanes = [one.lane for one in close.lanes]
+    keys = [(one.kind, one.purse, one.rate_version) for one in close.sums]
+    if lanes != sorted(set(lanes)) or keys != sorted(set(keys)):
+        return CloseFault.UNSORTED
+    if any(one.from_number < 1 or one.to_number < one.from_number - 1 for one in close.lanes):
+        return CloseFault.BAD_RANGE
+    for one in close.lanes:
+        if not len(one.start_hash) == len(one.end_hash) == len(GENESIS):
+            return CloseFault.BAD_HASH
+        if one.to_number < one.from_number and one.start_hash != one.end_hash:
+            return CloseFault.BAD_HASH
+    if len(close.record_root) != len(GENESIS):
+        return CloseFault.BAD_HASH
+    if any(one.kind is RecordKind.CUT or one.record_count < 1 or one.units < 0 for one in close.sums):
+        return CloseFault.BAD_SUM
+    records = sum(one.to_number - one.from_number + 1 for one in close.lanes)
+    if close.record_count != records or sum(one.record_count for one in close.sums) > records:
+        return CloseFault.BAD_COUNT
+    ends = {one.lane: one.to_number for one in close.lanes}
+    disputed = [one.lane for one in close.disputed]
+    if disputed != sorted(set(disputed)) or any(
+        ends.get(one.lane) != one.agreed_number for one in close.disputed
+    ):
+        return CloseFault.BAD_DISPUTE
+    return None
+
+
+def follows(close: PairClose, before: Mapping[int, LaneStart]) -> bool:
+    """Whether each lane goes on where the pair's last close left it; a lane never closed begins at record
+    1.
+    """
+    return all(
+        (one.from_number - 1, one.start_hash) == (last.number, last.hash)
+        for one in close.lanes
+        for last in (before.get(one.lane) or LaneStart(one.lane),)
+    )
+
+
+def starts_after(close: PairClose, before: Mapping[int, LaneStart]) -> dict[int, LaneStart]:
+    """Where each lane of the pair stands after this close."""
+    moved = {one.lane: LaneStart(one.lane, one.to_number, one.end_hash) for one in close.lanes}
+    return {**before, **moved}
