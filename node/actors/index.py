@@ -117,14 +117,15 @@ def _claim_receipt(command: Command, work: Work) -> Answer:
         claim = records.RECEIPT.decode(data)
         if (claim.scope, claim.request_id) == (wish.scope, wish.request_id):
             return done(b"")
-        return refused(
-            refuse(
-                Reason.DUPLICATE_RECEIPT,
-                "This store has posted a purchase with this receipt number before. Nothing was recorded.",
-                scope=claim.scope,
-                request_id=claim.request_id,
+        if not claim.let_go:
+            return refused(
+                refuse(
+                    Reason.DUPLICATE_RECEIPT,
+                    "This store has posted a purchase with this receipt number before. Nothing was recorded.",
+                    scope=claim.scope,
+                    request_id=claim.request_id,
+                )
             )
-        )
     work.put(key, records.RECEIPT.encode(ReceiptClaim(wish.scope, wish.request_id, wish.at_ms)))
     return done(b"\x01")
 
@@ -150,7 +151,11 @@ def _release_receipt(command: Command, work: Work) -> Answer:
     data = work.get(key)
     if data is not None:
         claim = records.RECEIPT.decode(data)
-        if (claim.scope, claim.request_id) == (wish.scope, wish.request_id):
+        if (claim.scope, claim.request_id) != (wish.scope, wish.request_id):
+            return done(b"")
+        if wish.for_good:
+            work.put(key, records.RECEIPT.encode(replace(claim, let_go=True)))
+        else:
             work.delete(key)
     return done(b"")
 

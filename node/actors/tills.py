@@ -62,10 +62,11 @@ def claim_receipt(desk: Desk, case: Case, purchase: Purchase) -> Refused | None:
     key = keyspace.receipt_key(partition, digest)
     claim = ReceiptClaim(case.command.scope, case.request_id, case.now_ms)
     data = case.work.get(key)
-    if data is None:
+    held = None if data is None else records.RECEIPT.decode(data)
+    if held is None or held.let_go:
         case.puts.append((key, records.RECEIPT.encode(claim)))
         return None
-    return None if records.RECEIPT.decode(data).same_request(claim) else duplicate_receipt()
+    return None if held.same_request(claim) else duplicate_receipt()
 
 
 def duplicate_receipt() -> Refused:
@@ -194,9 +195,13 @@ def _free_receipt(desk: Desk, case: Case, original: Entry) -> None:
     digest = receipt_digest(purchase.store_id, purchase.receipt_number)
     partition = keyspace.partition_of(digest, desk.settings.partitions)
     if partition in desk.hosted:
-        case.puts.append((keyspace.receipt_key(partition, digest), b""))
+        key = keyspace.receipt_key(partition, digest)
+        data = case.work.get(key)
+        if data is not None:
+            let_go = replace(records.RECEIPT.decode(data), let_go=True)
+            case.puts.append((key, records.RECEIPT.encode(let_go)))
     else:
-        wish = ReceiptWish(digest, original.terminal, original.request_id)
+        wish = ReceiptWish(digest, original.terminal, original.request_id, for_good=True)
         send_later(case, Dispatch(Op.RELEASE_RECEIPT, partition, b"", encode(wish), case.now_ms))
 
 

@@ -155,12 +155,13 @@ class Placing(Struct, frozen=True, array_like=True):
 
 
 class ReceiptWish(Struct, frozen=True, array_like=True):
-    """A receipt to claim for a request, or to release."""
+    """A receipt to claim for a request, or to release; `for_good` where the request was reversed."""
 
     digest: bytes
     scope: str
     request_id: str
     at_ms: int = 0
+    for_good: bool = False
 
 
 encode = msgspec.msgpack.Encoder().encode

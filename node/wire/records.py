@@ -114,11 +114,16 @@ class IndexEntry(Struct, frozen=True, array_like=True):
 
 
 class ReceiptClaim(Struct, frozen=True, array_like=True):
-    """Which request posted a store's receipt, and when the claim was made."""
+    """Which request posted a store's receipt, and when the claim was made.
+
+    `let_go`: that request was reversed. It never has the receipt again, should it come once more; any other
+    may.
+    """
 
     scope: str
     request_id: str
     at_ms: int = 0
+    let_go: bool = False
 
     def same_request(self, other: ReceiptClaim) -> bool:
         """Whether both claims are of one request."""

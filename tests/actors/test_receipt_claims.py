@@ -1,0 +1,47 @@
+"""A receipt number belongs to one purchase at a time, on whichever shard its claim lies."""
+
+from __future__ import annotations
+
+from node.ledger.refusals import Reason
+from node.proto.vafa.pos.v1 import earning_pb2, undo_pb2
+from node.wire.commands import AnswerKind, Op
+from tests.actors.harness import Actors, body_of, card, reason_of
+
+RECEIPTS = 12
+"""Enough that with three shards some claims lie on their purchase's shard and some on another."""
+
+
+def purchase(actors: Actors, receipt: str) -> earning_pb2.AccrueRequest:
+    request = actors.stamped(earning_pb2.AccrueRequest(identifier=card(1)))
+    request.purchase.receipt_number = receipt
+    request.purchase.total.currency, request.purchase.total.minor = "USD", 1_000
+    return request
+
+
+async def test_a_reversed_purchase_that_comes_once_more_does_not_take_its_receipt_again(
+    actors: Actors,
+) -> None:
+    await actors.enrol(card(1))
+    for number in range(RECEIPTS):
+        first = purchase(actors, f"R{number}")
+        answer = body_of(await actors.at_till(Op.ACCRUE, first))
+        reversal = undo_pb2.ReverseRequest(identifier=card(1), original_request_id=first.request_id)
+        body_of(await actors.at_till(Op.REVERSE, actors.stamped(reversal)))
+        await actors.deliver()
+        # A copy that was held up on its way: it is told what it was told, and moves nothing.
+        assert body_of(await actors.at_till(Op.ACCRUE, first)) == answer
+        anew = purchase(actors, f"R{number}")
+        assert (await actors.at_till(Op.ACCRUE, anew)).kind == AnswerKind.DONE
+        third = await actors.at_till(Op.ACCRUE, purchase(actors, f"R{number}"))
+        assert reason_of(third) is Reason.DUPLICATE_RECEIPT
+    assert await actors.points(card(1)) == 10 * RECEIPTS
+
+
+async def test_a_purchase_that_was_refused_lets_its_receipt_go_and_may_come_again(actors: Actors) -> None:
+    await actors.enrol(card(1))
+    for number in range(RECEIPTS):
+        refused = purchase(actors, f"R{number}")
+        refused.occurred_time.FromMilliseconds(actors.now_ms + 3_600_000)
+        assert reason_of(await actors.at_till(Op.ACCRUE, refused)) is Reason.OCCURRED_TIME_OUT_OF_BOUNDS
+        actors.now_ms += 3_600_000
+        assert (await actors.at_till(Op.ACCRUE, refused)).kind == AnswerKind.DONE
