@@ -114,6 +114,10 @@ class Encoder(Protocol):
         """The serialised core of a posting."""
         ...
 
+    def epoch(self, envelope: Envelope) -> int:
+        """The epoch in which an envelope of our own was signed."""
+        ...
+
     def read(self, type_: MessageType, data: bytes) -> Body:
         """The body that these bytes of our own are."""
         ...

@@ -175,7 +175,10 @@ class Account(Struct, frozen=True, array_like=True):
 
     def linked(self, digest: bytes, at_ms: int) -> bool:
         """Whether the identifier stands for this account at `at_ms`."""
-        return any(link.digest == digest and link.covers(at_ms) for link in self.links)
+        for link in self.links:  # a loop, since every till's request comes by here
+            if link.digest == digest and link.covers(at_ms):
+                return True
+        return False
 
     def hold(self, hold_id: int) -> Hold | None:
         """The open hold of that id, or None."""

@@ -34,21 +34,18 @@ def _line_problem(purchase: Purchase) -> Refused | None:
     lines = purchase.lines
     if len(lines) > MAX_LINES:
         return _invalid("purchase.lines", f"A purchase has at most {MAX_LINES} lines.")
-    if len({line.number for line in lines}) != len(lines) or min(line.number for line in lines) < 1:
+    numbers = {line.number for line in lines}
+    if len(numbers) != len(lines) or min(numbers) < 1:
         return _invalid("purchase.lines.number", "Line numbers are unique within a receipt and at least 1.")
     net = 0
     for line in lines:
-        if not (
-            -MAX_UNITS <= line.net_minor <= MAX_UNITS
-            and -MAX_UNITS <= line.gross_minor <= MAX_UNITS
-            and -MAX_UNITS <= line.discount_minor <= MAX_UNITS
-            and -MAX_UNITS <= line.tax_minor <= MAX_UNITS
-            and -MAX_UNITS <= line.cost_minor <= MAX_UNITS
-        ):
+        # Two built-in calls over all five cost half of ten comparisons.
+        amounts = (line.net_minor, line.gross_minor, line.discount_minor, line.tax_minor, line.cost_minor)
+        if max(amounts) > MAX_UNITS or min(amounts) < -MAX_UNITS:
             return _invalid("purchase.lines", f"Line {line.number} has an amount beyond {MAX_UNITS}.")
         if not 0 <= line.quantity_milli <= MAX_UNITS:
             return _invalid("purchase.lines.quantity_milli", f"Line {line.number} has an absurd quantity.")
-        net += line.net_minor
+        net += amounts[0]
     if net != purchase.total_minor:
         return refuse(
             Reason.TOTALS_MISMATCH,
@@ -62,7 +59,7 @@ def _line_problem(purchase: Purchase) -> Refused | None:
 def _tender_problem(purchase: Purchase) -> Refused | None:
     if not purchase.tenders:
         return None
-    paid = sum(tender.amount_minor for tender in purchase.tenders)
+    paid = sum([tender.amount_minor for tender in purchase.tenders])
     if paid == purchase.total_minor:
         return None
     return refuse(

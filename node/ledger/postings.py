@@ -40,6 +40,11 @@ def payable(partner_id: str) -> str:
     return f"payable:{partner_id}"
 
 
+def is_payable(book: str) -> bool:
+    """Whether a book is one of `payable`."""
+    return book.startswith("payable:")
+
+
 def receivable(partner_id: str) -> str:
     """The book of what a partner owes this node; negative."""
     return f"receivable:{partner_id}"

@@ -27,7 +27,7 @@ from node.ledger.events import (
 )
 from node.ledger.evolve import evolve
 from node.ledger.lots import Lot, Lots, revived, take, take_like, total
-from node.ledger.postings import ISSUED, REDEEMED
+from node.ledger.postings import ISSUED, REDEEMED, is_payable
 from node.ledger.purses import SpentReturnPolicy
 from node.ledger.refusals import Reason, Refused, refuse
 from node.ledger.returns import LineBack, Part, part_of_purchase
@@ -139,13 +139,18 @@ def _returned_purchase(undoing: _Undoing, event: Earned | Sold, part: Part) -> D
 
 
 def _spent_by(event: AnyEvent) -> tuple[Taken, ...]:
-    """What an event spent, by purse; empty where it spent nothing."""
+    """What an event spent, by purse; empty where it spent nothing.
+
+    A debit towards a partner is a spend too: one that a record told of which the node itself had lost.
+    """
+    if isinstance(event, Debited):
+        return (Taken(event.purse, event.lots, event.debt),) if is_payable(event.book) else ()
     return event.taken if isinstance(event, Spent) else event.spent if isinstance(event, HoldClosed) else ()
 
 
 def _book_of(event: AnyEvent) -> str:
     """The partner's book that an event's spend went to; empty for the node's own."""
-    return event.book if isinstance(event, Spent | HoldClosed) else ""
+    return event.book if isinstance(event, Spent | HoldClosed | Debited) else ""
 
 
 def _of_another_merchant() -> Refused:

@@ -191,6 +191,16 @@ def test_a_record_that_was_lost_is_taken_below_zero_if_need_be(member: Abroad) -
     assert member.book(payable("north")) == 30
 
 
+def test_goods_of_a_record_that_was_lost_can_come_back(member: Abroad) -> None:
+    member.earn(award(10))
+    events = abroad.imported_spend(member.account, "points", 30, payable("north"))
+    spent = member.do(Accepted(TransactionKind.REDEMPTION, events))
+    assert reason(member.returning(spent)) is Reason.WRONG_TRANSACTION_KIND
+    member.do(member.giving_back(spent, 25))
+    assert member.purse().spendable == 5
+    assert member.book(payable("north")) == 5
+
+
 def test_an_earning_that_was_lost_comes_back_on_its_terms(member: Abroad) -> None:
     lot = Lot(7, NEVER_MS, 0, "north")
     events = abroad.imported_credit("points", 7, receivable("north"), lot)
