@@ -50,6 +50,7 @@ CHANGES_BY_REQUEST_ID = {
 }
 CHANGES_SAFE_TO_REPEAT = {
     "admin.v1.AdminService.CreateBackup": "the name is taken once",
+    "coalition.v1.CoalitionService.AdoptDirectory": "the directory that is in use is taken as it is",
     "coalition.v1.PeerService.Deliver": "a message whose exchange is known is answered as before",
     "coalition.v1.PeerService.Link": "a message whose exchange is known is answered as before",
     "pos.v1.PosService.Submit": "each operation in it has a request id",
@@ -67,6 +68,7 @@ READS = {
     "admin.v1.AdminService.CheckBooks",
     "admin.v1.AdminService.GetStatus",
     "admin.v1.AdminService.ListQuarantined",
+    "coalition.v1.CoalitionService.GetCoalition",
     "coalition.v1.PeerService.GetDirectory",
     "coalition.v1.PeerService.ListLaneRecords",
     "feed.v1.FeedService.Follow",

@@ -1,0 +1,44 @@
+"""The coalition, as the merchant's own people see it: the directory in use, and how links stand."""
+
+from __future__ import annotations
+
+import time
+
+from node.actors.directories import Directories
+from node.ledger.refusals import Refused
+from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
+from node.rpc.partners import Partners
+from node.rpc.status import Context, fail
+from node.wire.balances import stamp
+
+
+class CoalitionService:
+    """The servicer."""
+
+    def __init__(self, directories: Directories, partners: Partners) -> None:
+        self._directories = directories
+        self._partners = partners
+
+    async def AdoptDirectory(  # noqa: N802 - the proto's name
+        self, request: pb.AdoptDirectoryRequest, context: Context
+    ) -> pb.AdoptDirectoryResponse:
+        """Takes a directory into use."""
+        data = request.signed_directory.SerializeToString(deterministic=True)
+        found = self._directories.adopt(data, time.time_ns() // 1_000_000, request.operator_key_uri)
+        if isinstance(found, Refused):
+            await fail(context, found)
+            raise AssertionError("fail always raises")
+        return pb.AdoptDirectoryResponse(version=found.newest.version, coalition_id=found.coalition_id)
+
+    async def GetCoalition(  # noqa: N802 - the proto's name
+        self, request: pb.GetCoalitionRequest, context: Context
+    ) -> pb.GetCoalitionResponse:
+        """Shows the directory in use, and the links."""
+        known = self._directories.known
+        response = pb.GetCoalitionResponse(peer_address=self._partners.address)
+        if known is not None:
+            response.signed_directory.MergeFromString(known.data)
+            response.accept_time.CopyFrom(stamp(self._directories.accepted_ms))
+        for partner_id, (connected, waiting) in sorted(self._partners.links.waiting().items()):
+            response.links.add(partner_id=partner_id, connected=connected, waiting_messages=waiting)
+        return response
