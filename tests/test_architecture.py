@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("node", "cards", "simulators", "bench")
+PACKAGES = ("node", "cards", "simulators", "bench", "verifier")
 PURE = ("ledger", "people", "programme", "coalition", "settlement")
 MAX_LINES = 350
 TOO_LONG: frozenset[str] = frozenset()
@@ -141,6 +141,8 @@ VIOLATIONS = [
     ("node/actors/__init__.py", "import node.proto.vafa.pos.v1.earning_pb2", "protobuf"),
     ("node/actors/__init__.py", "import grpc", "grpc"),
     ("cards/__init__.py", "import node.storage", "cards"),
+    ("verifier/__init__.py", "import node.settlement.netting", "verifier"),
+    ("verifier/__init__.py", "import node.wire.settlement", "verifier"),
 ]
 
 
