@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from node.actors.erasing import Erasing
 from node.actors.host import ShardSpec, when_unlocked
 from node.actors.linking import Linking
 from node.actors.member_counter import MemberCounter
-from node.actors.ports import ShardHandle, StartShards
+from node.actors.ports import ShardHandle, ShardNotStarted, StartShards
 from node.actors.resolver import Resolver
 from node.actors.router import Router
 from node.actors.settings import DAY_MS, ShardSettings
@@ -65,9 +65,13 @@ class Addresses(Struct, frozen=True):
 class Node:
     """A merchant's node. `start`, then `serve` until `stop`; every part is built in one place, here."""
 
-    def __init__(self, config: Config, start_shards: StartShards) -> None:
+    def __init__(
+        self, config: Config, start_shards: StartShards, on_lost: Callable[[], None] = lambda: None
+    ) -> None:
         self.config = config
         self._start_shards = start_shards
+        self._on_lost = on_lost
+        self.lost = ""
         self.figures = telemetry.Figures()
         self.secrets: NodeSecrets = load_secrets(config.secrets_directory)
         self.started_ms = time.time_ns() // 1_000_000
@@ -233,10 +237,17 @@ class Node:
         )
         return private_key_pem(self.secrets.server_key), certificate
 
-    async def _report(self, whole: bool) -> None:
-        """Tells whoever asks for the node's health whether every shard answers."""
+    async def _report(self, whole: bool, lost: str) -> None:
+        """Tells whoever asks for the node's health whether every shard answers.
+
+        With a shard that cannot come back the node must end: only a new start, once that was mended, opens
+        its store again.
+        """
         status = health_pb2.HealthCheckResponse
         await self._health.set("", status.SERVING if whole else status.NOT_SERVING)
+        if lost and not self.lost:
+            self.lost = lost
+            self._on_lost()
 
     async def programmes_published(self) -> None:
         """Hands the present versions to every shard; answered once they judge by them."""
@@ -286,11 +297,12 @@ def _on_signals(stopped: asyncio.Event) -> None:
 async def serve(config: Config, start_shards: StartShards, ready_file: Path | None) -> None:
     """Runs a node until SIGTERM or SIGINT, then drains it.
 
-    The handlers are put in place here, after Ray has started, since Ray puts handlers of its own there.
+    Raises ShardNotStarted, after the drain, where a shard was lost meanwhile. The handlers are put in place
+    here, after Ray has started, since Ray puts handlers of its own there.
     """
     configure_logging(config.log.level, config.log.format)
-    node = Node(config, start_shards)
     stopped = asyncio.Event()
+    node = Node(config, start_shards, stopped.set)
     _on_signals(stopped)
     try:
         addresses = await node.start()
@@ -303,3 +315,8 @@ async def serve(config: Config, start_shards: StartShards, ready_file: Path | No
         await stopped.wait()
     finally:
         await node.stop()
+    if node.lost:
+        raise ShardNotStarted(
+            f"A shard ended and could not start again, so the node has stopped. {node.lost} Everything that "
+            "was acknowledged is kept; mend that and start the node."
+        )

@@ -1,5 +1,7 @@
 """What the node tells the people who run it in words: logs without personal data, one line a record."""
 
+import contextlib
+import io
 import json
 import logging
 import re
@@ -8,7 +10,7 @@ import traceback
 from collections.abc import Mapping
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -49,7 +51,7 @@ def configure_logging(level: str, form: str) -> None:
     structlog.configure(
         processors=steps,
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(cast(TextIO, _ERRORS)),
         cache_logger_on_first_use=False,
     )
     handler = _LibraryHandler()
@@ -64,11 +66,29 @@ def configure_logging(level: str, form: str) -> None:
     rays.propagate = True
 
 
+class _StandardError(io.TextIOBase):
+    """Standard error as it is now, for it may have been redirected since; a line it does not take is lost.
+
+    The log may lie on the disk that is full, and whoever has that to tell must not fail over telling it.
+    """
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            sys.stderr.flush()
+
+
+_ERRORS = _StandardError()
+
+
 class _LibraryHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            # What sys.stderr is now, as for our own lines: it may have been redirected since.
-            sys.stderr.write(self.format(record) + "\n")
+            _ERRORS.write(self.format(record) + "\n")
         except Exception:
             self.handleError(record)
 

@@ -1,8 +1,10 @@
 """Logs hold no personal data, one line a record, whatever is thrown at them."""
 
 import asyncio
+import contextlib
 import json
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
@@ -169,3 +171,20 @@ def test_text_from_outside_cannot_forge_a_line_or_command_a_terminal(
     structlog.get_logger().info("odd", note="\x1b[2J\n{forged line}")
     [line] = log_lines()
     assert "\x1b" not in line
+
+
+@pytest.mark.usefixtures("log_lines")
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_log_on_a_full_disk_takes_no_lines_and_stops_nobody(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    configure_logging("info", form)
+    with Path("/dev/full").open("w", buffering=1) as full:
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stderr", full)
+            structlog.get_logger().warning("shard_gone")
+            logging.getLogger("library").error("no room")
+        with contextlib.suppress(OSError):  # what is left in its buffer
+            full.close()
+    structlog.get_logger().warning("there_is_room")
+    assert "there_is_room" in capsys.readouterr().err

@@ -217,6 +217,8 @@ def when_unlocked(open_it: Callable[[], OpenStore]) -> OpenStore:
 
 def _end_process(fault: Exception) -> None:
     """What was written is unknown after a fault here, so nothing more is answered from this process."""
-    said = str(fault) if isinstance(fault, StoreError) else describe(fault)
-    print(f"vafa: a shard stops: {said}", file=sys.stderr, flush=True)
-    os._exit(FAULT_STATUS)
+    try:
+        said = str(fault) if isinstance(fault, StoreError) else describe(fault)
+        print(f"vafa: a shard stops: {said}", file=sys.stderr, flush=True)
+    finally:  # the log may lie on the very disk that is full
+        os._exit(FAULT_STATUS)

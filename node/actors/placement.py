@@ -18,11 +18,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayError
+from ray.exceptions import ActorDiedError, RayActorError, RayError
 
 from node.actors.environment import calm_garbage_collector
 from node.actors.host import ShardHost, ShardSpec
-from node.actors.ports import ShardGone, ShardNotStarted
+from node.actors.ports import ShardGone, ShardLost, ShardNotStarted
 from node.config import RaySection
 from node.logs import configure_logging
 from node.storage.store import StoreError
@@ -113,12 +113,14 @@ class RayShard:
             raise ShardGone(type(gone).__name__) from gone
 
     async def revived(self) -> None:
-        """Returns once the shard answers again after a restart."""
+        """Returns once the shard answers again after a restart; raises ShardLost where there will be none."""
         while True:
             try:
                 await self._actor.publish.remote(self._programmes)
                 return
-            except RayError:
+            except RayError as gone:
+                if _is_lost(gone):
+                    raise ShardLost(_cause(gone)) from gone
                 await asyncio.sleep(0.05)
 
     async def publish(self, programmes: bytes) -> None:
@@ -128,10 +130,12 @@ class RayShard:
             await self._actor.publish.remote(programmes)
 
     async def call(self, name: str, *arguments: Any) -> Any:
-        """Any other method of the host; raises ShardGone."""
+        """Any other method of the host; raises ShardGone, or ShardLost where it stays away."""
         try:
             return await self._actor.call.remote(name, *arguments)
         except RayError as gone:
+            if _is_lost(gone):
+                raise ShardLost(_cause(gone)) from gone
             raise ShardGone(type(gone).__name__) from gone
 
     async def close(self) -> None:
@@ -141,7 +145,12 @@ class RayShard:
         ray.kill(self._actor, no_restart=True)
 
 
-def _cause(gone: RayActorError) -> str:
+def _is_lost(gone: RayError) -> bool:
+    """Ray restarts a shard whose process ended, but not one that then could not open its store."""
+    return isinstance(gone, ActorDiedError) and gone.actor_init_failed
+
+
+def _cause(gone: RayError) -> str:
     text = str(gone)
     for line in reversed(text.splitlines()):
         if "Store" in line and ":" in line:

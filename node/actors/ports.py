@@ -14,6 +14,10 @@ class ShardGone(Exception):
     """The shard's process ended with a call in hand; whether it was done is not known yet."""
 
 
+class ShardLost(ShardGone):
+    """The shard's process ended and cannot start again by itself; the text says why and what to do."""
+
+
 class ShardNotStarted(Exception):
     """A shard could not open its store; the text says why and what to do."""
 
@@ -36,7 +40,7 @@ class ShardHandle(Protocol):
         ...
 
     async def revived(self) -> None:
-        """Returns once it answers again."""
+        """Returns once it answers again; raises ShardLost where it never will."""
         ...
 
     async def close(self) -> None:

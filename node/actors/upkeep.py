@@ -13,7 +13,7 @@ import structlog
 from node.actors.delivery import Delivery
 from node.actors.erasing import Erasing
 from node.actors.linking import Linking
-from node.actors.ports import ShardGone, ShardHandle
+from node.actors.ports import ShardGone, ShardHandle, ShardLost
 from node.actors.router import Router
 from node.actors.shard import MAX_SWEPT
 from node.telemetry import QUEUE_DEPTH, Exporter, Figures
@@ -32,7 +32,10 @@ log = structlog.get_logger()
 
 
 class Upkeep:
-    """The background tasks of a node. `report` is told again and again whether every shard answers."""
+    """The background tasks of a node.
+
+    `report` is told again and again whether every shard answers, and why one of them cannot come back.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,7 @@ class Upkeep:
         erasing: Erasing,
         exporter: Exporter,
         figures: Figures,
-        report: Callable[[bool], Awaitable[None]],
+        report: Callable[[bool, str], Awaitable[None]],
     ) -> None:
         self._shards = shards
         self._router = router
@@ -102,12 +105,14 @@ class Upkeep:
 
     async def _collect(self) -> None:
         """Takes the shards' figures over into the node's metrics, and reports whether all of them answer."""
-        whole = True
+        whole, lost = True, ""
         for shard, lane in zip(self._shards, self._router.lanes, strict=True):
             self._figures.count(QUEUE_DEPTH, str(shard.number)).set(lane.queued)
             try:
                 self._exporter.put(str(shard.number), await shard.call("figures"))
             except ShardGone as gone:
                 whole = False
+                if isinstance(gone, ShardLost):
+                    lost = str(gone)
                 log.warning("shard_silent", shard=shard.number, fault=str(gone))
-        await self._report(whole)
+        await self._report(whole, lost)

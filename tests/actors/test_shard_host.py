@@ -137,6 +137,19 @@ def test_commands_for_a_partition_that_is_not_here_are_refused_and_the_others_do
     assert kinds(host.apply(both)) == [AnswerKind.REFUSED, AnswerKind.DONE]
 
 
+def test_a_process_ends_also_where_its_last_words_find_no_room() -> None:
+    script = "from node.actors.host import _end_process; _end_process(ZeroDivisionError())"
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-c", script],
+            stderr=full,
+            timeout=60,
+            check=False,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+    assert ended.returncode == FAULT_STATUS
+
+
 def test_a_real_process_ends_with_its_own_status_and_says_why_and_what_to_do(
     spec: ShardSpec, tmp_path: Path
 ) -> None:

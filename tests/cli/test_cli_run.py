@@ -1,0 +1,79 @@
+"""`vafa run` ends, and says why, when a shard is lost that only a new start can bring back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from node import app
+from node import config as configuration
+from node.actors import placement, ports
+from node.actors.host import ShardSpec
+from node.actors.ports import LocalShard, ShardGone, ShardLost, ShardNotStarted
+from tests.cli.cli_shop import Shop
+
+SECONDS = 60.0
+WHY = "Opening the store failed (No space left on device). Free space."
+
+
+async def starting(specs: Sequence[ShardSpec], pins: Sequence[str]) -> list[LocalShard]:
+    """Shards that answer while the node starts, and then one of them is lost."""
+    shards = await ports.start_local_shards(specs, pins)
+    sound = shards[0].call
+
+    async def call(name: str, *arguments: Any) -> Any:
+        if name == "figures":
+            raise ShardLost(WHY)
+        return await sound(name, *arguments)
+
+    shards[0].call = call  # type: ignore[method-assign]
+    return shards
+
+
+def test_a_node_whose_shard_cannot_start_again_stops_with_the_reason(shop: Shop) -> None:
+    async def run() -> None:
+        async with asyncio.timeout(SECONDS):
+            await app.serve(configuration.load(shop.config_path), starting, None)
+
+    with pytest.raises(ShardNotStarted, match="No space left on device") as told:
+        asyncio.run(run())
+    assert "acknowledged is kept" in str(told.value)
+    assert shop.local("check").status == 0  # whatever was open was closed in good order
+
+
+class Actor:
+    """A Ray actor of which only this is known: each call is refused with the next of these faults."""
+
+    def __init__(self, faults: list[Exception]) -> None:
+        self.faults = faults
+        self.call = self.publish = self
+
+    async def remote(self, *arguments: Any) -> None:
+        raise self.faults.pop(0)
+
+
+def shard_with(*faults: Exception) -> placement.RayShard:
+    """A shard whose actor's calls end so."""
+    shard = placement.RayShard.__new__(placement.RayShard)
+    shard._actor, shard._programmes = Actor(list(faults)), b""
+    return shard
+
+
+async def test_a_shard_is_lost_when_it_could_not_start_again_and_not_while_it_restarts() -> None:
+    from ray.exceptions import ActorDiedError, ActorUnavailableError
+
+    away, ended = ActorUnavailableError("away", None), ActorDiedError()
+    failed = ActorDiedError()
+    failed._actor_init_failed = True
+    shard = shard_with(ended, away, ended, failed)
+    for _ in range(3):
+        with pytest.raises(ShardGone) as gone:
+            await shard.call("figures")
+        assert not isinstance(gone.value, ShardLost)
+    with pytest.raises(ShardLost):
+        await shard.call("figures")
+    with pytest.raises(ShardLost):
+        await shard_with(ended, away, failed).revived()
