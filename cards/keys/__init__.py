@@ -6,11 +6,12 @@ defaults.
 
 from cards.crypto import CardKey
 from cards.keys.check_values import cmac_check_value, gp_check_value
-from cards.keys.defaults import factory_key, is_default
+from cards.keys.defaults import factory_key, is_default, well_known_keys
 from cards.keys.hierarchy import (
     MAX_ALIAS_CHARACTERS,
     MAX_KEY_VERSION,
     MIN_KEY_VERSION,
+    RETIRED_VERSION_BIT,
     CardIdentity,
     CardProfile,
     Domain,
@@ -28,6 +29,7 @@ __all__ = [
     "MAX_ALIAS_CHARACTERS",
     "MAX_KEY_VERSION",
     "MIN_KEY_VERSION",
+    "RETIRED_VERSION_BIT",
     "CardIdentity",
     "CardKey",
     "CardProfile",
@@ -44,4 +46,5 @@ __all__ = [
     "issuer_input",
     "issuer_key",
     "issuer_wide_key",
+    "well_known_keys",
 ]

@@ -12,6 +12,11 @@ def factory_key(key_bytes: int = 16) -> CardKey:
     return CardKey(bytes(key_bytes))
 
 
+def well_known_keys() -> tuple[CardKey, ...]:
+    """The keys of 128 bits that cards are delivered with: zeros, and GlobalPlatform's 40 41 .. 4F."""
+    return factory_key(), CardKey(bytes(range(0x40, 0x50)))
+
+
 def is_default(key: CardKey) -> bool:
     """Whether no card may be called done while it holds `key`.
 

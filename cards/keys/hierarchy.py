@@ -15,6 +15,9 @@ from cards.crypto import MAX_INPUT_BYTES, CardKey, diversify
 MIN_KEY_VERSION, MAX_KEY_VERSION = 1, 127
 """GlobalPlatform's range; 0 is what a factory leaves, and one range for all cards keeps reports readable."""
 
+RETIRED_VERSION_BIT = 0x80
+"""A retired card's keys have their issuer key's version with this bit, which no living key has."""
+
 MAX_ALIAS_CHARACTERS = 16
 _ALIAS = re.compile(rf"[0-9A-Z]{{1,{MAX_ALIAS_CHARACTERS}}}")
 _MERCHANT = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")

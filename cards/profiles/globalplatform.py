@@ -71,16 +71,17 @@ class GlobalPlatformVisit:
         self._channel: SecureChannel | None = None
         self._held: ChannelKeys | None = None
 
-    def select(self, aid: bytes, what: str) -> bytes:
+    def select(self, command: Command) -> bytes:
         """SELECT by name, which closes any channel."""
         self._channel = self._held = None
-        command = Command(0x00, 0xA4, 0x04, 0x00, aid, le=256, name=f"select {what}")
         # A locked card warns (6283) and still lets its domain be selected.
         return self.card.send(command).expect(command.title, StatusWord.OK, StatusWord.FILE_INVALIDATED)
 
     def greet(self) -> Greeting:
         """What the card says of itself, and its challenge. No key is needed and none is tried."""
-        self.select(ISSUER_DOMAIN, "the issuer security domain")
+        self.select(
+            Command(0x00, 0xA4, 0x04, 0x00, ISSUER_DOMAIN, le=256, name="select the issuer security domain")
+        )
         return initialize(self.card, self._random(_HOST_CHALLENGE_BYTES))
 
     def enter(self, candidates: Sequence[ChannelKeys]) -> SecureChannel:

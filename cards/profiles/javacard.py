@@ -202,9 +202,14 @@ def _channel_keys_step(plan: Plan) -> Step[GlobalPlatformVisit]:
     return Step("domain keys", f"Put in the issuer's keys, version {new.version}", is_done, perform, key)
 
 
+def select_application() -> Command:
+    """SELECT of the loyalty applet."""
+    return Command(0x00, 0xA4, 0x04, 0x00, APPLET, le=256, name="select the loyalty applet")
+
+
 def select_applet(visit: GlobalPlatformVisit) -> None:
     """Select the loyalty applet; `CardRefused` (6A82) on a card that has none, or a locked one."""
-    visit.select(APPLET, "the loyalty applet")
+    visit.select(select_application())
 
 
 def applet_data(visit: GlobalPlatformVisit, tag: int) -> bytes:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from cards.apdu import Command, StatusWord
 from cards.crypto import BLOCK_BYTES
 from cards.keys import (
+    RETIRED_VERSION_BIT,
     CardIdentity,
     CardProfile,
     IssuerKey,
@@ -54,9 +55,6 @@ APPLICATION = bytes.fromhex("D2760000850101")
 SALE_KEY, TAP_META_KEY, TAP_MAC_KEY, SPARE_KEY = 1, 2, 3, 4
 KEYS = 5
 NDEF_FILE, SALE_FILE = 2, 3
-RETIRED_VERSION_BIT = 0x80
-"""A retired card's keys have the management key's version with this bit, which no living key has."""
-
 _NDEF_BYTES = 256
 _NDEF_ISO_ID = bytes.fromhex("E104")
 _COMM_MAC, _SDM = 0x01, 0x40
