@@ -59,13 +59,11 @@ def restored(memory: bytes, random_bytes: RandomBytes) -> AnyCard:
         kept = msgspec.json.decode(memory, type=_AnyMemory)
     except msgspec.DecodeError:
         raise Unreadable("This is no virtual card, or one of another version of this program.") from None
-    match kept:
-        case ntag424.Ntag424Memory():
-            return Ntag424(kept, random_bytes)
-        case desfire.DesfireMemory():
-            return Desfire(kept, random_bytes)
-        case globalplatform.GlobalPlatformMemory():
-            return GlobalPlatformCard(kept, random_bytes)
+    if isinstance(kept, ntag424.Ntag424Memory):
+        return Ntag424(kept, random_bytes)
+    if isinstance(kept, desfire.DesfireMemory):
+        return Desfire(kept, random_bytes)
+    return GlobalPlatformCard(kept, random_bytes)
 
 
 def put_away(card: AnyCard, path: Path) -> None:
