@@ -316,7 +316,9 @@ async def serve(config: Config, start_shards: StartShards, ready_file: Path | No
     finally:
         await node.stop()
     if node.lost:
+        what_to_do = (
+            "" if "kept" in node.lost else " Everything acknowledged is kept; `vafa doctor` says more."
+        )
         raise ShardNotStarted(
-            f"A shard ended and could not start again, so the node has stopped. {node.lost} Everything that "
-            "was acknowledged is kept; mend that and start the node."
+            f"A shard ended and could not start again, so the node has stopped. {node.lost}{what_to_do}"
         )

@@ -40,7 +40,7 @@ def test_a_node_whose_shard_cannot_start_again_stops_with_the_reason(shop: Shop)
 
     with pytest.raises(ShardNotStarted, match="No space left on device") as told:
         asyncio.run(run())
-    assert "acknowledged is kept" in str(told.value)
+    assert "Everything acknowledged is kept" in str(told.value)
     assert shop.local("check").status == 0  # whatever was open was closed in good order
 
 
