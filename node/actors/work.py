@@ -81,12 +81,6 @@ class Work:
         if not self._changed:
             return 0.0
         started = time.perf_counter()
-        batch = Batch()
-        for key, value in self._changed.items():
-            if value:
-                batch.put(key, value)
-            else:
-                batch.delete(key)
-        self._store.write(batch)
+        self._store.write(Batch.of(self._changed))
         self._store.sync()
         return time.perf_counter() - started

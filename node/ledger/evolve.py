@@ -22,7 +22,6 @@ from node.ledger.account import (
     Taken,
     transfer_counter,
 )
-from node.ledger.awards import Award
 from node.ledger.lots import NEVER_MS, Lot, Lots, add, remove, take, total
 from node.ledger.transactions import Entry
 
@@ -110,12 +109,12 @@ def _with_purse(account: Account, code: str, purse: Purse) -> Account:
     return replace(account, purses={**account.purses, code: purse})
 
 
-def _awarded(account: Account, awards: tuple[Award, ...], at_ms: int) -> Account:
-    if not awards:
+def _earned(account: Account, event: ev.Earned | ev.ActivityEarned, at_ms: int) -> Account:
+    if not event.awards:
         return account
     purses = dict(account.purses)
     counters = account.counters
-    for award in awards:
+    for award in event.awards:
         purses[award.purse] = credit(purses.get(award.purse, EMPTY_PURSE), (award.lot(),), at_ms)
         if award.counter:
             counters = _count(counters, award.counter, award.day, award.units)
@@ -156,10 +155,6 @@ def _link_set(account: Account, event: ev.LinkSet, at_ms: int) -> Account:
     if same:
         return replace(account, links=tuple(link if old is same[0] else old for old in account.links))
     return replace(account, links=(*account.links, link))
-
-
-def _earned(account: Account, event: ev.Earned | ev.ActivityEarned, at_ms: int) -> Account:
-    return _awarded(account, event.awards, at_ms)
 
 
 def _spent(account: Account, event: ev.Spent, at_ms: int) -> Account:

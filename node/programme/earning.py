@@ -72,7 +72,8 @@ class Till:
 
         Of a day so old that the account has forgotten its counters, a cap leaves nothing.
         """
-        units = min(units, MAX_UNITS)
+        if units > MAX_UNITS:
+            units = MAX_UNITS
         if not rule.counter:
             return units
         account = self._account
@@ -124,7 +125,7 @@ def bases_of(rules: Sequence[RuleToday], basket: Basket, till: Till) -> list[Bas
         nets = basket.of(rule)
         net = sum([net for _, net in nets])
         if net > 0:
-            amount = min(net, basket.total)
+            amount = net if net < basket.total else basket.total
             units = rule.rounder(amount * rule.units, rule.money_minor) if rule.money_minor else rule.units
             found.append(Base(today, nets, net, amount, units, till.left(rule, units)))
     return found

@@ -65,7 +65,7 @@ class Verdicts:
         self._asked = None
         try:
             values = read(scene, condition.fields).values()
-            key = (rule.code, *(tuple(one) if isinstance(one, list) else one for one in values))
+            key = (rule.code, *[tuple(one) if isinstance(one, list) else one for one in values])
             known = self._known.get(key)
         except (ValueError, TypeError, ArithmeticError):  # a map, or a value that conditions cannot read
             return None

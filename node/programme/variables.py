@@ -111,15 +111,22 @@ def flat_name(field: FieldName) -> str:
     return "_".join(field)
 
 
+_READERS: dict[FieldName, tuple[str, _Reader, bool]] = {
+    (root, name): (flat_name((root, name)), reader, of_subject)
+    for root, readers, of_subject in (
+        ("purchase", _OF_PURCHASE, True),
+        ("activity", _OF_ACTIVITY, True),
+        *((root, readers, False) for root, readers in _OF_SCENE.items()),
+    )
+    for name, reader in readers.items()
+}
+"""Each field's flat name and reader, and whether that reads what is judged, or the scene around it."""
+
+
 def read(scene: Scene, fields: Iterable[FieldName]) -> dict[str, object]:
     """The values of `fields`, by their flat names."""
     values: dict[str, object] = {}
     for field in fields:
-        root, name = field
-        if root in _OF_SCENE:
-            values[flat_name(field)] = _OF_SCENE[root][name](scene)
-        elif root == "purchase":
-            values[flat_name(field)] = _OF_PURCHASE[name](scene.subject)
-        else:
-            values[flat_name(field)] = _OF_ACTIVITY[name](scene.subject)
+        name, reader, of_subject = _READERS[field]
+        values[name] = reader(scene.subject if of_subject else scene)
     return values

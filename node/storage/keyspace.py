@@ -293,14 +293,19 @@ def _sequence(value: int) -> bytes:
     return value.to_bytes(8, "big")
 
 
+# These two make most keys there are, so they call nothing while all is well.
 def _with_id(partition: int, kind: Kind, value: bytes) -> bytes:
+    if 0 <= partition < PARTITIONS_MAX and len(value) == ID_BYTES:
+        return _TWO.pack(partition, kind) + value
     return _TWO.pack(_partition(partition), kind) + _id(value)
 
 
 def _with_sequence(partition: int, kind: Kind, value: int) -> bytes:
     if not 0 <= value <= SEQUENCE_MAX:
         raise BadKey("a number in a key fits in 64 bits and is not negative")
-    return _WITH_SEQUENCE.pack(_partition(partition), kind, value)
+    if not 0 <= partition < PARTITIONS_MAX:
+        raise BadKey(f"partitions are 0 to {PARTITIONS_MAX - 1}, not {partition}")
+    return _WITH_SEQUENCE.pack(partition, kind, value)
 
 
 def _after(key: bytes) -> bytes:

@@ -10,7 +10,7 @@ store refuses everything more and its owner must end the process and start again
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import IntEnum
 from pathlib import Path
 from typing import Protocol
@@ -74,6 +74,15 @@ class Batch:
 
     def __init__(self) -> None:
         self.operations: list[Operation] = []
+
+    @classmethod
+    def of(cls, changes: Mapping[bytes, bytes]) -> Batch:
+        """The batch that sets every key of `changes` to its value, and removes those with an empty one."""
+        batch = cls()
+        batch.operations = [
+            (_PUT, key, value) if value else (_DELETE, key, b"") for key, value in changes.items()
+        ]
+        return batch
 
     def put(self, key: bytes, value: bytes) -> None:
         """Set `key` to `value`."""

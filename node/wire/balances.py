@@ -27,22 +27,39 @@ def stamp(at_ms: int) -> Timestamp:
     return Timestamp(seconds=at_ms // 1000, nanos=at_ms % 1000 * 1_000_000)
 
 
+def fill_stamp(message: Timestamp, at_ms: int) -> None:
+    """Sets a timestamp message to epoch milliseconds."""
+    seconds, millis = divmod(at_ms, 1000)
+    message.seconds = seconds
+    if millis:  # 0 is what a field is that is not set
+        message.nanos = millis * 1_000_000
+
+
 def balance(account: Account, definition: PurseDefinition, currency: str) -> balance_pb2.PurseBalance:
     """One purse as it is, with what of it expires first and what it is worth."""
+    message = balance_pb2.PurseBalance()
+    fill_balance(message, account, definition, currency)
+    return message
+
+
+def fill_balance(
+    message: balance_pb2.PurseBalance, account: Account, definition: PurseDefinition, currency: str
+) -> None:
+    """The same into an empty message. What is 0 is left out: that is what a field is that is not set."""
     purse = account.purse(definition.code)
-    message = balance_pb2.PurseBalance(
-        purse=definition.code,
-        kind=int(definition.kind),  # type: ignore[arg-type]
-        exponent=definition.exponent,
-        spendable=purse.spendable,
-        pending=purse.pending,
-        held=purse.held,
-    )
+    message.purse = definition.code
+    message.kind = definition.kind  # type: ignore[assignment]  # the ledger's numbers are the protos'
+    if definition.exponent:
+        message.exponent = definition.exponent
+    message.spendable = purse.spendable
+    if purse.pending:
+        message.pending = purse.pending
+    if purse.held:
+        message.held = purse.held
     if purse.lots:
         first_ms = purse.lots[0].expires_ms
         if first_ms < NEVER_MS:
-            message.next_expiry_time.seconds = first_ms // 1000
-            message.next_expiry_time.nanos = first_ms % 1000 * 1_000_000
+            fill_stamp(message.next_expiry_time, first_ms)
             units = 0
             for lot in purse.lots:
                 if lot.expires_ms != first_ms:
@@ -50,9 +67,9 @@ def balance(account: Account, definition: PurseDefinition, currency: str) -> bal
                 units += lot.units
             message.next_expiry_units = units
     if definition.rate is not None:
-        message.worth.currency = currency
-        message.worth.minor = definition.rate.worth_minor(purse.spendable)
-    return message
+        worth = message.worth
+        worth.currency = currency
+        worth.minor = definition.rate.worth_minor(purse.spendable)
 
 
 def balances(
@@ -95,26 +112,31 @@ def spent(taken: Sequence[Taken], purses: Purses, currency: str) -> list[balance
 
 def award_effects(awards: Sequence[Award], purses: Purses) -> list[effect_pb2.Effect]:
     """What rules granted, as effects: stamps as stamps, everything else as units for a purse."""
-    return [_award_effect(award, purses.get(award.purse)) for award in awards]
+    found = []
+    for award in awards:
+        effect = effect_pb2.Effect()
+        fill_effect(effect, award, purses.get(award.purse))
+        found.append(effect)
+    return found
 
 
-def _award_effect(award: Award, definition: PurseDefinition | None) -> effect_pb2.Effect:
-    effect = effect_pb2.Effect(rule=award.rule, receipt_text=award.receipt_text)
+def fill_effect(effect: effect_pb2.Effect, award: Award, definition: PurseDefinition | None) -> None:
+    """One award into an empty effect."""
+    effect.rule = award.rule
+    if award.receipt_text:
+        effect.receipt_text = award.receipt_text
     if definition is not None and definition.kind is PurseKind.STAMPS:
         effect.stamp.purse = award.purse
         effect.stamp.stamps = award.units
         effect.stamp.goal = definition.goal
-        return effect
+        return
     points = effect.points
     points.purse = award.purse
     points.units = award.units
     if award.available_ms:
-        points.available_time.seconds = award.available_ms // 1000
-        points.available_time.nanos = award.available_ms % 1000 * 1_000_000
+        fill_stamp(points.available_time, award.available_ms)
     if award.expires_ms < NEVER_MS:
-        points.expire_time.seconds = award.expires_ms // 1000
-        points.expire_time.nanos = award.expires_ms % 1000 * 1_000_000
-    return effect
+        fill_stamp(points.expire_time, award.expires_ms)
 
 
 def effects(events: Iterable[ev.AnyEvent], purses: Purses, currency: str) -> list[effect_pb2.Effect]:
