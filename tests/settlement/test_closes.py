@@ -1,0 +1,227 @@
+"""Closes: both sides make the same bytes, every record is settled once, and nothing unsound is read."""
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from node.coalition.lanes import GENESIS, chain
+from node.coalition.messages import RecordKind
+from node.proto.vafa.coalition.v1.exchange_pb2 import LaneRecord, Posted
+from node.settlement.closes import (
+    CHUNK_RECORDS,
+    CloseBuilder,
+    CloseFault,
+    Fact,
+    LaneFault,
+    LaneProgress,
+    LaneStart,
+    fault_in,
+    follows,
+    starts_after,
+    zero_close,
+)
+from node.settlement.documents import CloseSum, DisputedLane, LaneClose, MismatchClass, PairClose
+from node.settlement.merkle import EMPTY_ROOT, root_of
+from node.wire.settlement import close_bytes, read_close
+from node.wire.settlement_fields import DocumentUnreadable
+from node.wire.settlement_scan import LaneBroken, add_lane, epoch_of, facts, hash_of, number_of
+from tests.settlement.settlement_world import World
+
+PAIR = ("m000", "m001")
+
+
+def _fact(number: int, window: int = 1, units: int = 10, kind: RecordKind = RecordKind.ACCRUAL) -> Fact:
+    return Fact(number, window, kind, "points", units, 1, bytes([number % 256]) * 32)
+
+
+def _closed(*facts: Fact, window: int = 1, start: LaneStart | None = None) -> PairClose:
+    builder, start = CloseBuilder("test", window, *PAIR), start or LaneStart(0)
+    reached = builder.add_lane(start, facts)
+    assert isinstance(reached, LaneProgress)
+    builder.end_lane(start, reached, epoch=1)
+    return builder.close()
+
+
+def test_a_close_sums_by_kind_purse_and_rate_and_counts_cut_markers_in_no_sum() -> None:
+    close = _closed(
+        _fact(1, units=10),
+        _fact(2, units=5),
+        _fact(3, units=7, kind=RecordKind.REDEMPTION),
+        _fact(4, units=0, kind=RecordKind.CUT),
+    )
+    assert [(one.kind, one.record_count, one.units) for one in close.sums] == [
+        (RecordKind.ACCRUAL, 2, 15),
+        (RecordKind.REDEMPTION, 1, 7),
+    ]
+    assert close.record_count == 4
+    assert close.record_root == root_of([bytes([number]) * 32 for number in (1, 2, 3, 4)])
+    assert close.lanes == (LaneClose(0, 1, 4, 1, GENESIS, bytes([4]) * 32),)
+    assert fault_in(close) is None
+
+
+def test_a_close_ends_where_the_next_window_begins_and_that_one_goes_on_there() -> None:
+    records = [_fact(1), _fact(2), _fact(3, window=2), _fact(4, window=2)]
+    first = _closed(*records)
+    assert first.lanes[0].to_number == 2
+    starts = starts_after(first, {})
+    assert starts == {0: LaneStart(0, 2, bytes([2]) * 32)}
+    second = _closed(*records[2:], window=2, start=starts[0])
+    assert follows(second, starts)
+    assert not follows(second, {})
+    assert (second.lanes[0].from_number, second.lanes[0].to_number) == (3, 4)
+
+
+def test_what_a_dispute_held_back_is_in_the_next_close() -> None:
+    held = _closed(_fact(1), start=LaneStart(0))
+    late = [_fact(2, window=1), _fact(3, window=2)]
+    close = _closed(*late, window=2, start=starts_after(held, {})[0])
+    assert close.record_count == 2
+
+
+@pytest.mark.parametrize(
+    ("records", "fault"),
+    [
+        ([_fact(1), _fact(3)], LaneFault.GAP),
+        ([_fact(2)], LaneFault.GAP),
+        ([_fact(1), _fact(1)], LaneFault.GAP),
+        ([_fact(1, window=1), _fact(2, window=0)], LaneFault.WINDOW_WENT_BACK),
+        ([_fact(1, units=-1)], LaneFault.NEGATIVE_UNITS),
+    ],
+)
+def test_records_that_no_honest_lane_has_are_refused(records: list[Fact], fault: LaneFault) -> None:
+    assert CloseBuilder("test", 1, *PAIR).add_lane(LaneStart(0), records) is fault
+
+
+def test_a_close_of_more_records_than_are_hashed_at_a_time_is_the_same() -> None:
+    count = CHUNK_RECORDS * 2 + 17
+    close = _closed(*(_fact(number) for number in range(1, count + 1)))
+    assert close.record_root == root_of([bytes([number % 256]) * 32 for number in range(1, count + 1)])
+
+
+def test_a_pair_without_records_closes_with_zero() -> None:
+    close = zero_close("test", 1, *PAIR)
+    assert (close.lanes, close.sums, close.record_count, close.record_root) == ((), (), 0, EMPTY_ROOT)
+    assert read_close(close_bytes(close)) == close
+
+
+def _sound() -> PairClose:
+    close = _closed(_fact(1), _fact(2, kind=RecordKind.REDEMPTION))
+    dispute = DisputedLane(0, 2, 5, 4, MismatchClass.FORK)
+    return replace(close, disputed=(dispute,))
+
+
+LANE, SUM = _sound().lanes[0], _sound().sums[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"acquirer_id": "m000"}, CloseFault.SAME_SIDES),
+        ({"lanes": (LANE, LANE)}, CloseFault.UNSORTED),
+        ({"sums": tuple(reversed(_sound().sums))}, CloseFault.UNSORTED),
+        ({"lanes": (replace(LANE, from_number=0),)}, CloseFault.BAD_RANGE),
+        ({"lanes": (replace(LANE, to_number=-1),)}, CloseFault.BAD_RANGE),
+        ({"lanes": (replace(LANE, end_hash=b"short"),)}, CloseFault.BAD_HASH),
+        ({"lanes": (replace(LANE, to_number=0),)}, CloseFault.BAD_HASH),
+        ({"record_root": b""}, CloseFault.BAD_HASH),
+        ({"record_count": 3}, CloseFault.BAD_COUNT),
+        ({"sums": (replace(SUM, record_count=3),)}, CloseFault.BAD_COUNT),
+        ({"sums": (replace(SUM, units=-1),)}, CloseFault.BAD_SUM),
+        ({"sums": (CloseSum(RecordKind.CUT, "points", 1, 1, 0),)}, CloseFault.BAD_SUM),
+        ({"disputed": (DisputedLane(0, 1, 5, 4, MismatchClass.FORK),)}, CloseFault.BAD_DISPUTE),
+        ({"disputed": (DisputedLane(3, 2, 5, 4, MismatchClass.FORK),)}, CloseFault.BAD_DISPUTE),
+    ],
+)
+def test_an_unsound_close_is_never_read(change: dict[str, object], fault: CloseFault) -> None:
+    assert fault_in(_sound()) is None
+    broken = replace(_sound(), **change)
+    assert fault_in(broken) is fault
+    with pytest.raises((DocumentUnreadable, OverflowError)):
+        read_close(close_bytes(broken))
+
+
+@given(st.binary(max_size=200))
+def test_garbage_is_refused_by_name_and_never_crashes(data: bytes) -> None:
+    try:
+        close = read_close(data)
+    except DocumentUnreadable:
+        return
+    assert fault_in(close) is None
+
+
+def test_a_close_is_the_same_after_reading_its_bytes() -> None:
+    world = World(2)
+    for lane in (2, 9):
+        world.trade(*PAIR, lane, 1, 5)
+    close = world.close(PAIR, 1)
+    assert read_close(close_bytes(close)) == close
+    wide = replace(close, sums=tuple(replace(one, units=2**100) for one in close.sums))
+    assert read_close(close_bytes(wide)) == wide
+
+
+# --- stored records ----------------------------------------------------------------------------------------
+
+
+def test_both_sides_make_the_same_bytes_of_the_same_records() -> None:
+    world = World(2)
+    world.trade(*PAIR, 3, 1, 40)
+    assert close_bytes(world.close(PAIR, 1)) == close_bytes(world.close(PAIR, 1))
+
+
+def test_what_is_read_of_a_record_is_what_it_says_in_full() -> None:
+    world = World(2)
+    world.trade(*PAIR, 3, 1, 25)
+    previous = GENESIS
+    records = world.records[(*PAIR, 3)]
+    for data, fact in zip(records, facts(records, LaneStart(3)), strict=True):
+        record = LaneRecord.FromString(data)
+        posted = Posted.FromString(record.posted.body)
+        previous = chain(previous, record.request.header, posted.core)
+        assert fact.hash == previous == hash_of(data)
+        assert fact.number == number_of(data)
+        assert epoch_of(data) == 1
+
+
+def test_a_changed_missing_or_swapped_record_breaks_the_chain_at_its_place() -> None:
+    world = World(2)
+    world.trade(*PAIR, 3, 1, 10, cut=False)
+    records = world.records[(*PAIR, 3)]
+    chance = random.Random(7)
+    found = 0
+    for _ in range(200):
+        at = chance.randrange(10)
+        changed = bytearray(records[at])
+        changed[chance.randrange(len(changed))] ^= 1 << chance.randrange(8)
+        if LaneRecord.FromString(records[at]).request.header not in bytes(changed) or (
+            Posted.FromString(LaneRecord.FromString(records[at]).posted.body).core not in bytes(changed)
+        ):
+            with pytest.raises(LaneBroken) as broken:
+                list(facts([*records[:at], bytes(changed), *records[at + 1 :]], LaneStart(3)))
+            assert broken.value.number == at + 1
+            found += 1
+    assert found > 20
+    for wrong in ([records[1]], [records[0], records[2]], [records[1], records[0]], [records[0], records[0]]):
+        with pytest.raises(LaneBroken):
+            list(facts(wrong, LaneStart(3)))
+
+
+def test_records_of_another_lane_are_not_summed_into_this_one() -> None:
+    world = World(2)
+    world.trade(*PAIR, 3, 1, 2)
+    with pytest.raises(LaneBroken):
+        list(facts(world.records[(*PAIR, 3)], LaneStart(4)))
+
+
+def test_a_lane_is_closed_up_to_where_it_is_told() -> None:
+    world = World(2)
+    world.trade(*PAIR, 3, 1, 10, cut=False)
+    builder = CloseBuilder("bench-coalition", 1, *PAIR)
+    assert add_lane(builder, LaneStart(3), world.records[(*PAIR, 3)], until=6) is None
+    close = builder.close()
+    assert (close.lanes[0].to_number, close.record_count) == (6, 6)
+    nothing = CloseBuilder("bench-coalition", 1, *PAIR)
+    assert add_lane(nothing, LaneStart(3), [], until=0) is None
+    assert nothing.close().lanes == ()
