@@ -118,6 +118,10 @@ class Encoder(Protocol):
         """The epoch in which an envelope of our own was signed."""
         ...
 
+    def message(self, envelope: Envelope) -> Message:
+        """An envelope of our own with what it says; its signature is not verified again."""
+        ...
+
     def read(self, type_: MessageType, data: bytes) -> Body:
         """The body that these bytes of our own are."""
         ...

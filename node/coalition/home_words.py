@@ -108,3 +108,10 @@ def new(
 
 def said(type_: MessageType, body: Body, exchange_id: bytes, facts: HomeFacts) -> Say:
     return Say(Draft(type_, facts.lane.lane, facts.lane.epoch, exchange_id, body), keeps=True)
+
+
+def signed(exchange: HomeExchange, message: Message) -> HomeExchange:
+    """The exchange with its last word, now that it is signed: kept in the same batch, said again as it is."""
+    return replace(
+        exchange, said=message.header.type, reply=message.envelope, reply_epoch=message.header.epoch
+    )

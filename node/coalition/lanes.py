@@ -230,7 +230,7 @@ class Arrival(StrEnum):
     """Its hash does not follow from the chain: the lane is disputed."""
 
 
-def on_posted(lane: AcquirerLane, posted: Posted, epoch: int, request_header: bytes) -> Arrival:
+def arrival(lane: AcquirerLane, posted: Posted, epoch: int, request_header: bytes) -> Arrival:
     """Where a POSTED stands that the home node signed in `epoch`; `request_header` is the request it answers.
 
     A record keeps the signature under which it was posted; one of an older epoch comes beside the same body
@@ -247,7 +247,7 @@ def on_posted(lane: AcquirerLane, posted: Posted, epoch: int, request_header: by
 
 
 def follow(lane: AcquirerLane, posted: Posted) -> AcquirerLane:
-    """The lane after the record that `on_posted` called NEXT.
+    """The lane after the record that `arrival` called NEXT.
 
     Where it reaches what HELLO said the home node had, and the hash differs, the lane is disputed: the home
     node signed two histories.
