@@ -110,6 +110,17 @@ def _answers(books: Books, wanted: set[tuple[str, str]]) -> dict[tuple[str, str]
     return found
 
 
+def receipts(books: Books, sent: Iterable[Sent]) -> list[str]:
+    """A purchase that was reversed has let its receipt number go."""
+    undone = {(one.scope, one.request_id) for one in sent if one.undone}
+    return [
+        f"{books.merchant}: the receipt of {claim.scope} {claim.request_id} is still taken; it was reversed"
+        for _, value in books.stored(Kind.RECEIPT)
+        for claim in (records.RECEIPT.decode(value),)
+        if not claim.let_go and (claim.scope, claim.request_id) in undone
+    ]
+
+
 def balances(books: Books, enrolments: dict[str, str], sent: Sequence[Sent]) -> list[str]:
     """No points are made or lost: a member has what the acknowledged requests add up to.
 

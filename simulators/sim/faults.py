@@ -16,6 +16,7 @@ class FaultKind(StrEnum):
     POWER_CUT = "power cut"
     KILL_AT_STEP = "shard killed at a durable step"
     POWER_AT_STEP = "power cut at a durable step"
+    KILL_THEN_POWER = "shard killed at a durable step, and the power cut before its next"
     DISK_FAILS = "disk failed"
     STOPPED = "node stood still"
     CLOCK = "clock skewed"
@@ -29,6 +30,7 @@ WEIGHTS: dict[FaultKind, int] = {
     FaultKind.POWER_CUT: 2,
     FaultKind.KILL_AT_STEP: 4,
     FaultKind.POWER_AT_STEP: 6,
+    FaultKind.KILL_THEN_POWER: 3,
     FaultKind.DISK_FAILS: 2,
     FaultKind.STOPPED: 2,
     FaultKind.CLOCK: 2,

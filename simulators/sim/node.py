@@ -103,7 +103,7 @@ class Gateway:
         return refused(asked) if isinstance(asked, Refused) else await self.counter.ask(caller, asked, "")
 
 
-async def _nobody_asks(whole: bool) -> None:
+async def _nobody_asks(*_: object) -> None:
     """Nobody asks for a simulated node's health."""
 
 
@@ -121,6 +121,7 @@ class SimNode:
         self._chance = random.Random(f"{seed}/{plan.merchant}")
         self._seed = seed
         self._armed: tuple[int, bool] | None = None
+        self._then_power = False
         self._supervisor = Process(loop, f"{plan.merchant}/supervisor")
         self._powered = True
         self.placement = {number: number % plan.shards for number in range(plan.partitions)}
@@ -190,7 +191,7 @@ class SimNode:
         """
         if not self._powered:
             return
-        self._powered = False
+        self._powered = self._then_power = False
         self._armed = None
         if self.gateway is not None:
             self.gateway.process.end()
@@ -213,8 +214,11 @@ class SimNode:
         self._supervisor.call_later(self._chance.uniform(*BOOT_SECONDS), self._revive, shard)
 
     def _revive(self, shard: SimShard) -> None:
-        if self._powered and shard.process is None:
-            self._start_shard(shard)
+        if not self._powered or shard.process is not None or not self._start_shard(shard):
+            return
+        if self._then_power and self._armed is None:
+            self._then_power = False
+            self._armed = (1, True)
 
     def _ended(self, number: int, why: str) -> None:
         if not why.startswith("the disk"):
@@ -223,9 +227,14 @@ class SimNode:
 
     # --- faults ---------------------------------------------------------------------------------
 
-    def arm(self, steps: int, *, power: bool) -> None:
-        """Ends the process at the `steps`-th durable step from now; with the power, the whole node."""
+    def arm(self, steps: int, *, power: bool, then_power: bool = False) -> None:
+        """Ends the process at the `steps`-th durable step from now; with the power, the whole node.
+
+        `then_power` cuts the power as well, at the first step after the process is back: what was found then
+        must have been durable before it was answered.
+        """
         self._armed = (steps, power)
+        self._then_power = then_power
 
     def _step(self, number: int, step: str) -> None:
         if self._armed is None:

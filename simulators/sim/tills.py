@@ -188,6 +188,8 @@ class Till:
         """Reverses a request, whether or not it ever arrived; what it came to is known then."""
         reversal = self._sent(self._write.reversal_of(sent.operation), sent.card, 0)
         await self._until_known(reversal)
+        if self._chance.random() < 0.5:
+            self._late.append(asyncio.create_task(self._arrives_late(sent)))
         if reversal.answer is None:
             return
         if not reversal.response().undone:
@@ -196,6 +198,11 @@ class Till:
             sent.never = sent.undone = True  # it was done and is undone; nobody ever saw its answer
         else:
             sent.undone = True
+
+    async def _arrives_late(self, sent: Sent) -> None:
+        """A copy that a switch had held comes to the node after its reversal; it must do nothing."""
+        await asyncio.sleep(self._chance.uniform(0, PATIENCE_SECONDS))
+        self._call(self.caller, sent.op, sent.body)
 
     def _sent(self, operation: operation_pb2.Operation, card: str, units: int) -> Sent:
         change = change_in(operation)

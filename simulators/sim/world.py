@@ -60,10 +60,19 @@ class Outcome(Struct, frozen=True):
 
 
 class World:
-    """A merchant's node, its tills and its members, under the faults of a seed. `run` it once."""
+    """A merchant's node, its tills and its members, under the faults of a seed. `run` it once.
 
-    def __init__(self, seed: int, show: Callable[[str], None] | None = None) -> None:
+    `weights` says which faults, and how often each among them.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        show: Callable[[str], None] | None = None,
+        weights: dict[FaultKind, int] | None = None,
+    ) -> None:
         self.seed = seed
+        self._weights = WEIGHTS if weights is None else weights
         self.loop = new_loop(seed)
         self.trace = Trace(self.loop.time, show)
         self.chance = random.Random(f"{seed}/world")
@@ -97,7 +106,7 @@ class World:
         with quiet():
             try:
                 self._outside.call_soon(self.node.start)
-                for fault in plan_faults(self.seed, FAULTY_SECONDS, WEIGHTS, FAULTS):
+                for fault in plan_faults(self.seed, FAULTY_SECONDS, self._weights, FAULTS):
                     self._outside.call_later(fault.at_seconds, self.strike, fault)
                 self.loop.run_until(self._outside.spawn(self._live()), DEADLINE_SECONDS)
                 self.loop.run_until_time(self.loop.time() + SETTLE_SECONDS)
@@ -152,6 +161,8 @@ class World:
                 node.end(power=kind is FaultKind.POWER_CUT)
             case FaultKind.KILL_AT_STEP | FaultKind.POWER_AT_STEP:
                 node.arm(1 + fault.draw % 40, power=kind is FaultKind.POWER_AT_STEP)
+            case FaultKind.KILL_THEN_POWER:
+                node.arm(1 + fault.draw % 12, power=False, then_power=True)
             case FaultKind.DISK_FAILS:
                 node.fail_disk(shard, "write" if fault.draw % 2 else "sync")
             case FaultKind.STOPPED:
@@ -179,6 +190,7 @@ class World:
             *checks.replay(books),
             *checks.delivered(books),
             *checks.requests(books, sent),
+            *checks.receipts(books, sent),
             *checks.balances(books, self.enrolments, sent),
         ]
 

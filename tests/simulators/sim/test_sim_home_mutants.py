@@ -1,0 +1,145 @@
+"""Shortcuts that a node must not take: the simulation of one node catches each of them.
+
+Each mutant is the node's own code with one guard taken out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from node.actors import tills
+from node.actors.delivery import Delivery
+from node.actors.member import MemberActor
+from node.actors.router import Lane
+from node.actors.work import Work
+from node.ledger.decision import Accepted
+from node.ledger.events import Tombstoned
+from node.ledger.refusals import Reason, refuse
+from node.storage.store import Batch
+from node.wire.commands import Op
+from simulators.sim.world import World
+
+SEEDS = range(1, 61)
+"""Among these each mutant must be caught; most are by the first few."""
+
+Patch = pytest.MonkeyPatch
+
+
+def answers_before_the_sync(patch: Patch) -> None:
+    """The batch is synced with the next one."""
+
+    def commit(work: Any) -> float:
+        if work._changed:
+            store = work._store
+            if store.unsynced:
+                store.sync()
+            _write(store, work._changed)
+        return 0.0
+
+    patch.setattr(Work, "commit", commit)
+
+
+def _write(store: Any, changed: dict[bytes, bytes]) -> None:
+    batch = Batch()
+    for key, value in changed.items():
+        batch.put(key, value) if value else batch.delete(key)
+    store.write(batch)
+
+
+def writes_a_batch_in_two_parts(patch: Patch) -> None:
+    """First the journal, then the rest, each of them synced."""
+
+    def commit(work: Any) -> float:
+        changed = list(work._changed.items())
+        for part in (changed[: len(changed) // 2], changed[len(changed) // 2 :]):
+            if part:
+                _write(work._store, dict(part))
+                work._store.sync()
+        return 0.0
+
+    patch.setattr(Work, "commit", commit)
+
+
+def forgets_what_was_done(patch: Patch) -> None:
+    """A request that comes again is done again."""
+    known = Work.request_at
+
+    def request_at(work: Any, key: bytes) -> Any:
+        record = known(work, key)
+        return None if record is not None and not record.reversed_unseen else record
+
+    patch.setattr(Work, "request_at", request_at)
+
+
+def forgets_tombstones(patch: Patch) -> None:
+    """A request that was reversed before it arrived is done when it arrives."""
+    reverse = tills.DECIDERS[Op.REVERSE]
+
+    def without(*arguments: Any) -> Any:
+        decision = reverse(*arguments)
+        if isinstance(decision, Accepted) and isinstance(decision.events[0], Tombstoned):
+            arguments[1].puts.clear()
+        return decision
+
+    patch.setitem(tills.DECIDERS, Op.REVERSE, without)
+
+
+def calls_a_lost_batch_refused(patch: Patch) -> None:
+    """The shard went with a batch in hand: whether it was done is not asked."""
+
+    async def revived(lane: Any) -> bool:
+        return False
+
+    patch.setattr(Lane, "_revived", revived)
+    patch.setattr(
+        "node.actors.router._unknown", lambda: refuse(Reason.TRANSACTION_NOT_FOUND, "It was not done.")
+    )
+
+
+def saves_no_account(patch: Patch) -> None:
+    """What an account came to stays in memory."""
+    save = MemberActor.save
+
+    def sometimes(member: Any, work: Any) -> None:
+        if member.state is None or member.state.last_sequence % 7:
+            save(member, work)
+
+    patch.setattr(MemberActor, "save", sometimes)
+
+
+def drops_what_was_not_delivered(patch: Patch) -> None:
+    """An outbox entry goes before what it asks for has been done."""
+
+    async def take(self: Any, op: Op, dispatch: Any) -> bool:
+        await asyncio.sleep(0)
+        return True
+
+    patch.setattr(Delivery, "_take", take)
+
+
+def reverses_twice(patch: Patch) -> None:
+    """What became of an entry is not noted."""
+    patch.setattr("node.actors.partition.amend", lambda before, event, at_ms: before)
+
+
+MUTANTS: list[Callable[[Patch], None]] = [
+    answers_before_the_sync,
+    writes_a_batch_in_two_parts,
+    forgets_what_was_done,
+    forgets_tombstones,
+    calls_a_lost_batch_refused,
+    saves_no_account,
+    drops_what_was_not_delivered,
+    reverses_twice,
+]
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
+def test_the_simulation_of_a_node_catches(mutant: Callable[[Patch], None], monkeypatch: Patch) -> None:
+    mutant(monkeypatch)
+    found = (seed for seed in SEEDS if World(seed).run().violations)
+    assert next(found, None) is not None, f"no seed of {SEEDS} catches it"
