@@ -11,6 +11,7 @@ to kinds are on disks everywhere: never change one and never give it to another 
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from enum import IntEnum
 from functools import lru_cache
@@ -109,6 +110,11 @@ def partition_of(digest_or_account_id: bytes, partitions: int) -> int:
     if len(digest_or_account_id) < 8:
         raise BadKey("an id to place needs at least 8 bytes")
     return int.from_bytes(digest_or_account_id[:8], "big") % partitions
+
+
+def partner_partition(partner_id: str, partitions: int) -> int:
+    """The one partition in which an acquirer keeps everything about a home node."""
+    return partition_of(hashlib.sha256(b"partner\x00" + partner_id.encode()).digest(), partitions)
 
 
 def partition_range(partition: int) -> tuple[bytes, bytes]:

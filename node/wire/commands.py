@@ -73,6 +73,25 @@ class Op(IntEnum):
     AGREE_LINKS = 90
     AGREE_HOLDER = 91
 
+    # The coalition; bodies and answers are in `wire.coalition_records`.
+    HOME_MESSAGE = 100
+    """A Carried of an acquirer's; on the member's account, or where nobody carries the identifier on none."""
+    HOME_HELLO = 101
+    """Opens this partition's lane with each of the partners: what it says is HELLO."""
+    HOME_TICK = 102
+    """Cut markers that are due."""
+    ACQUIRER_BEGIN = 110
+    ACQUIRER_CAPTURE = 111
+    ACQUIRER_CANCEL = 112
+    ACQUIRER_MESSAGE = 113
+    """A Carried of a home node's."""
+    ACQUIRER_DUE = 114
+    """Sends again, or gives up, whatever is due."""
+    ACQUIRER_LOOK = 115
+    ACQUIRER_HELLO = 116
+    """Says HELLO_REQUEST to each of the partners: this node has started."""
+    LANE_RECORDS = 120
+
 
 class Command(Struct, frozen=True, array_like=True, gc=False):
     """One thing to do on one partition.

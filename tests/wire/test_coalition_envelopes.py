@@ -137,6 +137,7 @@ def test_what_is_sealed_opens_as_it_was_said_with_its_exact_bytes(draft: Draft) 
     opened = receiver.opener.open(carried_bytes(message, **beside(draft)), NOW_MS)
     assert isinstance(opened, Carried), opened
     assert opened.message == message
+    assert coalition.reopen(carried_bytes(message, **beside(draft))) == opened
     assert opened.message.body == draft.body
     assert (opened.message.header.lane, opened.message.header.epoch) == (3, 7)
     if beside(draft):

@@ -1,0 +1,89 @@
+"""What travels between the gateway and the shards for the coalition: bodies of commands and their answers.
+
+A message from a partner goes to its shard as the very bytes that came (a Carried), once the gateway has
+verified it; the shard reads it again with `wire.coalition.reopen`. What a shard wants said comes back as
+bytes, signed and already durable, and is sent as it is.
+
+Where a command goes:
+    from an acquirer   the partition of the member's account, or of the header's lane where it names one
+    from a home node   `keyspace.partner_partition` of the home node: everything about it lies there
+    from a till        the same
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from node.coalition.acquirer_facts import AcquirerExchange, Secretly
+from node.coalition.messages import LANE_UNKNOWN
+
+
+class Said(Struct, frozen=True, array_like=True):
+    """A Carried's bytes for a partner, to be sent now."""
+
+    partner_id: str
+    carried: bytes
+
+
+class Outcome(Struct, frozen=True, array_like=True):
+    """The answer to every command of the coalition.
+
+    `refused` is an ExchangeReason: nothing was changed. `exchange` is the acquirer's exchange as it now
+    stands, without what travels beside it. `due_ms` is when the partition next has something to send, 0 for
+    nothing. `ready` are the partners whose lane in this partition is open. `records` are LaneRecords.
+    """
+
+    says: tuple[Said, ...] = ()
+    refused: int = 0
+    exchange: AcquirerExchange | None = None
+    due_ms: int = 0
+    ready: tuple[str, ...] = ()
+    records: tuple[bytes, ...] = ()
+    dispute: str = ""
+
+
+class WishRecord(Struct, frozen=True, array_like=True):
+    """ACQUIRER_BEGIN: an exchange that a till begins; `body` are the bytes of the RESERVE, ACCRUE or RETURN
+    of `type`. With ACQUIRER_CANCEL it names an exchange that may be known to the home node alone.
+    """
+
+    partner_id: str
+    exchange_id: bytes
+    type: int
+    body: bytes
+    secretly: Secretly
+    scope: str = ""
+    request_id: str = ""
+    one_step: bool = False
+    lane: int = LANE_UNKNOWN
+
+
+class ExchangeWish(Struct, frozen=True, array_like=True):
+    """ACQUIRER_CAPTURE (`units`), ACQUIRER_CANCEL (`unknown`: what it is where nothing is known here), and
+    ACQUIRER_LOOK.
+    """
+
+    partner_id: str
+    exchange_id: bytes
+    units: int = 0
+    unknown: WishRecord | None = None
+
+
+class LaneWish(Struct, frozen=True, array_like=True):
+    """HOME_HELLO, HOME_TICK and ACQUIRER_HELLO: with which partners; ACQUIRER_DUE and LANE_RECORDS: what.
+
+    `home` of LANE_RECORDS: whether this node is the lane's home node.
+    """
+
+    partner_ids: tuple[str, ...] = ()
+    home: bool = False
+    lane: int = 0
+    from_number: int = 1
+    most: int = 100
+
+
+OUTCOME = msgspec.msgpack.Decoder(Outcome)
+WISH = msgspec.msgpack.Decoder(WishRecord)
+EXCHANGE_WISH = msgspec.msgpack.Decoder(ExchangeWish)
+LANE_WISH = msgspec.msgpack.Decoder(LaneWish)
