@@ -160,6 +160,7 @@ def _done(
     usage = uncounted(facts.usage, before) if known else facts.usage
     exchange = replace(
         ended(before, row, facts),
+        kind=before.kind or _restored(core, request, facts).kind,
         lane=core.lane,
         record_kind=core.kind,
         posted_units=core.units,

@@ -14,12 +14,13 @@ POSTED.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from node.coalition.envelopes import Draft, Message
+from node.coalition.envelopes import Draft, Envelope, Message
 from node.coalition.messages import (
     HASH_BYTES,
     ExchangeReason,
@@ -88,7 +89,7 @@ class AcquirerLane(Struct, frozen=True, array_like=True):
 
     `epoch` is the highest that the home node signed and that was adopted; `prior_epoch` the one before it,
     said again when the same HELLO (`nonce`) comes again. `home_number` and `home_hash` are what that HELLO
-    said the home node has.
+    said the home node has; `hello` is the HELLO itself, the proof of the epoch.
     """
 
     partner_id: str
@@ -102,6 +103,7 @@ class AcquirerLane(Struct, frozen=True, array_like=True):
     home_number: int = 0
     home_hash: bytes = GENESIS
     disputed: bool = False
+    hello: Envelope | None = None
 
     @property
     def head(self) -> LaneHead:
@@ -188,16 +190,16 @@ def on_head_ack(
 # --- the acquirer ------------------------------------------------------------------------------------------
 
 
-def on_hello(lane: AcquirerLane, hello: Hello, epoch: int) -> tuple[AcquirerLane, int] | ExchangeReason:
-    """Takes a HELLO whose header says `epoch`: the lane to make durable, and the epoch for the reply to
-    present.
+def on_hello(lane: AcquirerLane, message: Message) -> tuple[AcquirerLane, int] | ExchangeReason:
+    """Takes a HELLO, verified: the lane to make durable, and the epoch for the reply to present.
 
     Adopted is only an epoch above all that the home node ever signed here. The same HELLO again is answered
     as before. An older epoch is not adopted, and the presented one makes the home node propose above it.
     """
-    if epoch != hello.head.epoch or hello.head.lane != lane.lane or not 0 < epoch < MAX_EPOCH:
-        return ExchangeReason.MALFORMED
-    if len(hello.nonce) != NONCE_BYTES:
+    hello, epoch = message.body, message.header.epoch
+    assert isinstance(hello, Hello), "the caller sends only HELLO here"
+    sound = epoch == hello.head.epoch and 0 < epoch < MAX_EPOCH and len(hello.nonce) == NONCE_BYTES
+    if not sound or not hello.head.lane == message.header.lane == lane.lane:
         return ExchangeReason.MALFORMED
     if epoch == lane.epoch and hello.nonce == lane.nonce:
         return lane, lane.prior_epoch
@@ -210,10 +212,25 @@ def on_hello(lane: AcquirerLane, hello: Hello, epoch: int) -> tuple[AcquirerLane
         nonce=hello.nonce,
         home_number=hello.head.number,
         home_hash=hello.head.hash,
+        hello=message.envelope,
     )
     if hello.head.number == lane.number and hello.head.hash != lane.hash:
         return replace(adopted, disputed=True), lane.epoch
     return adopted, lane.epoch
+
+
+def hello_reply(
+    lane: AcquirerLane, prior_epoch: int, nonce: bytes, voided: Sequence[bytes], open_: Sequence[bytes]
+) -> Draft:
+    """The answer to a HELLO, for when the lane is durable; `lane.hello` goes beside it as evidence.
+
+    `voided` are the exchanges that came to nothing here or are being cancelled, and of which a message
+    could still be taken by the home node's clock; `open_` those that wait for it. Each at most
+    MAX_LISTED_IDS.
+    """
+    head = LaneHead(lane.lane, lane.number, lane.hash, prior_epoch)
+    body = HelloReply(head, nonce, tuple(voided)[:MAX_LISTED_IDS], tuple(open_)[:MAX_LISTED_IDS])
+    return Draft(MessageType.HELLO_REPLY, lane.lane, lane.epoch, b"", body)
 
 
 class Arrival(StrEnum):
@@ -266,6 +283,13 @@ def follow(lane: AcquirerLane, posted: Posted) -> AcquirerLane:
 def head_ack(lane: AcquirerLane) -> Draft:
     """Says how far the acquirer has come."""
     return Draft(MessageType.HEAD_ACK, lane.lane, lane.epoch, b"", HeadAck(lane.head))
+
+
+def is_epoch_proof(message: Message, home_id: str, acquirer_id: str, lane: int, epoch: int) -> bool:
+    """Whether a verified message proves that the home node has signed that epoch of that lane before."""
+    header = message.header
+    said = (header.sender_id, header.receiver_id, header.lane, header.epoch)
+    return said == (home_id, acquirer_id, lane, epoch)
 
 
 # --- proof -------------------------------------------------------------------------------------------------
