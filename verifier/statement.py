@@ -132,6 +132,8 @@ def _close_sound(
         if one.from_number < 1 or one.to_number < one.from_number - 1:
             return False
     ends = {one.lane: one.to_number for one in close.lanes}
+    if close.record_root != arithmetic.root([one.record_root for one in close.lanes]):
+        return False
     held = all(ends.get(one.lane) == one.agreed_number for one in close.disputed)
     counted = sum(one.record_count for one in close.sums) <= count == close.record_count
     positive = all(number(one.units) >= 0 < one.record_count for one in close.sums)

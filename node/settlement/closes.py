@@ -7,7 +7,7 @@ bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 
 from msgspec import Struct
@@ -15,7 +15,7 @@ from msgspec import Struct
 from node.coalition.lanes import GENESIS
 from node.coalition.messages import RecordKind
 from node.settlement.documents import CloseBasis, CloseSum, DisputedLane, LaneClose, PairClose
-from node.settlement.merkle import Tree
+from node.settlement.merkle import Tree, root_of
 
 CHUNK_RECORDS = 4_096
 """So many records are hashed into the tree at a time; it bounds the memory and costs least a record."""
@@ -49,91 +49,103 @@ class Fact(Struct, frozen=True, array_like=True):
     hash: bytes
 
 
-class LaneProgress(Struct, frozen=True):
-    """How far the lane came in a close, and the record there; None where it has none."""
+class PairNames(Struct, frozen=True, array_like=True):
+    """Whose close it is, and of which window."""
 
-    number: int
-    hash: bytes
+    coalition_id: str
+    window: int
+    home_id: str
+    acquirer_id: str
 
 
-class CloseBuilder:
-    """Makes a close from the records of a pair, lane by lane in ascending order; keeps sums, not records."""
+class LanePart(Struct, frozen=True, array_like=True):
+    """One lane's part of a close with its sums, computed where the lane's records are."""
 
-    def __init__(self, coalition_id: str, window: int, home_id: str, acquirer_id: str) -> None:
-        self._names = coalition_id, window, home_id, acquirer_id
-        self._window = window
-        self._lanes: list[LaneClose] = []
-        self._disputed: list[DisputedLane] = []
-        self._sums: dict[tuple[RecordKind, str, int], list[int]] = {}
-        self._tree = Tree()
+    close: LaneClose
+    sums: tuple[CloseSum, ...]
 
-    def add_lane(self, start: LaneStart, records: Iterable[Fact]) -> LaneProgress | LaneFault:
-        """Takes a lane's records after `start` up to the end of the window; later ones are left.
 
-        Call `end_lane` after it, unless it gives a fault, which spoils the whole close.
-        """
-        number, window, digest = start.number, 0, start.hash
-        waiting: list[bytes] = []
-        sums, cut = self._sums, RecordKind.CUT
-        for fact in records:
-            if fact.window > self._window:
-                break
-            number += 1
-            if fact.number != number:
-                return LaneFault.GAP
-            if fact.window < window:
-                return LaneFault.WINDOW_WENT_BACK
-            if fact.units < 0:
-                return LaneFault.NEGATIVE_UNITS
-            window, digest = fact.window, fact.hash
-            waiting.append(digest)
-            if fact.kind is not cut:
-                key = (fact.kind, fact.purse, fact.rate_version)
-                entry = sums.get(key)
-                if entry is None:
-                    sums[key] = [1, fact.units]
-                else:
-                    entry[0] += 1
-                    entry[1] += fact.units
-            if len(waiting) >= CHUNK_RECORDS:
-                self._tree.extend(waiting)
-                waiting.clear()
-        self._tree.extend(waiting)
-        return LaneProgress(number, digest)
+def sum_lane(start: LaneStart, window: int, records: Iterable[Fact]) -> LanePart | LaneFault:
+    """A lane's records after `start` up to the end of the window; later ones are left. The epoch is 0 yet.
 
-    def end_lane(
-        self, start: LaneStart, reached: LaneProgress, epoch: int, disputed: DisputedLane | None = None
-    ) -> None:
-        """Enters what `add_lane` gave; `epoch` is that of the last record. A lane without records is left
-        out.
-        """
-        if disputed is not None:
-            self._disputed.append(disputed)
-        if reached.number > start.number or disputed is not None:
-            self._lanes.append(
-                LaneClose(start.lane, start.number + 1, reached.number, epoch, start.hash, reached.hash)
-            )
+    Keeps sums and the hashes of one chunk, never the records.
+    """
+    number, last_window, digest = start.number, 0, start.hash
+    tree, waiting = Tree(), list[bytes]()
+    sums: dict[tuple[RecordKind, str, int], list[int]] = {}
+    cut = RecordKind.CUT
+    for fact in records:
+        if fact.window > window:
+            break
+        number += 1
+        if fact.number != number:
+            return LaneFault.GAP
+        if fact.window < last_window:
+            return LaneFault.WINDOW_WENT_BACK
+        if fact.units < 0:
+            return LaneFault.NEGATIVE_UNITS
+        last_window, digest = fact.window, fact.hash
+        waiting.append(digest)
+        if fact.kind is not cut:
+            key = (fact.kind, fact.purse, fact.rate_version)
+            entry = sums.get(key)
+            if entry is None:
+                sums[key] = [1, fact.units]
+            else:
+                entry[0] += 1
+                entry[1] += fact.units
+        if len(waiting) >= CHUNK_RECORDS:
+            tree.extend(waiting)
+            waiting.clear()
+    tree.extend(waiting)
+    close = LaneClose(start.lane, start.number + 1, number, 0, start.hash, digest, tree.root())
+    return LanePart(close, _sorted_sums(sums))
 
-    def close(self, basis: CloseBasis = CloseBasis.AGREED) -> PairClose:
-        """The close."""
-        sums = tuple(
-            CloseSum(kind, purse, version, count, units)
-            for (kind, purse, version), (count, units) in sorted(self._sums.items())
-        )
-        return PairClose(
-            *self._names,
-            basis,
-            tuple(self._lanes),
-            sums,
-            self._tree.size,
-            self._tree.root(),
-            tuple(self._disputed),
-        )
+
+def _sorted_sums(sums: Mapping[tuple[RecordKind, str, int], Sequence[int]]) -> tuple[CloseSum, ...]:
+    return tuple(
+        CloseSum(kind, purse, version, count, units)
+        for (kind, purse, version), (count, units) in sorted(sums.items())
+    )
+
+
+def pair_close(
+    names: PairNames,
+    parts: Iterable[LanePart],
+    *,
+    disputed: Iterable[DisputedLane] = (),
+    basis: CloseBasis = CloseBasis.AGREED,
+) -> PairClose:
+    """The close of a pair from its lanes' parts, in any order; lanes without records or dispute are left
+    out.
+    """
+    held = {one.lane: one for one in disputed}
+    lanes, sums = [], dict[tuple[RecordKind, str, int], list[int]]()
+    for part in sorted(parts, key=lambda part: part.close.lane):
+        if not part.close.record_count and part.close.lane not in held:
+            continue
+        lanes.append(part.close)
+        for one in part.sums:
+            entry = sums.setdefault((one.kind, one.purse, one.rate_version), [0, 0])
+            entry[0] += one.record_count
+            entry[1] += one.units
+    return PairClose(
+        names.coalition_id,
+        names.window,
+        names.home_id,
+        names.acquirer_id,
+        basis,
+        tuple(lanes),
+        _sorted_sums(sums),
+        sum(one.record_count for one in lanes),
+        root_of([one.record_root for one in lanes]),
+        tuple(held[lane] for lane in sorted(held)),
+    )
 
 
 def zero_close(coalition_id: str, window: int, home_id: str, acquirer_id: str) -> PairClose:
     """The close of a pair without records."""
-    return CloseBuilder(coalition_id, window, home_id, acquirer_id).close()
+    return pair_close(PairNames(coalition_id, window, home_id, acquirer_id), ())
 
 
 class CloseFault(StrEnum):
@@ -142,6 +154,7 @@ class CloseFault(StrEnum):
     UNSORTED = "lanes or sums are not in their order, or one is there twice"
     BAD_RANGE = "a lane ends before it begins, or begins before its first record"
     BAD_HASH = "a hash has not 32 bytes, or a lane without records moves its hash"
+    BAD_ROOT = "its Merkle root is not that of its lanes"
     BAD_COUNT = "the number of records is not that of the lanes, or the sums count more"
     BAD_SUM = "a sum is of no known kind, counts nothing or is negative"
     BAD_DISPUTE = "a disputed lane is not in the close, or does not end where both agree"
@@ -159,15 +172,15 @@ def fault_in(close: PairClose) -> CloseFault | None:
     if any(one.from_number < 1 or one.to_number < one.from_number - 1 for one in close.lanes):
         return CloseFault.BAD_RANGE
     for one in close.lanes:
-        if not len(one.start_hash) == len(one.end_hash) == len(GENESIS):
+        if not len(one.start_hash) == len(one.end_hash) == len(one.record_root) == len(GENESIS):
             return CloseFault.BAD_HASH
         if one.to_number < one.from_number and one.start_hash != one.end_hash:
             return CloseFault.BAD_HASH
-    if len(close.record_root) != len(GENESIS):
-        return CloseFault.BAD_HASH
+    if close.record_root != root_of([one.record_root for one in close.lanes]):
+        return CloseFault.BAD_ROOT
     if any(one.kind is RecordKind.CUT or one.record_count < 1 or one.units < 0 for one in close.sums):
         return CloseFault.BAD_SUM
-    records = sum(one.to_number - one.from_number + 1 for one in close.lanes)
+    records = sum(one.record_count for one in close.lanes)
     if close.record_count != records or sum(one.record_count for one in close.sums) > records:
         return CloseFault.BAD_COUNT
     ends = {one.lane: one.to_number for one in close.lanes}

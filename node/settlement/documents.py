@@ -61,6 +61,12 @@ class LaneClose(Struct, frozen=True, array_like=True):
     epoch: int
     start_hash: bytes
     end_hash: bytes
+    record_root: bytes
+
+    @property
+    def record_count(self) -> int:
+        """How many records it settles."""
+        return self.to_number - self.from_number + 1
 
 
 class CloseSum(Struct, frozen=True, array_like=True):

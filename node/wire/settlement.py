@@ -66,6 +66,7 @@ def close_bytes(close: PairClose) -> bytes:
                 epoch=one.epoch,
                 start_hash=one.start_hash,
                 end_hash=one.end_hash,
+                record_root=one.record_root,
             )
             for one in close.lanes
         ],
@@ -113,6 +114,7 @@ def read_close(data: bytes) -> PairClose:
                 count(one.epoch, "LaneClose.epoch"),
                 one.start_hash,
                 one.end_hash,
+                one.record_root,
             )
             for one in message.lanes
         ),

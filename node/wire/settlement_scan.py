@@ -10,13 +10,13 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from google.protobuf.message import DecodeError
+from msgspec.structs import replace
 
 from node.coalition.lanes import CHAIN_TAG
 from node.coalition.messages import RecordKind
 from node.proto.vafa.coalition.v1 import envelope_pb2, exchange_pb2
 from node.proto.vafa.settlement.v1 import scan_pb2
-from node.settlement.closes import CloseBuilder, Fact, LaneFault, LaneStart
-from node.settlement.documents import DisputedLane
+from node.settlement.closes import Fact, LaneFault, LanePart, LaneStart, sum_lane
 
 _KINDS = {int(kind): kind for kind in RecordKind}
 _LENGTHS = [length.to_bytes(8, "big") for length in range(4_096)]
@@ -79,31 +79,22 @@ class _Watched:
             yield data
 
 
-def add_lane(
-    builder: CloseBuilder,
-    start: LaneStart,
-    records: Iterable[bytes],
-    *,
-    until: int | None = None,
-    disputed: DisputedLane | None = None,
-) -> LaneFault | None:
-    """Enters a lane's LaneRecords after `start` into a close, as far as the window goes or record `until`.
+def lane_part(
+    start: LaneStart, window: int, records: Iterable[bytes], *, until: int | None = None
+) -> LanePart | LaneFault:
+    """A lane's part of a close from its LaneRecords after `start`, as far as the window goes or record
+    `until`.
 
-    A lane without any is left out. LaneBroken, or a fault of the records' numbers and windows.
-    windows.
+    LaneBroken, or a fault of the records' numbers and windows.
     """
     watched = _Watched(records, until, start.number)
-    reached = builder.add_lane(start, facts(watched, start))
-    if isinstance(reached, LaneFault):
-        return reached
-    epoch = 0
-    if reached.number > start.number:
-        final = watched.last
-        if number_of(final) != reached.number:
-            final = watched.before
-        epoch = epoch_of(final)
-    builder.end_lane(start, reached, epoch, disputed)
-    return None
+    part = sum_lane(start, window, facts(watched, start))
+    if isinstance(part, LaneFault) or not part.close.record_count:
+        return part
+    final = watched.last
+    if number_of(final) != part.close.to_number:
+        final = watched.before
+    return replace(part, close=replace(part.close, epoch=epoch_of(final)))
 
 
 def number_of(record: bytes) -> int:

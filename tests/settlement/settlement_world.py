@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 
 from bench.settlement_records import Coalition, LaneMaker, make_coalition, window_start
 from node.coalition.envelopes import Message
-from node.settlement.closes import CloseBuilder, LaneStart, starts_after
+from node.settlement.closes import LanePart, LaneStart, PairNames, pair_close, starts_after
 from node.settlement.documents import CloseBasis, DisputedLane, LaneEvidence, PairClose, SignedClose
 from node.settlement.statement import WindowInput
 from node.settlement.windows import pairs_of, terms_of
 from node.wire.coalition import Opener, Unopened
 from node.wire.settlement_publish import publish
-from node.wire.settlement_scan import add_lane
+from node.wire.settlement_scan import lane_part
 from node.wire.settlement_signing import cosign_close, sign_close
 
 Pair = tuple[str, str]
@@ -72,17 +72,17 @@ class World:
         basis: CloseBasis = CloseBasis.AGREED,
     ) -> PairClose:
         """The close that one side computes; `records` by lane where they differ from what was made."""
-        builder = CloseBuilder(self.coalition.directory.coalition_id, window, *pair)
+        names = PairNames(self.coalition.directory.coalition_id, window, *pair)
         held = {
             lane: made for (home, acquirer, lane), made in self.records.items() if (home, acquirer) == pair
         }
-        by_lane = {one.lane: one for one in disputed}
-        for lane, made in sorted((held | dict(records or {})).items()):
+        parts = []
+        for lane, made in (held | dict(records or {})).items():
             start = self.starts.get(pair, {}).get(lane, LaneStart(lane))
-            rest = made[start.number :]
-            limit = (until or {}).get(lane)
-            assert add_lane(builder, start, rest, until=limit, disputed=by_lane.get(lane)) is None
-        return builder.close(basis)
+            part = lane_part(start, window, made[start.number :], until=(until or {}).get(lane))
+            assert isinstance(part, LanePart)
+            parts.append(part)
+        return pair_close(names, parts, disputed=disputed, basis=basis)
 
     def signed(self, close: PairClose) -> SignedClose:
         home, acquirer = close.pair

@@ -12,22 +12,24 @@ from node.coalition.messages import RecordKind
 from node.proto.vafa.coalition.v1.exchange_pb2 import LaneRecord, Posted
 from node.settlement.closes import (
     CHUNK_RECORDS,
-    CloseBuilder,
     CloseFault,
     Fact,
     LaneFault,
-    LaneProgress,
+    LanePart,
     LaneStart,
+    PairNames,
     fault_in,
     follows,
+    pair_close,
     starts_after,
+    sum_lane,
     zero_close,
 )
 from node.settlement.documents import CloseSum, DisputedLane, LaneClose, MismatchClass, PairClose
 from node.settlement.merkle import EMPTY_ROOT, root_of
 from node.wire.settlement import close_bytes, read_close
 from node.wire.settlement_fields import DocumentUnreadable
-from node.wire.settlement_scan import LaneBroken, add_lane, epoch_of, facts, hash_of, number_of
+from node.wire.settlement_scan import LaneBroken, epoch_of, facts, hash_of, lane_part, number_of
 from tests.settlement.settlement_world import World
 
 PAIR = ("m000", "m001")
@@ -38,11 +40,9 @@ def _fact(number: int, window: int = 1, units: int = 10, kind: RecordKind = Reco
 
 
 def _closed(*facts: Fact, window: int = 1, start: LaneStart | None = None) -> PairClose:
-    builder, start = CloseBuilder("test", window, *PAIR), start or LaneStart(0)
-    reached = builder.add_lane(start, facts)
-    assert isinstance(reached, LaneProgress)
-    builder.end_lane(start, reached, epoch=1)
-    return builder.close()
+    part = sum_lane(start or LaneStart(0), window, facts)
+    assert isinstance(part, LanePart)
+    return pair_close(PairNames("test", window, *PAIR), [part])
 
 
 def test_a_close_sums_by_kind_purse_and_rate_and_counts_cut_markers_in_no_sum() -> None:
@@ -57,8 +57,9 @@ def test_a_close_sums_by_kind_purse_and_rate_and_counts_cut_markers_in_no_sum() 
         (RecordKind.REDEMPTION, 1, 7),
     ]
     assert close.record_count == 4
-    assert close.record_root == root_of([bytes([number]) * 32 for number in (1, 2, 3, 4)])
-    assert close.lanes == (LaneClose(0, 1, 4, 1, GENESIS, bytes([4]) * 32),)
+    root = root_of([bytes([number]) * 32 for number in (1, 2, 3, 4)])
+    assert close.lanes == (LaneClose(0, 1, 4, 0, GENESIS, bytes([4]) * 32, root),)
+    assert close.record_root == root_of([root])
     assert fault_in(close) is None
 
 
@@ -92,13 +93,14 @@ def test_what_a_dispute_held_back_is_in_the_next_close() -> None:
     ],
 )
 def test_records_that_no_honest_lane_has_are_refused(records: list[Fact], fault: LaneFault) -> None:
-    assert CloseBuilder("test", 1, *PAIR).add_lane(LaneStart(0), records) is fault
+    assert sum_lane(LaneStart(0), 1, records) is fault
 
 
 def test_a_close_of_more_records_than_are_hashed_at_a_time_is_the_same() -> None:
     count = CHUNK_RECORDS * 2 + 17
     close = _closed(*(_fact(number) for number in range(1, count + 1)))
-    assert close.record_root == root_of([bytes([number % 256]) * 32 for number in range(1, count + 1)])
+    expected = root_of([bytes([number % 256]) * 32 for number in range(1, count + 1)])
+    assert close.lanes[0].record_root == expected
 
 
 def test_a_pair_without_records_closes_with_zero() -> None:
@@ -126,7 +128,9 @@ LANE, SUM = _sound().lanes[0], _sound().sums[0]
         ({"lanes": (replace(LANE, to_number=-1),)}, CloseFault.BAD_RANGE),
         ({"lanes": (replace(LANE, end_hash=b"short"),)}, CloseFault.BAD_HASH),
         ({"lanes": (replace(LANE, to_number=0),)}, CloseFault.BAD_HASH),
-        ({"record_root": b""}, CloseFault.BAD_HASH),
+        ({"lanes": (replace(LANE, record_root=b""),)}, CloseFault.BAD_HASH),
+        ({"record_root": b""}, CloseFault.BAD_ROOT),
+        ({"lanes": (replace(LANE, record_root=bytes(32)),)}, CloseFault.BAD_ROOT),
         ({"record_count": 3}, CloseFault.BAD_COUNT),
         ({"sums": (replace(SUM, record_count=3),)}, CloseFault.BAD_COUNT),
         ({"sums": (replace(SUM, units=-1),)}, CloseFault.BAD_SUM),
@@ -218,10 +222,29 @@ def test_records_of_another_lane_are_not_summed_into_this_one() -> None:
 def test_a_lane_is_closed_up_to_where_it_is_told() -> None:
     world = World(2)
     world.trade(*PAIR, 3, 1, 10, cut=False)
-    builder = CloseBuilder("bench-coalition", 1, *PAIR)
-    assert add_lane(builder, LaneStart(3), world.records[(*PAIR, 3)], until=6) is None
-    close = builder.close()
-    assert (close.lanes[0].to_number, close.record_count) == (6, 6)
-    nothing = CloseBuilder("bench-coalition", 1, *PAIR)
-    assert add_lane(nothing, LaneStart(3), [], until=0) is None
-    assert nothing.close().lanes == ()
+    part = lane_part(LaneStart(3), 1, world.records[(*PAIR, 3)], until=6)
+    assert isinstance(part, LanePart)
+    assert (part.close.to_number, part.close.record_count, part.close.epoch) == (6, 6, 1)
+    nothing = lane_part(LaneStart(3), 1, [], until=0)
+    assert isinstance(nothing, LanePart)
+    assert pair_close(PairNames("test", 1, *PAIR), [nothing]).lanes == ()
+
+
+def test_lanes_summed_apart_and_in_any_order_make_the_same_close() -> None:
+    world = World(2)
+    for lane in (7, 0, 12):
+        world.trade(*PAIR, lane, 1, 9)
+    parts = [lane_part(LaneStart(lane), 1, world.records[(*PAIR, lane)]) for lane in (12, 0, 7)]
+    names = PairNames("bench-coalition", 1, *PAIR)
+    assert all(isinstance(part, LanePart) for part in parts)
+    assert pair_close(names, parts) == world.close(PAIR, 1)  # type: ignore[arg-type]
+
+
+def test_the_record_after_the_window_is_seen_and_left() -> None:
+    world = World(2)
+    world.trade(*PAIR, 3, 1, 4)
+    world.makers[(*PAIR, 3)].epoch = 2
+    world.trade(*PAIR, 3, 2, 4)
+    part = lane_part(LaneStart(3), 1, world.records[(*PAIR, 3)])
+    assert isinstance(part, LanePart)
+    assert (part.close.to_number, part.close.epoch) == (5, 1)

@@ -27,41 +27,41 @@ from node.proto.vafa.coalition.v1 import envelope_pb2 as vafa_dot_coalition_dot_
 from node.proto.vafa.coalition.v1 import exchange_pb2 as vafa_dot_coalition_dot_v1_dot_exchange__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evafa/settlement/v1/close.proto\x12\x12vafa.settlement.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a vafa/coalition/v1/envelope.proto\x1a vafa/coalition/v1/exchange.proto\"E\n\tSignature\x12\x11\n\tsigner_id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"v\n\tLaneClose\x12\x0c\n\x04lane\x18\x01 \x01(\x05\x12\x13\n\x0b\x66rom_number\x18\x02 \x01(\x03\x12\x11\n\tto_number\x18\x03 \x01(\x03\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x12\n\nstart_hash\x18\x05 \x01(\x0c\x12\x10\n\x08\x65nd_hash\x18\x06 \x01(\x0c\"\x81\x01\n\x08\x43loseSum\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.vafa.coalition.v1.RecordKind\x12\r\n\x05purse\x18\x02 \x01(\t\x12\x14\n\x0crate_version\x18\x03 \x01(\x05\x12\x14\n\x0crecord_count\x18\x04 \x01(\x03\x12\r\n\x05units\x18\x05 \x01(\x0c\"\x96\x01\n\x0c\x44isputedLane\x12\x0c\n\x04lane\x18\x01 \x01(\x05\x12\x15\n\ragreed_number\x18\x02 \x01(\x03\x12\x13\n\x0bhome_number\x18\x03 \x01(\x03\x12\x17\n\x0f\x61\x63quirer_number\x18\x04 \x01(\x03\x12\x33\n\x08mismatch\x18\x05 \x01(\x0e\x32!.vafa.settlement.v1.MismatchClass\"\xbf\x02\n\tPairClose\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\x03\x12\x0f\n\x07home_id\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63quirer_id\x18\x04 \x01(\t\x12-\n\x05\x62\x61sis\x18\x05 \x01(\x0e\x32\x1e.vafa.settlement.v1.CloseBasis\x12,\n\x05lanes\x18\x06 \x03(\x0b\x32\x1d.vafa.settlement.v1.LaneClose\x12*\n\x04sums\x18\x07 \x03(\x0b\x32\x1c.vafa.settlement.v1.CloseSum\x12\x14\n\x0crecord_count\x18\x08 \x01(\x03\x12\x13\n\x0brecord_root\x18\t \x01(\x0c\x12\x32\n\x08\x64isputed\x18\n \x03(\x0b\x32 .vafa.settlement.v1.DisputedLane\"\x87\x01\n\x0fSignedPairClose\x12\r\n\x05\x63lose\x18\x01 \x01(\x0c\x12\x31\n\nsignatures\x18\x02 \x03(\x0b\x32\x1d.vafa.settlement.v1.Signature\x12\x32\n\x08\x65vidence\x18\x03 \x03(\x0b\x32 .vafa.settlement.v1.LaneEvidence\"K\n\x0cLaneEvidence\x12\x0c\n\x04lane\x18\x01 \x01(\x05\x12-\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\"g\n\x0cMissingClose\x12\x0f\n\x07home_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63quirer_id\x18\x02 \x01(\t\x12\x31\n\x06reason\x18\x03 \x01(\x0e\x32!.vafa.settlement.v1.MissingReason\"\xba\x02\n\x0eInclusionProof\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\x03\x12-\n\x06record\x18\x03 \x01(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord\x12\x15\n\rprevious_hash\x18\x04 \x01(\x0c\x12\x14\n\x0crecord_index\x18\x05 \x01(\x03\x12\x14\n\x0crecord_count\x18\x06 \x01(\x03\x12\x13\n\x0brecord_path\x18\x07 \x03(\x0c\x12\x12\n\nclose_line\x18\x08 \x01(\x0c\x12\x12\n\nline_index\x18\t \x01(\x03\x12\x12\n\nline_count\x18\n \x01(\x03\x12\x11\n\tline_path\x18\x0b \x03(\x0c\x12,\n\x04head\x18\x0c \x01(\x0b\x32\x1e.vafa.settlement.v1.SignedHead\"\xc2\x01\n\rStatementHead\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\x03\x12\x16\n\x0estatement_hash\x18\x03 \x01(\x0c\x12\x11\n\tline_root\x18\x04 \x01(\x0c\x12\x12\n\nline_count\x18\x05 \x01(\x03\x12\x1a\n\x12previous_head_hash\x18\x06 \x01(\x0c\x12\x30\n\x0cpublish_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\nSignedHead\x12\x0c\n\x04head\x18\x01 \x01(\x0c\x12\x30\n\tsignature\x18\x02 \x01(\x0b\x32\x1d.vafa.settlement.v1.Signature\"r\n\x11\x45quivocationProof\x12-\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x1e.vafa.settlement.v1.SignedHead\x12.\n\x06second\x18\x02 \x01(\x0b\x32\x1e.vafa.settlement.v1.SignedHead*}\n\nCloseBasis\x12\x1b\n\x17\x43LOSE_BASIS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43LOSE_BASIS_AGREED\x10\x01\x12\x1a\n\x16\x43LOSE_BASIS_HOME_ALONE\x10\x02\x12\x1e\n\x1a\x43LOSE_BASIS_ACQUIRER_ALONE\x10\x03*\xb1\x01\n\rMismatchClass\x12\x1e\n\x1aMISMATCH_CLASS_UNSPECIFIED\x10\x00\x12&\n\"MISMATCH_CLASS_MISSING_AT_ACQUIRER\x10\x01\x12\"\n\x1eMISMATCH_CLASS_MISSING_AT_HOME\x10\x02\x12\x17\n\x13MISMATCH_CLASS_FORK\x10\x03\x12\x1b\n\x17MISMATCH_CLASS_UNSIGNED\x10\x04*\x92\x01\n\rMissingReason\x12\x1e\n\x1aMISSING_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMISSING_REASON_NOBODY_SENT\x10\x01\x12\x1e\n\x1aMISSING_REASON_NO_EVIDENCE\x10\x02\x12!\n\x1dMISSING_REASON_NOT_CONTINUOUS\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evafa/settlement/v1/close.proto\x12\x12vafa.settlement.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a vafa/coalition/v1/envelope.proto\x1a vafa/coalition/v1/exchange.proto\"E\n\tSignature\x12\x11\n\tsigner_id\x18\x01 \x01(\t\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"\x8b\x01\n\tLaneClose\x12\x0c\n\x04lane\x18\x01 \x01(\x05\x12\x13\n\x0b\x66rom_number\x18\x02 \x01(\x03\x12\x11\n\tto_number\x18\x03 \x01(\x03\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x12\n\nstart_hash\x18\x05 \x01(\x0c\x12\x10\n\x08\x65nd_hash\x18\x06 \x01(\x0c\x12\x13\n\x0brecord_root\x18\x07 \x01(\x0c\"\x81\x01\n\x08\x43loseSum\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.vafa.coalition.v1.RecordKind\x12\r\n\x05purse\x18\x02 \x01(\t\x12\x14\n\x0crate_version\x18\x03 \x01(\x05\x12\x14\n\x0crecord_count\x18\x04 \x01(\x03\x12\r\n\x05units\x18\x05 \x01(\x0c\"\x96\x01\n\x0c\x44isputedLane\x12\x0c\n\x04lane\x18\x01 \x01(\x05\x12\x15\n\ragreed_number\x18\x02 \x01(\x03\x12\x13\n\x0bhome_number\x18\x03 \x01(\x03\x12\x17\n\x0f\x61\x63quirer_number\x18\x04 \x01(\x03\x12\x33\n\x08mismatch\x18\x05 \x01(\x0e\x32!.vafa.settlement.v1.MismatchClass\"\xbf\x02\n\tPairClose\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\x03\x12\x0f\n\x07home_id\x18\x03 \x01(\t\x12\x13\n\x0b\x61\x63quirer_id\x18\x04 \x01(\t\x12-\n\x05\x62\x61sis\x18\x05 \x01(\x0e\x32\x1e.vafa.settlement.v1.CloseBasis\x12,\n\x05lanes\x18\x06 \x03(\x0b\x32\x1d.vafa.settlement.v1.LaneClose\x12*\n\x04sums\x18\x07 \x03(\x0b\x32\x1c.vafa.settlement.v1.CloseSum\x12\x14\n\x0crecord_count\x18\x08 \x01(\x03\x12\x13\n\x0brecord_root\x18\t \x01(\x0c\x12\x32\n\x08\x64isputed\x18\n \x03(\x0b\x32 .vafa.settlement.v1.DisputedLane\"\x87\x01\n\x0fSignedPairClose\x12\r\n\x05\x63lose\x18\x01 \x01(\x0c\x12\x31\n\nsignatures\x18\x02 \x03(\x0b\x32\x1d.vafa.settlement.v1.Signature\x12\x32\n\x08\x65vidence\x18\x03 \x03(\x0b\x32 .vafa.settlement.v1.LaneEvidence\"K\n\x0cLaneEvidence\x12\x0c\n\x04lane\x18\x01 \x01(\x05\x12-\n\x08\x65nvelope\x18\x02 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\"g\n\x0cMissingClose\x12\x0f\n\x07home_id\x18\x01 \x01(\t\x12\x13\n\x0b\x61\x63quirer_id\x18\x02 \x01(\t\x12\x31\n\x06reason\x18\x03 \x01(\x0e\x32!.vafa.settlement.v1.MissingReason\"\xba\x02\n\x0eInclusionProof\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\x03\x12-\n\x06record\x18\x03 \x01(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord\x12\x15\n\rprevious_hash\x18\x04 \x01(\x0c\x12\x14\n\x0crecord_index\x18\x05 \x01(\x03\x12\x14\n\x0crecord_count\x18\x06 \x01(\x03\x12\x13\n\x0brecord_path\x18\x07 \x03(\x0c\x12\x12\n\nclose_line\x18\x08 \x01(\x0c\x12\x12\n\nline_index\x18\t \x01(\x03\x12\x12\n\nline_count\x18\n \x01(\x03\x12\x11\n\tline_path\x18\x0b \x03(\x0c\x12,\n\x04head\x18\x0c \x01(\x0b\x32\x1e.vafa.settlement.v1.SignedHead\"\xc2\x01\n\rStatementHead\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\x03\x12\x16\n\x0estatement_hash\x18\x03 \x01(\x0c\x12\x11\n\tline_root\x18\x04 \x01(\x0c\x12\x12\n\nline_count\x18\x05 \x01(\x03\x12\x1a\n\x12previous_head_hash\x18\x06 \x01(\x0c\x12\x30\n\x0cpublish_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"L\n\nSignedHead\x12\x0c\n\x04head\x18\x01 \x01(\x0c\x12\x30\n\tsignature\x18\x02 \x01(\x0b\x32\x1d.vafa.settlement.v1.Signature\"r\n\x11\x45quivocationProof\x12-\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x1e.vafa.settlement.v1.SignedHead\x12.\n\x06second\x18\x02 \x01(\x0b\x32\x1e.vafa.settlement.v1.SignedHead*}\n\nCloseBasis\x12\x1b\n\x17\x43LOSE_BASIS_UNSPECIFIED\x10\x00\x12\x16\n\x12\x43LOSE_BASIS_AGREED\x10\x01\x12\x1a\n\x16\x43LOSE_BASIS_HOME_ALONE\x10\x02\x12\x1e\n\x1a\x43LOSE_BASIS_ACQUIRER_ALONE\x10\x03*\xb1\x01\n\rMismatchClass\x12\x1e\n\x1aMISMATCH_CLASS_UNSPECIFIED\x10\x00\x12&\n\"MISMATCH_CLASS_MISSING_AT_ACQUIRER\x10\x01\x12\"\n\x1eMISMATCH_CLASS_MISSING_AT_HOME\x10\x02\x12\x17\n\x13MISMATCH_CLASS_FORK\x10\x03\x12\x1b\n\x17MISMATCH_CLASS_UNSIGNED\x10\x04*\x92\x01\n\rMissingReason\x12\x1e\n\x1aMISSING_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1aMISSING_REASON_NOBODY_SENT\x10\x01\x12\x1e\n\x1aMISSING_REASON_NO_EVIDENCE\x10\x02\x12!\n\x1dMISSING_REASON_NOT_CONTINUOUS\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vafa.settlement.v1.close_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CLOSEBASIS']._serialized_start=1981
-  _globals['_CLOSEBASIS']._serialized_end=2106
-  _globals['_MISMATCHCLASS']._serialized_start=2109
-  _globals['_MISMATCHCLASS']._serialized_end=2286
-  _globals['_MISSINGREASON']._serialized_start=2289
-  _globals['_MISSINGREASON']._serialized_end=2435
+  _globals['_CLOSEBASIS']._serialized_start=2003
+  _globals['_CLOSEBASIS']._serialized_end=2128
+  _globals['_MISMATCHCLASS']._serialized_start=2131
+  _globals['_MISMATCHCLASS']._serialized_end=2308
+  _globals['_MISSINGREASON']._serialized_start=2311
+  _globals['_MISSINGREASON']._serialized_end=2457
   _globals['_SIGNATURE']._serialized_start=155
   _globals['_SIGNATURE']._serialized_end=224
-  _globals['_LANECLOSE']._serialized_start=226
-  _globals['_LANECLOSE']._serialized_end=344
-  _globals['_CLOSESUM']._serialized_start=347
-  _globals['_CLOSESUM']._serialized_end=476
-  _globals['_DISPUTEDLANE']._serialized_start=479
-  _globals['_DISPUTEDLANE']._serialized_end=629
-  _globals['_PAIRCLOSE']._serialized_start=632
-  _globals['_PAIRCLOSE']._serialized_end=951
-  _globals['_SIGNEDPAIRCLOSE']._serialized_start=954
-  _globals['_SIGNEDPAIRCLOSE']._serialized_end=1089
-  _globals['_LANEEVIDENCE']._serialized_start=1091
-  _globals['_LANEEVIDENCE']._serialized_end=1166
-  _globals['_MISSINGCLOSE']._serialized_start=1168
-  _globals['_MISSINGCLOSE']._serialized_end=1271
-  _globals['_INCLUSIONPROOF']._serialized_start=1274
-  _globals['_INCLUSIONPROOF']._serialized_end=1588
-  _globals['_STATEMENTHEAD']._serialized_start=1591
-  _globals['_STATEMENTHEAD']._serialized_end=1785
-  _globals['_SIGNEDHEAD']._serialized_start=1787
-  _globals['_SIGNEDHEAD']._serialized_end=1863
-  _globals['_EQUIVOCATIONPROOF']._serialized_start=1865
-  _globals['_EQUIVOCATIONPROOF']._serialized_end=1979
+  _globals['_LANECLOSE']._serialized_start=227
+  _globals['_LANECLOSE']._serialized_end=366
+  _globals['_CLOSESUM']._serialized_start=369
+  _globals['_CLOSESUM']._serialized_end=498
+  _globals['_DISPUTEDLANE']._serialized_start=501
+  _globals['_DISPUTEDLANE']._serialized_end=651
+  _globals['_PAIRCLOSE']._serialized_start=654
+  _globals['_PAIRCLOSE']._serialized_end=973
+  _globals['_SIGNEDPAIRCLOSE']._serialized_start=976
+  _globals['_SIGNEDPAIRCLOSE']._serialized_end=1111
+  _globals['_LANEEVIDENCE']._serialized_start=1113
+  _globals['_LANEEVIDENCE']._serialized_end=1188
+  _globals['_MISSINGCLOSE']._serialized_start=1190
+  _globals['_MISSINGCLOSE']._serialized_end=1293
+  _globals['_INCLUSIONPROOF']._serialized_start=1296
+  _globals['_INCLUSIONPROOF']._serialized_end=1610
+  _globals['_STATEMENTHEAD']._serialized_start=1613
+  _globals['_STATEMENTHEAD']._serialized_end=1807
+  _globals['_SIGNEDHEAD']._serialized_start=1809
+  _globals['_SIGNEDHEAD']._serialized_end=1885
+  _globals['_EQUIVOCATIONPROOF']._serialized_start=1887
+  _globals['_EQUIVOCATIONPROOF']._serialized_end=2001
 # @@protoc_insertion_point(module_scope)

@@ -156,6 +156,7 @@ class LaneClose(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     START_HASH_FIELD_NUMBER: _builtins.int
     END_HASH_FIELD_NUMBER: _builtins.int
+    RECORD_ROOT_FIELD_NUMBER: _builtins.int
     lane: _builtins.int
     """The home node's partition."""
     from_number: _builtins.int
@@ -168,6 +169,8 @@ class LaneClose(_message.Message):
     """The chain's hash before the first record."""
     end_hash: _builtins.bytes
     """The chain's hash at the last record."""
+    record_root: _builtins.bytes
+    """Merkle root (RFC 6962) over the chain's hashes at its records, in their order: 32 bytes."""
     def __init__(
         self,
         *,
@@ -177,10 +180,11 @@ class LaneClose(_message.Message):
         epoch: _builtins.int = ...,
         start_hash: _builtins.bytes = ...,
         end_hash: _builtins.bytes = ...,
+        record_root: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_hash", b"end_hash", "epoch", b"epoch", "from_number", b"from_number", "lane", b"lane", "start_hash", b"start_hash", "to_number", b"to_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_hash", b"end_hash", "epoch", b"epoch", "from_number", b"from_number", "lane", b"lane", "record_root", b"record_root", "start_hash", b"start_hash", "to_number", b"to_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -291,7 +295,7 @@ class PairClose(_message.Message):
     record_count: _builtins.int
     """How many records, cut markers included."""
     record_root: _builtins.bytes
-    """Merkle root (RFC 6962) over the records' chain hashes, by lane and number: 32 bytes."""
+    """Merkle root (RFC 6962) over the lanes' record roots: 32 bytes."""
     @_builtins.property
     def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneClose]:
         """The lanes with records in it, by number. No lane twice."""
@@ -445,9 +449,9 @@ class InclusionProof(_message.Message):
     previous_hash: _builtins.bytes
     """The chain's hash before the record."""
     record_index: _builtins.int
-    """The record's place in the close's tree, from 0."""
+    """The record's place in its lane's tree, from 0."""
     record_count: _builtins.int
-    """How many records the close has."""
+    """How many records the lane has in the close."""
     close_line: _builtins.bytes
     """The StatementLine with the close, as it stands in the statement."""
     line_index: _builtins.int
@@ -460,7 +464,7 @@ class InclusionProof(_message.Message):
 
     @_builtins.property
     def record_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
-        """The path from the record to the close's root."""
+        """The path from the record to the lane's root in the close."""
 
     @_builtins.property
     def line_path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
