@@ -21,7 +21,7 @@ from node.coalition.acquirer_facts import (
     Secretly,
     Utter,
 )
-from node.coalition.directory import may_begin
+from node.coalition.directory import ExchangeBounds, may_begin
 from node.coalition.envelopes import Draft, Message
 from node.coalition.exchange import (
     AcquirerEvent,
@@ -68,7 +68,8 @@ def begin(known: AcquirerExchange | None, wish: Wish, facts: AcquirerFacts) -> A
     another body.
     """
     kind, event, type_ = _BEGINNINGS[type(wish.body)]
-    body_hash = sha256(facts.encoder.body(wish.body))
+    asked = facts.encoder.body(wish.body)
+    body_hash = sha256(asked)
     if known is not None:
         if known.body_hash and known.body_hash != body_hash:
             return AcquirerStep(refused=ExchangeReason.CONFLICT)
@@ -84,7 +85,7 @@ def begin(known: AcquirerExchange | None, wish: Wish, facts: AcquirerFacts) -> A
     exchange = AcquirerExchange(
         facts.partner_id, wish.exchange_id, kind, AcquirerState(row.then), facts.now_ms, facts.now_ms,
         wish.scope, wish.request_id, wish.body.units, one_step=wish.one_step, terms=wish.body.terms,
-        body_hash=body_hash, lane=wish.lane, secretly=wish.secretly,
+        body_hash=body_hash, asked=asked, lane=wish.lane, secretly=wish.secretly,
         original_exchange_id=wish.body.original_exchange_id if isinstance(wish.body, ReturnAbroad) else b"",
     )  # fmt: skip
     usage = _count(facts.usage, exchange, 1)
@@ -249,9 +250,8 @@ def _body_of(known: AcquirerExchange, facts: AcquirerFacts) -> Body:
         return Capture(known.authorized_hash, known.capture_units)
     if known.sent_type is MessageType.CANCEL:
         return Cancel(known.body_hash)
-    assert known.request is not None, "what asks was signed when it began"
-    assert known.sent_type is not None
-    return facts.encoder.read(known.sent_type, known.request.body)
+    assert known.sent_type is not None, "the caller has looked"
+    return facts.encoder.read(known.sent_type, known.asked)
 
 
 def retry_ms(attempts: int, jitter: float) -> int:
@@ -282,6 +282,17 @@ def ended(
         attempts=0,
         reason=reason,
     )
+
+
+def stays_void(known: AcquirerExchange, now_ms: int, bounds: ExchangeBounds) -> bool:
+    """Whether a HELLO_REPLY must list an exchange as void: it came to nothing, or is being cancelled, and
+    something that was signed about it could still be taken by a home node that has forgotten it.
+
+    A message is taken while its issue time lies within the freshness bound of the home node's clock, which
+    may differ from ours by as much again.
+    """
+    over = known.state in (AcquirerState.FAILED, AcquirerState.CANCELLING)
+    return over and now_ms - known.sent_ms <= 2 * bounds.freshness_ms
 
 
 def uncounted(usage: caps.Usage, known: AcquirerExchange) -> caps.Usage:

@@ -38,11 +38,11 @@ NOTHING_SECRET = Secretly()
 class AcquirerExchange(Struct, frozen=True, array_like=True):
     """An exchange as the acquirer keeps it, all in the one partition that a partner has.
 
-    `scope` and `request_id` are the till's request that began it; `body_hash` is of the body that asks
-    (RESERVE, ACCRUE or RETURN), `request` that message as it was signed last, `capture` the CAPTURE. `sent`
-    is what is sent until it is answered (of type `sent_type`, signed in `sent_epoch` at `sent_ms`),
-    `due_ms` when next. `units` are asked for, `posted_units` what the record says; `returned` what returns
-    have asked back. `one_step`: capture at once.
+    `scope` and `request_id` are the till's request that began it; `asked` is the body that asks, and
+    `body_hash` its hash (RESERVE, ACCRUE or RETURN), `request` that message as it was signed last,
+    `capture` the CAPTURE. `sent` is what is sent until it is answered (of type `sent_type`, signed in
+    `sent_epoch` at `sent_ms`), `due_ms` when next. `units` are asked for, `posted_units` what the record
+    says; `returned` what returns have asked back. `one_step`: capture at once.
     """
 
     partner_id: str
@@ -79,6 +79,7 @@ class AcquirerExchange(Struct, frozen=True, array_like=True):
     reason: ExchangeReason = ExchangeReason.UNSPECIFIED
     original_exchange_id: bytes = b""
     returned: int = 0
+    asked: bytes = b""
 
     @property
     def ended(self) -> bool:

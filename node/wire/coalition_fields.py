@@ -88,6 +88,8 @@ BOUNDS: dict[str, _Check] = {
     "Declined.reason": _SAID,
     "Voided.reason": _SAID,
     "Refusal.reason": _SAID,
+    "Cancel.request_body_hash": _HASH_OR_NONE,
+    "Query.request_body_hash": _HASH_OR_NONE,
     "Capture.units": _UNITS,
     "Accrue.units": _UNITS,
     "ReturnAbroad.units": _UNITS,

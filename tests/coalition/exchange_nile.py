@@ -82,6 +82,8 @@ class Nile:
     spending_open: bool = True
     knows_member: bool = True
     hellos: int = 0
+    partners: dict[int, tuple[Envelope, Envelope | None]] = field(default_factory=dict)
+    """The partner's records, to which a node that lost some has access."""
 
     def give(self, units: int) -> None:
         """Points for the member, from home."""
@@ -203,6 +205,9 @@ class Nile:
             self.hellos += 1
             self.lane, draft = lanes.propose(self.lane, self.hellos.to_bytes(16, "big"), reply.head.epoch)
             return [Sent(SAFFRON, seal(draft, NILE, SAFFRON, self.now_ms))]
+        if opening is lanes.Opening.IMPORT and not self.ready:
+            self.import_from({at: self.partners[at] for at in self.partners if at <= reply.head.number})
+            opening = lanes.on_hello_reply(self.lane, reply, message.header.epoch)
         if opening is not lanes.Opening.READY or self.ready:
             return []
         for exchange_id in reply.voided_exchange_ids:

@@ -46,8 +46,6 @@ from tests.coalition.exchange_parts import (
     spend_wish,
 )
 
-_VOID = (AcquirerState.FAILED, AcquirerState.CANCELLING)
-
 
 @dataclass
 class Saffron:
@@ -139,7 +137,8 @@ class Saffron:
         self.lane, prior = taken
         if prior < message.header.epoch:
             self.heard_hello = True
-        void = [one.exchange_id for one in self.exchanges.values() if one.state in _VOID]
+        bounds = self.directory.bounds
+        void = [key for key, one in self.exchanges.items() if acquirer.stays_void(one, self.now_ms, bounds)]
         open_ = [one.exchange_id for one in self.exchanges.values() if not one.ended]
         draft = lanes.hello_reply(self.lane, prior, hello.nonce, void, open_)
         return [Sent(NILE, seal(draft, SAFFRON, NILE, self.now_ms))]

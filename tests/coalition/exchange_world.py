@@ -26,6 +26,7 @@ class World:
     def open(cls, balance: int = 1_000) -> World:
         """A member with points, a code on its way, and a lane that has been opened."""
         world = cls()
+        world.nile.partners = world.saffron.records
         world.nile.give(balance)
         world.nile.send_code()
         world.say(world.nile.start())
