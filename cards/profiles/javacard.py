@@ -250,7 +250,5 @@ def read_back(visit: GlobalPlatformVisit, plan: Plan) -> Accepted:
         raise DefaultKey(
             "The card still holds other key sets than the issuer's; its delivery keys may open it."
         )
-    if visit.life_cycle() != LifeCycle.SECURED:
-        raise NotAccepted("The card is not in its life cycle state SECURED.")
     keys = tuple((key.version, gp_check_value(key.key)) for key in plan.new.all)
     return Accepted(plan.identity.uid, plan.label, keys)
