@@ -155,6 +155,10 @@ class SealedFileStore:
             raise unknown(key_id, self.place)
         return CardKey(kept.key)
 
+    def close(self) -> None:
+        """Forget the keys. What was added is in the file."""
+        self._keys = {}
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         """One writer at a time, whoever he is."""

@@ -121,6 +121,10 @@ class KeyStore(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """Let go of it: log out, forget. Closing twice does no harm."""
+        ...
+
 
 def unknown(key_id: KeyId, place: str) -> KeyUnknown:
     """The error for a key that a store has not."""
