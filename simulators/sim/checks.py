@@ -12,8 +12,8 @@ from node.storage.check import Findings, check_store
 from node.storage.keyspace import Kind
 from node.storage.store import Store
 from node.wire import records
+from simulators.sim.asking import Sent
 from simulators.sim.node import SimNode
-from simulators.sim.tills import Sent
 
 POINTS = "points"
 
@@ -121,6 +121,25 @@ def receipts(books: Books, sent: Iterable[Sent]) -> list[str]:
     ]
 
 
+def index(books: Books) -> list[str]:
+    """The index says of each identifier what the accounts say, and nothing is half linked."""
+    owned: dict[bytes, list[tuple[bytes, bool]]] = defaultdict(list)
+    for key, value in books.stored(Kind.IDENTIFIER):
+        for owner in records.INDEX.decode(value).owners:
+            if not owner.until_ms:
+                owned[keyspace.parse_id(key, Kind.IDENTIFIER)[1]].append((owner.account_id, owner.confirmed))
+    linked: dict[bytes, list[tuple[bytes, bool]]] = defaultdict(list)
+    for account in books.accounts.values():
+        for link in account.links:
+            if not link.until_ms:
+                linked[link.digest].append((account.account_id, True))
+    return [
+        f"{books.merchant}: {digest.hex()} is {owned[digest]} in the index, {linked[digest]} in accounts"
+        for digest in sorted(owned.keys() | linked.keys())
+        if owned[digest] != linked[digest]
+    ]
+
+
 def balances(books: Books, enrolments: dict[str, str], sent: Sequence[Sent]) -> list[str]:
     """No points are made or lost: a member has what the acknowledged requests add up to.
 
@@ -129,6 +148,8 @@ def balances(books: Books, enrolments: dict[str, str], sent: Sequence[Sent]) -> 
     expected: Counter[str] = Counter()
     for one in sent:
         expected[one.card] += one.moved
+        if one.to_card:
+            expected[one.to_card] -= one.moved
     found = []
     for card, request_id in enrolments.items():
         account = books.account_of(request_id)

@@ -12,37 +12,35 @@ from msgspec import Struct
 from node.identity.caller import Caller, Role
 from node.ledger.purses import PurseDefinition, PurseKind
 from node.programme.model import EarningRule, Programme, Rate
-from node.proto.vafa.member.v1.member_service_pb2 import EnrolRequest
-from node.wire.commands import AnswerKind, Op
-from node.wire.refusals import is_final
-from simulators.operations import timestamp
-from simulators.purchases import card_identifier
 from simulators.sim import checks
+from simulators.sim.asking import Sent
 from simulators.sim.faults import WEIGHTS, Fault, FaultKind, plan_faults
 from simulators.sim.loop import Stuck, new_loop
 from simulators.sim.node import START_MS, Plan, SimNode
 from simulators.sim.process import Process
-from simulators.sim.tills import MINOR_A_POINT, PATIENCE_SECONDS, RETRY_SECONDS, Till
+from simulators.sim.staff import Staff
+from simulators.sim.tills import MINOR_A_POINT, Till
 from simulators.sim.trace import Trace
 
 PROGRAMME = Programme(
     version=1,
     name="club",
     effective_ms=1,
-    purses=(PurseDefinition(checks.POINTS, PurseKind.POINTS),),
+    purses=(PurseDefinition(checks.POINTS, PurseKind.POINTS, transferable=True),),
     rules=(EarningRule("base", Rate(1, MINOR_A_POINT), checks.POINTS),),
 )
 MEMBERS = 6
 TILLS = 3
 VISITS = 14
+TASKS = 8
 PAUSE_SECONDS = (0.5, 12.0)
 FAULTY_SECONDS = 110.0
 """How long faults begin; each lasts at most as long again as `plan_faults` says."""
 FAULTS = (4, 14)
 DEADLINE_SECONDS = 3_600.0
 """By then everything must have ended, however it was disturbed: nothing lasts so long but a fault."""
-SETTLE_SECONDS = 60.0
-"""After the last till has gone home: what the node does by itself is done."""
+SETTLE_SECONDS = 660.0
+"""After the last till has gone home: what the node does by itself is done, the rare look at claims too."""
 
 MAX_VIOLATIONS = 20
 
@@ -80,7 +78,7 @@ class World:
             self.loop, Plan("north-shop", (PROGRAMME,), shards=self.chance.choice((1, 2))), seed, self.trace
         )
         self.cards = [f"6273000011{number:06d}" for number in range(MEMBERS)]
-        self.enrolments = {card: f"enrol-{number}" for number, card in enumerate(self.cards)}
+        self.enrolments: dict[str, str] = {}
         self.tills = [
             Till(
                 Caller(Role.TILL, "north-shop", f"till-{number}", "north"),
@@ -92,11 +90,28 @@ class World:
             )
             for number in range(TILLS)
         ]
+        self.staff = [
+            Staff(
+                Caller(Role.STAFF, "north-shop", name),
+                self.node.call,
+                self.cards,
+                checks.POINTS,
+                seed,
+                self.clock_ms,
+                self.trace,
+            )
+            for name in ("maryam", "naser")
+        ]
         self._outside = Process(self.loop, "outside")
 
     def clock_ms(self) -> int:
         """The right time."""
         return START_MS + int(self.loop.time() * 1000)
+
+    @property
+    def sent(self) -> list[Sent]:
+        """Everything that was asked."""
+        return [one for asker in (*self.tills, *self.staff) for one in asker.sent]
 
     # --- what happens ---------------------------------------------------------------------------
 
@@ -117,7 +132,7 @@ class World:
         return Outcome(
             self.seed,
             self.loop.time(),
-            sum(len(till.sent) for till in self.tills),
+            len(self.sent),
             dict(sorted(self.trace.faults.items())),
             tuple(violations[:MAX_VIOLATIONS]),
             self.trace.digest(),
@@ -125,28 +140,12 @@ class World:
         )
 
     async def _live(self) -> None:
-        await asyncio.gather(*(self._enrol(card) for card in self.cards))
-        await asyncio.gather(*(till.shop(VISITS, PAUSE_SECONDS) for till in self.tills))
-
-    async def _enrol(self, card: str) -> None:
-        """Staff enrol a member, and try until that is done."""
-        request = EnrolRequest(
-            request_id=self.enrolments[card],
-            identifiers=[card_identifier(card)],
-            occurred_time=timestamp(self.clock_ms()),
-        ).SerializeToString(deterministic=True)
-        staff = Caller(Role.STAFF, "north-shop", "maryam")
-        while True:
-            task = self.node.call(staff, Op.ENROL, request)
-            if task is not None:
-                done, _ = await asyncio.wait({task}, timeout=PATIENCE_SECONDS)
-                if done:
-                    answer = task.result()
-                    if answer.kind == AnswerKind.DONE:
-                        return
-                    assert answer.refusal is not None
-                    assert not is_final(answer.refusal), answer.refusal
-            await asyncio.sleep(self.chance.uniform(*RETRY_SECONDS))
+        enrolled = await asyncio.gather(*(self.staff[0].enrol(card) for card in self.cards))
+        self.enrolments = {sent.card: sent.request_id for sent in enrolled}
+        await asyncio.gather(
+            *(till.shop(VISITS, PAUSE_SECONDS) for till in self.tills),
+            *(one.work(TASKS, PAUSE_SECONDS) for one in self.staff),
+        )
 
     def strike(self, fault: Fault) -> None:
         """Puts a fault on the world, and has it end in its time."""
@@ -183,12 +182,13 @@ class World:
         """Everything that is not as it must be."""
         self.loop.tidy()
         books = checks.Books(self.node)
-        sent = [one for till in self.tills for one in till.sent]
+        sent = self.sent
         return [
             *self.node.broken,
             *(f"nobody caught: {fault}" for fault in self.loop.faults),
             *checks.replay(books),
             *checks.delivered(books),
+            *checks.index(books),
             *checks.requests(books, sent),
             *checks.receipts(books, sent),
             *checks.balances(books, self.enrolments, sent),

@@ -13,6 +13,7 @@ import pytest
 
 from node.actors import tills
 from node.actors.delivery import Delivery
+from node.actors.linking import Linking
 from node.actors.member import MemberActor
 from node.actors.router import Lane
 from node.actors.work import Work
@@ -20,7 +21,7 @@ from node.ledger.decision import Accepted
 from node.ledger.events import Tombstoned
 from node.ledger.refusals import Reason, refuse
 from node.storage.store import Batch
-from node.wire.commands import Op
+from node.wire.commands import Op, done
 from simulators.sim.world import World
 
 SEEDS = range(1, 61)
@@ -126,6 +127,26 @@ def reverses_twice(patch: Patch) -> None:
     patch.setattr("node.actors.partition.amend", lambda before, event, at_ms: before)
 
 
+def leaves_claims_half_made(patch: Patch) -> None:
+    """Nobody looks into what a crash left claimed."""
+
+    async def sweep(linking: Any) -> int:
+        await asyncio.sleep(0)
+        return 0
+
+    patch.setattr(Linking, "sweep", sweep)
+
+
+def lets_units_go_before_they_arrive(patch: Patch) -> None:
+    """A transfer is closed whatever the other account said."""
+
+    async def receive(self: Any, dispatch: Any) -> Any:
+        await asyncio.sleep(0)
+        return done(b"")
+
+    patch.setattr(Delivery, "_receive", receive)
+
+
 MUTANTS: list[Callable[[Patch], None]] = [
     answers_before_the_sync,
     writes_a_batch_in_two_parts,
@@ -135,6 +156,8 @@ MUTANTS: list[Callable[[Patch], None]] = [
     saves_no_account,
     drops_what_was_not_delivered,
     reverses_twice,
+    leaves_claims_half_made,
+    lets_units_go_before_they_arrive,
 ]
 
 
