@@ -16,12 +16,14 @@ import structlog
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node import installation, telemetry
 from node.actors.books import Books
 from node.actors.control import Control
 from node.actors.counter import Counter
 from node.actors.delivery import Delivery
+from node.actors.directories import Directories
 from node.actors.environment import calm_garbage_collector
 from node.actors.erasing import Erasing
 from node.actors.host import ShardSpec, when_unlocked
@@ -41,6 +43,8 @@ from node.logs import configure_logging
 from node.rpc import server as servers
 from node.rpc.admin import AdminService
 from node.rpc.admission import Admission
+from node.rpc.coalition import CoalitionService
+from node.rpc.coalition_side import CoalitionSide
 from node.rpc.feed import FeedService
 from node.rpc.programme import ProgrammeService
 from node.rpc.services import ENROLMENT, SERVICES, Services, enrolment_handlers, handlers
@@ -60,6 +64,7 @@ class Addresses(Struct, frozen=True):
     address: str
     enrol_address: str
     metrics_address: str
+    peer_address: str = ""
 
 
 class Node:
@@ -114,6 +119,17 @@ class Node:
             Caller(Role.ADMIN, config.merchant.id, "restore"),
         )
         await erasing.run()
+        self.coalition = CoalitionSide(
+            config.merchant.id,
+            Directories(self._opened.store),
+            self.router,
+            self.resolver,
+            self.secrets.authority,
+            config.secrets_directory,
+            self.secrets.node_key_uri,
+            config.coalition,
+            self.figures,
+        )
         self.books = Books(self.router, self.shards, self._opened)
         self.backups = installation.backup_directory(config)
         self.exporter = telemetry.Exporter(self.figures)
@@ -122,7 +138,7 @@ class Node:
         )
         addresses = await self._listen()
         self.upkeep.start()
-        return addresses
+        return replace(addresses, peer_address=await self.coalition.start())
 
     def _specs(self) -> list[ShardSpec]:
         merchant, limits = self.config.merchant, self.config.limits
@@ -224,6 +240,7 @@ class Node:
                 self.books,
                 self.backups,
             ),
+            coalition=CoalitionService(self.coalition.directories, self.coalition.partners),
         )
 
     def _server_certificate(self) -> tuple[bytes, bytes]:
@@ -259,6 +276,7 @@ class Node:
         log.info("draining")
         if self._servers:
             await self._health.enter_graceful_shutdown()
+            await self.coalition.stop()
             await asyncio.gather(*(server.stop(DRAIN_SECONDS) for server in self._servers))
             await self.members.drain()
             await self.upkeep.stop()
@@ -281,6 +299,7 @@ def _write_ready(path: Path, addresses: Addresses) -> None:
         "address": addresses.address,
         "enrol_address": addresses.enrol_address,
         "metrics_address": addresses.metrics_address,
+        "peer_address": addresses.peer_address,
         "pid": os.getpid(),
     }
     draft = path.with_name(path.name + ".new")

@@ -12,8 +12,24 @@ import typer
 
 from node.actors.desk import describe
 from node.actors.ports import ShardNotStarted
-from node.cli import books, doctor, init, member, programme, quarantine, restore, run, shards, terminal
+from node.cli import (
+    books,
+    directory,
+    doctor,
+    init,
+    join,
+    member,
+    operator,
+    programme,
+    quarantine,
+    restore,
+    run,
+    shards,
+    terminal,
+)
 from node.cli.connection import CallFailed
+from node.cli.join import JoinRefused
+from node.cli.operator_home import OperatorRefused
 from node.cli.restore import RestoreRefused
 from node.cli.run import NotServing
 from node.cli.shards import ShardsRefused
@@ -28,8 +44,10 @@ MENDABLE = (
     ConfigError,
     InUse,
     InstallationExists,
+    JoinRefused,
     KeyUnusable,
     NotServing,
+    OperatorRefused,
     RestoreRefused,
     ShardNotStarted,
     ShardsRefused,
@@ -52,11 +70,14 @@ app.command("doctor")(doctor.doctor)
 app.command("check")(books.check)
 app.command("backup")(books.backup)
 app.command("restore")(restore.restore_backup)
+app.command("join")(join.join)
 app.add_typer(terminal.app, name="terminal")
 app.add_typer(member.app, name="member")
 app.add_typer(programme.app, name="programme")
 app.add_typer(shards.app, name="shards")
 app.add_typer(quarantine.app, name="quarantine")
+app.add_typer(operator.app, name="operator")
+app.add_typer(directory.app, name="directory")
 
 
 @cache

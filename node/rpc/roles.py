@@ -17,6 +17,7 @@ _POS = "/vafa.pos.v1.PosService/"
 _MEMBER = "/vafa.member.v1.MemberService/"
 _PROGRAMME = "/vafa.programme.v1.ProgrammeService/"
 _TERMINAL = "/vafa.terminal.v1.TerminalService/"
+_COALITION = "/vafa.coalition.v1.CoalitionService/"
 _ADMINISTRATION = "/vafa.admin.v1.AdminService/"
 
 ROLES: dict[str, frozenset[Role]] = {
@@ -59,6 +60,8 @@ ROLES: dict[str, frozenset[Role]] = {
     f"{_TERMINAL}RevokeCaller": _ADMIN,
     f"{_TERMINAL}RenewCertificate": _EVERYBODY,
     "/vafa.feed.v1.FeedService/Follow": _FEED,
+    f"{_COALITION}AdoptDirectory": _ADMIN,
+    f"{_COALITION}GetCoalition": _STAFF,
     f"{_ADMINISTRATION}GetStatus": _STAFF,
     f"{_ADMINISTRATION}CreateBackup": _ADMIN,
     f"{_ADMINISTRATION}CheckBooks": _STAFF,

@@ -11,6 +11,7 @@ from google.protobuf.message_factory import GetMessageClass
 from node.actors.counter import Counter
 from node.actors.member_counter import MemberCounter
 from node.proto.vafa.admin.v1 import admin_service_pb2
+from node.proto.vafa.coalition.v1 import coalition_service_pb2
 from node.proto.vafa.feed.v1 import feed_service_pb2
 from node.proto.vafa.member.v1 import member_service_pb2
 from node.proto.vafa.pos.v1 import pos_service_pb2
@@ -18,6 +19,7 @@ from node.proto.vafa.programme.v1 import programme_service_pb2
 from node.proto.vafa.terminal.v1 import terminal_service_pb2
 from node.rpc import pos
 from node.rpc.admin import AdminService
+from node.rpc.coalition import CoalitionService
 from node.rpc.feed import FeedService
 from node.rpc.member import member_handlers
 from node.rpc.programme import ProgrammeService
@@ -32,6 +34,7 @@ _FILES = (
     terminal_service_pb2,
     feed_service_pb2,
     admin_service_pb2,
+    coalition_service_pb2,
 )
 SERVICES = tuple(
     service.full_name
@@ -54,6 +57,7 @@ class Services:
     enrolment: EnrolmentService
     feed: FeedService
     admin: AdminService
+    coalition: CoalitionService
 
 
 def _typed(descriptor: Any, servicer: Any) -> grpc.GenericRpcHandler:
@@ -85,6 +89,7 @@ def handlers(services: Services) -> list[grpc.GenericRpcHandler]:
         _typed(terminal, services.terminal),
         _typed(feed_service_pb2.DESCRIPTOR.services_by_name["FeedService"], services.feed),
         _typed(admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"], services.admin),
+        _typed(coalition_service_pb2.DESCRIPTOR.services_by_name["CoalitionService"], services.coalition),
     ]
 
 

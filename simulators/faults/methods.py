@@ -12,6 +12,7 @@ from google.protobuf.message_factory import GetMessageClass
 
 from node.identity.caller import Role
 from node.proto.vafa.admin.v1 import admin_service_pb2
+from node.proto.vafa.coalition.v1 import coalition_service_pb2
 from node.proto.vafa.feed.v1 import feed_service_pb2
 from node.proto.vafa.member.v1 import member_service_pb2
 from node.proto.vafa.pos.v1 import pos_service_pb2
@@ -26,6 +27,7 @@ _MODULES = (
     terminal_service_pb2,
     feed_service_pb2,
     admin_service_pb2,
+    coalition_service_pb2,
 )
 ENROLMENT = "vafa.terminal.v1.EnrolmentService"
 DEADLINE_SECONDS = 20

@@ -1,0 +1,155 @@
+"""Opening lanes, and whatever of the coalition is due by time: on one node, for all partners.
+
+After every start of either side, a lane carries nothing before HELLO: the home node proposes, and goes on
+proposing until its acquirer has answered. What an acquirer has to send again lies in its shards with the time
+at which it is due; here is the clock that asks for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from node.actors.exchanging import Exchanging
+from node.coalition.messages import ExchangeReason
+from node.ledger.refusals import Refused
+from node.storage.keyspace import partner_partition
+from node.wire.coalition_records import LaneWish, Outcome
+from node.wire.commands import Op, encode
+
+HELLO_FIRST_SECONDS = 0.5
+HELLO_LONGEST_SECONDS = 30.0
+TICK_SECONDS = 30.0
+"""How often lanes without traffic are looked at for a cut marker."""
+IDLE_SECONDS = 5.0
+"""The longest pause between two looks at what is due."""
+FAULT_SECONDS = 1.0
+
+log = structlog.get_logger()
+
+
+class LaneKeeper:
+    """Keeps lanes open and due work moving. `start` once the node serves; `stop` before its shards close."""
+
+    def __init__(self, exchanging: Exchanging, chance: random.Random) -> None:
+        self._exchanging = exchanging
+        self._chance = chance
+        self._due_ms: dict[int, int] = {}
+        self._wake = asyncio.Event()
+        self._opening: dict[str, asyncio.Task[None]] = {}
+        self._home_ready: dict[str, set[int]] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        exchanging.greeted = self.greet
+        exchanging.noted = self.note
+
+    def start(self) -> None:
+        """Begins to look at what is due: all of it, since what was due before a start is not known."""
+        for partner_id in self._partners():
+            self._due_ms[self._partition(partner_id)] = 0
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._repeat(self._due)), loop.create_task(self._repeat(self._tick))]
+
+    async def stop(self) -> None:
+        """Opens nothing more, and sends nothing more by itself."""
+        tasks = [*self._tasks, *self._opening.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def greet(self, partner_id: str) -> None:
+        """A connection with the partner stands: its lanes are opened, and what waits is due at once."""
+        if self._exchanging.directories.known is None:
+            return
+        self._due_ms[self._partition(partner_id)] = 0
+        self._wake.set()
+        task = self._opening.get(partner_id)
+        if task is not None and not task.done():
+            task.cancel()
+        loop = asyncio.get_running_loop()
+        self._opening[partner_id] = loop.create_task(self._open(partner_id))
+
+    def note(self, partition: int, outcome: Outcome) -> None:
+        """What a shard said of itself beside an answer: what is due when, and which lanes are open."""
+        if outcome.refused == ExchangeReason.LANE_NOT_READY:  # its shard has started anew
+            for partner_id, ready in self._home_ready.items():
+                if partition in ready:
+                    ready.discard(partition)
+                    self.greet(partner_id)
+        for partner_id in outcome.ready:
+            self._home_ready.setdefault(partner_id, set()).add(partition)
+        if outcome.due_ms and outcome.due_ms < self._due_ms.get(partition, 1 << 62):
+            self._due_ms[partition] = outcome.due_ms
+            self._wake.set()
+
+    def lanes_open(self, partner_id: str) -> int:
+        """How many of this node's lanes with the partner have been opened in this life of the process."""
+        return len(self._home_ready.get(partner_id, ()))
+
+    async def _open(self, partner_id: str) -> None:
+        """HELLO on all lanes that are not open, and again with longer pauses while the connection stands."""
+        pause_seconds = HELLO_FIRST_SECONDS
+        own, links = self._exchanging, self._exchanging.links
+        acquirer_open = False
+        while links is not None and links.connected(partner_id):
+            try:
+                closed = set(range(own.router.partitions)) - self._home_ready.get(partner_id, set())
+                body = encode(LaneWish((partner_id,)))
+                await asyncio.gather(*(own.do(Op.HOME_HELLO, at, body) for at in sorted(closed)))
+                if not acquirer_open:
+                    outcome = await own.do(Op.ACQUIRER_HELLO, self._partition(partner_id), body)
+                    acquirer_open = isinstance(outcome, Outcome) and partner_id in outcome.ready
+                if not closed and acquirer_open:
+                    return
+            except Exception as fault:
+                log.error("lane_opening_faulted", partner=partner_id, exc_info=fault)
+            await asyncio.sleep(pause_seconds * self._chance.uniform(0.5, 1.0))
+            pause_seconds = min(pause_seconds * 2, HELLO_LONGEST_SECONDS)
+
+    async def _due(self) -> None:
+        """Sends again what is due, and sleeps until more is."""
+        own = self._exchanging
+        self._wake.clear()
+        now_ms = own.clock_ms()
+        due = [partition for partition, at_ms in self._due_ms.items() if at_ms <= now_ms]
+        for partition in due:
+            del self._due_ms[partition]
+            outcome = await own.do(Op.ACQUIRER_DUE, partition, encode(LaneWish()))
+            if isinstance(outcome, Refused):
+                self._due_ms.setdefault(partition, now_ms + int(FAULT_SECONDS * 1000))
+        next_ms = min(self._due_ms.values(), default=now_ms + int(IDLE_SECONDS * 1000))
+        seconds = min(max(next_ms - own.clock_ms(), 0) / 1000, IDLE_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+
+    async def _tick(self) -> None:
+        """Cut markers that nothing else reminds of, and lanes that the restart of a shard has shut."""
+        await asyncio.sleep(TICK_SECONDS)
+        own, links = self._exchanging, self._exchanging.links
+        partners = tuple(self._partners())
+        reached = tuple(name for name in partners if links is not None and links.connected(name))
+        for partition in range(own.router.partitions):
+            await own.do(Op.HOME_TICK, partition, encode(LaneWish(partners)))
+            await own.do(Op.HOME_HELLO, partition, encode(LaneWish(reached)))
+        for partner_id in reached:
+            await own.do(Op.ACQUIRER_HELLO, self._partition(partner_id), encode(LaneWish((partner_id,))))
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as fault:
+                log.error("lane_keeper_faulted", exc_info=fault)
+                await asyncio.sleep(FAULT_SECONDS)
+
+    def _partners(self) -> list[str]:
+        known = self._exchanging.directories.known
+        everyone = known.newest.partners if known else ()
+        return [one.partner_id for one in everyone if one.partner_id != self._exchanging.own_id]
+
+    def _partition(self, partner_id: str) -> int:
+        return partner_partition(partner_id, self._exchanging.router.partitions)

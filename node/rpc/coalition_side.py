@@ -1,0 +1,82 @@
+"""All of a node that has to do with partners, put together. Without a directory it does nothing."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+from node.actors.directories import Directories
+from node.actors.exchanging import Exchanging
+from node.actors.lane_keeper import LaneKeeper
+from node.actors.resolver import Resolver
+from node.actors.router import Router
+from node.config import CoalitionSection
+from node.identity.ca import Authority
+from node.identity.exchange_keys import load_exchange_keys
+from node.identity.signers import Signer
+from node.peering.relay import may_come_from
+from node.rpc.partners import Partners
+from node.telemetry import Figures
+from node.wire.coalition import EnvelopeSealer
+
+
+def clock_ms() -> int:
+    """The machine's clock in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class CoalitionSide:
+    """Directories, exchanges, lanes and links of one node. `start` once it serves; `stop` first of all."""
+
+    def __init__(
+        self,
+        own_id: str,
+        directories: Directories,
+        router: Router,
+        resolver: Resolver,
+        authority: Authority,
+        secrets_directory: Path,
+        node_key_uri: str,
+        section: CoalitionSection,
+        figures: Figures,
+    ) -> None:
+        self.directories = directories
+        self._own_id = own_id
+        self._keys = load_exchange_keys(secrets_directory, node_key_uri)
+        self.exchanging = Exchanging(
+            own_id,
+            router,
+            resolver,
+            directories,
+            self.sealer,
+            figures,
+            clock_ms=clock_ms,
+            may_carry=lambda connection, sender: may_come_from(self.partners.links.peers, connection, sender),
+        )
+        self.partners = Partners(own_id, authority, section, directories, self.exchanging, figures)
+        self.exchanging.links = self.partners.links
+        self.keeper = LaneKeeper(self.exchanging, random.Random())  # noqa: S311 - jitter, no secret
+
+    async def start(self) -> str:
+        """Listens and dials; gives the address where partners dial, empty where they cannot."""
+        address = await self.partners.start()
+        self.keeper.start()
+        return address
+
+    async def stop(self) -> None:
+        """Lets go of all partners."""
+        await self.keeper.stop()
+        await self.partners.stop()
+
+    def sealer(self) -> EnvelopeSealer:
+        """Signs with whichever of the node's keys the newest directory admits at that time."""
+        known = self.directories.known
+        assert known is not None, "without a directory there is nobody to say anything to"
+        return EnvelopeSealer(known.coalition_id, self._own_id, self._signer_at)
+
+    def _signer_at(self, at_ms: int) -> Signer:
+        known = self.directories.known
+        return self._keys.valid_one(
+            lambda uri: known is not None and known.may_sign(self._own_id, uri, at_ms)
+        )
