@@ -198,9 +198,7 @@ def _authenticated(session: OnlineSession, response: Response) -> Step:
 
 def _bound(session: OnlineSession, response: Response) -> Step:
     assert session.messaging is not None
-    _, data = unwrap(session.messaging, response, CommMode.MAC, title="bind the sale")
-    if data:
-        return Refused(CardRefusal.MALFORMED)
+    unwrap(session.messaging, response, CommMode.MAC, title="bind the sale")
     return Proven(
         method=Method.ONLINE,
         merchant=session.record.merchant,

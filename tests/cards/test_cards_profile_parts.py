@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given as examples
 from hypothesis import strategies as st
 
-from cards.apdu import CardRefused, Wire
+from cards.apdu import CardRefused, Command, Processor, Response, Wire
 from cards.keys import CardIdentity, CardProfile
 from cards.profiles import desfire, javacard, ntag424
 from cards.profiles.address import check_base, label_in, ndef_file, parse_ndef_file
@@ -193,3 +193,34 @@ def test_no_secret_command_goes_out_without_a_channel() -> None:
     with pytest.raises(CardUnexpected, match="no channel"):
         visit.store(javacard.APPLET, b"x")
     assert card.heard == []
+
+
+class AnotherTap:
+    """A card whose free reading shows what it should not."""
+
+    def __init__(self, honest: Processor, address: str) -> None:
+        self._honest, self._address = honest, address
+
+    def send(self, command: Command) -> Response:
+        answer = self._honest.send(command)
+        if command.ins != 0xB0:
+            return answer
+        message = b"\xd1\x01" + bytes((len(self._address) - 7,)) + b"U\x04" + self._address[8:].encode()
+        return Response(len(message).to_bytes(2, "big") + message, 0x9000)
+
+
+def test_a_card_whose_tap_does_not_verify_is_not_accepted() -> None:
+    bureau = a_members_card(NTAG)
+    good = ntag424.read_address(bureau.visit())
+    other = a_members_card(NTAG)
+    other.card.memory.uid = bytes(range(7))
+    foreign = ntag424.read_address(other.visit())
+    forged = good[:-1] + ("0" if good[-1] != "0" else "1")
+    for address, words in ((forged, "not signed by its own key"), (foreign, "does not open")):
+        bureau.card.tap()
+        visit = NativeVisit(AnotherTap(Wire(bureau.card), address), lambda size: bytes(range(size)))
+        with pytest.raises(NotAccepted, match=words):
+            ntag424.read_back(visit, NTAG.plan())
+    bureau.card.tap()
+    visit = NativeVisit(AnotherTap(Wire(bureau.card), good), lambda size: bytes(range(size)))
+    assert ntag424.read_back(visit, NTAG.plan()).tap_counter == 1

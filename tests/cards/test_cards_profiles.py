@@ -327,3 +327,11 @@ def test_a_step_is_announced_before_the_card_is_touched() -> None:
     step: Step[None] = Step("x", "Make it so", lambda visit: bool(done), perform)
     run_steps(None, [step], lambda event: order.append(event.progress.value))
     assert order == ["begun", "touched", "done"]
+
+
+def test_what_is_stored_in_an_applet_is_hidden_though_the_channel_encrypts_it() -> None:
+    # Under the factory's keys everybody could undo that.
+    bureau = a_members_card(JAVACARD)
+    lines = [line for line in bureau.trace if "store the applet's data" in line or "PUT KEY" in line]
+    assert len(lines) == 2
+    assert all("bytes hidden" in line for line in lines)
