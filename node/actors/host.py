@@ -14,11 +14,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from node.actors.coalition_spec import SPEC
 from node.actors.desk import describe
 from node.actors.partition import Partition
 from node.actors.settings import ShardSettings
 from node.actors.shard import Shard
 from node.actors.vault import Vault
+from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.digests import RequestDigests
 from node.identity.keys import SecretKey
 from node.programme.model import Programme
@@ -54,6 +56,7 @@ class ShardSpec(Struct, frozen=True):
     master_key: bytes
     log_level: str = "info"
     log_format: str = "json"
+    coalition: bytes = b""
 
     def __repr__(self) -> str:
         return f"ShardSpec(number={self.number}, directory={self.directory!r})"
@@ -91,6 +94,7 @@ class ShardHost:
             print(f"vafa: shard {spec.number}: {note}", file=sys.stderr, flush=True)
         self._store = self._open.store
         master_key = SecretKey(spec.master_key)
+        self._secrets = CoalitionSecrets(master_key)
         self.shard = Shard(
             self._store,
             self._open.hosted,
@@ -102,6 +106,12 @@ class ShardHost:
             digests=RequestDigests(master_key),
             vault=Vault(master_key),
         )
+        if spec.coalition:
+            self.join(spec.coalition)
+
+    def join(self, spec: bytes) -> None:
+        """Takes part in the coalition that a CoalitionSpec names, or follows its newer directory."""
+        self.shard.join(SPEC.decode(spec), self._secrets)
 
     def apply(self, message: bytes) -> bytes:
         """A batch, durable when it is answered.

@@ -90,6 +90,10 @@ class MemberActor:
             self._quarantine(command, desk, work, fault)
             return refused(_set_aside())
 
+    def usable(self, work: Work) -> bool:
+        """Whether the account is not set aside, or was put back to work by staff."""
+        return self.fault is None or self._released(work)
+
     def _released(self, work: Work) -> bool:
         """Whether staff put the account back to work; then it begins afresh from what is stored."""
         number = self.partition.number
@@ -209,6 +213,10 @@ class MemberActor:
             if due_ms != NEVER_MS:
                 work.put(keyspace.due_key(number, due_ms, self.account_id), b"\x01")
             self.saved_due_ms = due_ms
+
+    def set_aside(self, command: Command, desk: Desk, work: Work, fault: Exception) -> None:
+        """Sets the account aside after a fault in a command that its mailbox does not carry."""
+        self._quarantine(command, desk, work, fault)
 
     def _quarantine(self, command: Command, desk: Desk, work: Work, fault: Exception) -> None:
         """Sets the account aside: its state stays as it was before the command that met the fault.

@@ -14,6 +14,8 @@ from typing import Protocol
 
 from node import telemetry
 from node.actors import index
+from node.actors.abroad import FIRST_OP, Abroad
+from node.actors.coalition_spec import CoalitionSpec
 from node.actors.desk import Desk
 from node.actors.member import MemberActor
 from node.actors.partition import Partition
@@ -23,6 +25,7 @@ from node.actors.registry import equip
 from node.actors.settings import ShardSettings
 from node.actors.vault import Vault
 from node.actors.work import Work
+from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.digests import RequestDigests
 from node.ledger.refusals import Reason, Refused, refuse
 from node.programme.model import Programme
@@ -96,6 +99,7 @@ class Shard:
         versions = Programmes(programmes, tz=settings.time_zone, currency=settings.currency)
         self._desk = Desk(settings, versions, frozenset(self._partitions), clock, digests, vault)
         equip(self._desk)
+        self._abroad: Abroad | None = None
 
     def apply(self, message: bytes) -> bytes:
         """Handles the commands of one message and makes their changes durable; answers in their order."""
@@ -107,23 +111,48 @@ class Shard:
         work = Work(self._store, self._desk.clock())
         answers: list[Answer | None] = [None] * len(commands)
         woken: dict[MemberActor, None] = {}
+        abroad: list[tuple[int, Command]] = []
         for place, command in enumerate(commands):
             partition = self._partitions.get(command.partition)
             if partition is None:
                 answers[place] = refused(_not_here())
             elif command.op in index.STEPS:
                 answers[place] = index.handle(command, work)
+            elif command.op >= FIRST_OP:
+                abroad.append((place, command))
             else:
                 member = self._member(partition, command.account_id, work)
                 member.mailbox.append((place, command))
                 woken[member] = None
         for member in woken:
             member.drain(self._desk, work, answers)
+        if abroad:
+            self._handle_abroad(abroad, work, woken, answers)
         self._batch_commands.observe(len(commands))
         self._decide_seconds.observe(time.perf_counter() - started)
         self._commit(work, woken)
         assert None not in answers
         return answers  # type: ignore[return-value]
+
+    def join(self, spec: CoalitionSpec, secrets: CoalitionSecrets) -> None:
+        """Takes part in a coalition from now on, or follows its newer directory."""
+        if self._abroad is None:
+            self._abroad = Abroad(spec, self._desk, secrets, self._partitions, self._member)
+        else:
+            self._abroad.follow(spec)
+
+    def _handle_abroad(
+        self,
+        commands: list[tuple[int, Command]],
+        work: Work,
+        woken: dict[MemberActor, None],
+        answers: list[Answer | None],
+    ) -> None:
+        if self._abroad is None:
+            for place, _ in commands:
+                answers[place] = refused(_not_here())
+            return
+        self._abroad.handle(commands, work, woken, answers)
 
     def _commit(self, work: Work, woken: Iterable[MemberActor]) -> None:
         """Saves what changed, writes it, makes it durable, and only then tells the head."""

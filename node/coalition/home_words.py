@@ -15,9 +15,14 @@ from node.ledger.decision import Accepted
 
 def refuse(message: Message, facts: HomeFacts, reason: ExchangeReason, retry_after_ms: int = 0) -> HomeStep:
     """A step that changes nothing and says why."""
-    body = Refusal(message.hash, reason, facts.lane.epoch, retry_after_ms)
-    draft = Draft(MessageType.REFUSAL, LANE_UNKNOWN, 0, message.header.exchange_id, body)
+    draft = refusal(message, reason, facts.lane.epoch, retry_after_ms)
     return HomeStep(says=(Say(draft),), refused=reason)
+
+
+def refusal(message: Message, reason: ExchangeReason, epoch: int, retry_after_ms: int) -> Draft:
+    """Why a message is not taken. On no lane, so that it can be said before HELLO."""
+    body = Refusal(message.hash, reason, epoch, retry_after_ms)
+    return Draft(MessageType.REFUSAL, LANE_UNKNOWN, 0, message.header.exchange_id, body)
 
 
 def say_again(known: HomeExchange, facts: HomeFacts) -> HomeStep:

@@ -56,6 +56,20 @@ class Kind(IntEnum):
     """An account's journal entries, by account id and journal sequence."""
     QUARANTINE = 0x0D
     """A quarantined account's evidence, by account id."""
+    HOME_EXCHANGE = 0x0E
+    """An exchange as the home node keeps it, by partner and exchange id; see `coalition_keys`."""
+    ACQUIRER_EXCHANGE = 0x0F
+    """An exchange as the acquirer keeps it, by partner and exchange id."""
+    EXCHANGE_DUE = 0x10
+    """What the acquirer must send again or forget, by due time, partner and exchange id."""
+    LANE_HEAD = 0x11
+    """A lane's head and what counts against its caps, by role, partner and lane."""
+    LANE_RECORD = 0x12
+    """A record of a lane, by role, partner, lane and number."""
+    MEMBER_PROOF = 0x13
+    """What is kept of a member's proofs, by account id."""
+    LANE_DISPUTE = 0x14
+    """What was received when a lane was set aside, by role, partner and lane."""
 
 
 class PartitionMeta(IntEnum):

@@ -137,6 +137,13 @@ def read_proof(message: envelope_pb2.MemberProof) -> MemberProof | None:
     return MemberProof(**{kind: value})
 
 
+def read_proof_bytes(data: bytes) -> MemberProof | None:
+    """The proof that `proof_bytes` made some bytes of; None of none."""
+    message = envelope_pb2.MemberProof()
+    _parsed(message, data)
+    return read_proof(message)
+
+
 def _parsed(message: ProtoMessage, data: bytes) -> ProtoMessage:
     try:
         message.ParseFromString(data)

@@ -17,6 +17,8 @@ from msgspec import Struct
 
 from node.coalition.acquirer_facts import AcquirerExchange, Secretly
 from node.coalition.messages import LANE_UNKNOWN
+from node.ledger.purchase import Purchase
+from node.ledger.transactions import Amendment
 
 
 class Said(Struct, frozen=True, array_like=True):
@@ -24,6 +26,25 @@ class Said(Struct, frozen=True, array_like=True):
 
     partner_id: str
     carried: bytes
+
+
+class CodeToSend(Struct, frozen=True, array_like=True):
+    """A confirmation code for a member, to be sent in words that name the acquirer and the amount.
+
+    The identifier is the one that the till showed; where it is no phone number, whoever sends looks the
+    member up. Its repr shows neither the code nor the member.
+    """
+
+    account_id: bytes
+    identifier_kind: int
+    identifier: str
+    acquirer_id: str
+    ceiling_units: int
+    code: str
+    expires_ms: int
+
+    def __repr__(self) -> str:
+        return "CodeToSend(...)"
 
 
 class Outcome(Struct, frozen=True, array_like=True):
@@ -41,6 +62,7 @@ class Outcome(Struct, frozen=True, array_like=True):
     ready: tuple[str, ...] = ()
     records: tuple[bytes, ...] = ()
     dispute: str = ""
+    codes: tuple[CodeToSend, ...] = ()
 
 
 class WishRecord(Struct, frozen=True, array_like=True):
@@ -85,7 +107,16 @@ class LaneWish(Struct, frozen=True, array_like=True):
     again: bool = False
 
 
+class SaleFound(Struct, frozen=True, array_like=True):
+    """LOOK_SALE: an anonymous sale of this node's, and what of it has come back since."""
+
+    purchase: Purchase
+    occurred_ms: int
+    amended: Amendment
+
+
 OUTCOME = msgspec.msgpack.Decoder(Outcome)
 WISH = msgspec.msgpack.Decoder(WishRecord)
 EXCHANGE_WISH = msgspec.msgpack.Decoder(ExchangeWish)
+SALE_FOUND = msgspec.msgpack.Decoder(SaleFound)
 LANE_WISH = msgspec.msgpack.Decoder(LaneWish)

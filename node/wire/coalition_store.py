@@ -1,0 +1,70 @@
+"""What shards keep of the coalition, as stored records. The structs are those of `coalition`, stored as
+they are.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from node.coalition.acquirer_facts import AcquirerExchange
+from node.coalition.caps import Slice, Usage
+from node.coalition.envelopes import Envelope
+from node.coalition.home_facts import HomeExchange
+from node.coalition.lanes import AcquirerLane, HomeLane
+from node.coalition.proofs import ProofState
+from node.proto.vafa.coalition.v1 import envelope_pb2
+from node.wire.records import Codec
+
+
+class HomeLaneRecord(Struct, frozen=True, array_like=True):
+    """A lane at the home node, with what counts against the slices of the caps that the partition has been
+    leased.
+
+    `slices` None: not leased yet; the partition then has its even share of whatever the directory says.
+    """
+
+    lane: HomeLane
+    usage: Usage = Usage()
+    slices: Slice | None = None
+
+
+class LaneEntry(Struct, frozen=True, array_like=True):
+    """A record of a lane: the very bytes that both sides signed; `request` is absent of a cut."""
+
+    posted: Envelope
+    request: Envelope | None = None
+
+
+class PartnerRecord(Struct, frozen=True, array_like=True):
+    """What counts, at the acquirer, against the caps between it and a home node."""
+
+    usage: Usage = Usage()
+
+
+class DisputeRecord(Struct, frozen=True, array_like=True):
+    """Why a lane was set aside, when, where it stood, and the message that was received: a Carried's
+    bytes.
+    """
+
+    why: str
+    at_ms: int
+    number: int
+    hash: bytes
+    received: bytes
+
+
+def envelope_bytes(envelope: Envelope) -> bytes:
+    """An Envelope as it travels."""
+    return envelope_pb2.Envelope(
+        header=envelope.header, body=envelope.body, signature=envelope.signature
+    ).SerializeToString()
+
+
+HOME_EXCHANGE = Codec(HomeExchange)
+ACQUIRER_EXCHANGE = Codec(AcquirerExchange)
+HOME_LANE = Codec(HomeLaneRecord)
+ACQUIRER_LANE = Codec(AcquirerLane)
+LANE_ENTRY = Codec(LaneEntry)
+PARTNER = Codec(PartnerRecord)
+PROOFS = Codec(ProofState)
+DISPUTE = Codec(DisputeRecord)
