@@ -54,6 +54,7 @@ def signing_pem(merchant: str) -> bytes:
 
 
 OPERATOR = ed25519_signer(signing_key("the operator"))
+SIGNERS = {merchant: ed25519_signer(signing_key(merchant)) for merchant in MERCHANTS}
 
 
 def directory(start_ms: int, terms: Terms, purse: str, partitions: int) -> Directory:
@@ -87,7 +88,7 @@ def directory(start_ms: int, terms: Terms, purse: str, partitions: int) -> Direc
 
 
 def _partner(merchant: str, start_ms: int, partitions: int) -> Partner:
-    key = Key(ed25519_signer(signing_key(merchant)).public_uri, start_ms - DAY_MS)
+    key = Key(SIGNERS[merchant].public_uri, start_ms - DAY_MS)
     span = IdentifierRange(int(IdentifierKind.CARD), CARD_PREFIX[merchant])
     return Partner(
         merchant,

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from node import telemetry
+from node.actors.coalition_spec import CoalitionSpec, encode_spec
 from node.actors.counter import Counter, ask_of
 from node.actors.delivery import Delivery
 from node.actors.erasing import Erasing
@@ -58,6 +59,7 @@ class Plan(Struct, frozen=True):
     shards: int = 2
     partitions: int = 4
     cached_accounts: int = 3
+    coalition: CoalitionSpec | None = None
 
 
 class Gateway:
@@ -118,7 +120,7 @@ class SimNode:
         self.gateway: Gateway | None = None
         self.broken: list[str] = []
         """What must never happen to a node: a store that does not open, a fault in a shard."""
-        self._chance = random.Random(f"{seed}/{plan.merchant}")
+        self.chance = random.Random(f"{seed}/{plan.merchant}")
         self._seed = seed
         self._armed: tuple[int, bool] | None = None
         self._then_power = False
@@ -140,6 +142,7 @@ class SimNode:
             settings,
             msgspec.msgpack.encode(plan.programmes),
             self.secret("master"),
+            coalition=b"" if plan.coalition is None else encode_spec(plan.coalition),
         )
         return SimShard(
             self.loop,
@@ -149,7 +152,7 @@ class SimNode:
             on_step=self._step,
             on_end=self._ended,
             trace=self.trace,
-            chance=self._chance,
+            chance=self.chance,
         )
 
     def secret(self, name: str) -> bytes:
@@ -176,6 +179,9 @@ class SimNode:
         """The gateway's parts for one life of it."""
         return Gateway(self, process)
 
+    def gateway_ended(self) -> None:
+        """For whoever must know."""
+
     def _start_shard(self, shard: SimShard) -> bool:
         try:
             shard.start()
@@ -196,9 +202,10 @@ class SimNode:
         if self.gateway is not None:
             self.gateway.process.end()
             self.gateway = None
+            self.gateway_ended()
         for shard in self.shards:
             shard.end(power=power)
-        away = self._chance.uniform(*POWER_SECONDS) if away_seconds is None else away_seconds
+        away = self.chance.uniform(*POWER_SECONDS) if away_seconds is None else away_seconds
         self._supervisor.call_later(away, self._again)
 
     def _again(self) -> None:
@@ -211,7 +218,7 @@ class SimNode:
         if shard.process is None or not self._powered:
             return
         shard.end()
-        self._supervisor.call_later(self._chance.uniform(*BOOT_SECONDS), self._revive, shard)
+        self._supervisor.call_later(self.chance.uniform(*BOOT_SECONDS), self._revive, shard)
 
     def _revive(self, shard: SimShard) -> None:
         if not self._powered or shard.process is not None or not self._start_shard(shard):

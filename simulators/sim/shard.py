@@ -146,6 +146,9 @@ class SimShard:
             self.process = None
             self.disk.let_go()
             raise
+        abroad = self.host.shard._abroad
+        if abroad is not None:
+            abroad.entropy = self._chance.randbytes
         self._working = False
         self._up.set()
 

@@ -1,0 +1,78 @@
+"""A node that takes part in the coalition: its gateway speaks with partners over the simulated network."""
+
+from __future__ import annotations
+
+import random
+
+from node import telemetry
+from node.actors.coalition_spec import CoalitionSpec
+from node.actors.directories import Directories
+from node.actors.exchanging import Exchanging
+from node.actors.lane_keeper import LaneKeeper
+from node.identity.exchange_keys import ExchangeKeys
+from node.ledger.refusals import Refused
+from node.programme.model import Programme
+from node.storage.memory import MemoryStore
+from node.wire.coalition import EnvelopeSealer
+from simulators.sim.coalition import COALITION, OPERATOR, SIGNERS, signing_pem
+from simulators.sim.loop import SimLoop
+from simulators.sim.network import Network
+from simulators.sim.node import Gateway, Plan, SimNode
+from simulators.sim.process import Process
+from simulators.sim.trace import Trace
+
+
+class PartnerGateway(Gateway):
+    """The gateway's parts with those of `node.rpc.coalition_side`, but for gRPC and files."""
+
+    def __init__(self, node: PartnerNode, process: Process) -> None:
+        super().__init__(node, process)
+        own_id = node.plan.merchant
+        directories = Directories(MemoryStore())
+        adopted = directories.adopt(node.directory, node.clock_ms(), OPERATOR.public_uri)
+        assert not isinstance(adopted, Refused), adopted
+        keys = ExchangeKeys({SIGNERS[own_id].public_uri: SIGNERS[own_id]})
+        self.exchanging = Exchanging(
+            own_id,
+            self.router,
+            self.resolver,
+            directories,
+            lambda: EnvelopeSealer(COALITION, own_id, lambda at_ms: keys.newest),
+            telemetry.Figures(),
+            clock_ms=node.clock_ms,
+        )
+        self.keeper = LaneKeeper(self.exchanging, random.Random(node.chance.random()))
+        self._node = node
+
+    async def run(self) -> None:
+        """What goes on by itself, and the links, which the partners notice in a while."""
+        await super().run()
+        self.keeper.start()
+        self.exchanging.links = self._node.network.join(
+            self._node.plan.merchant, self.process, self.exchanging
+        )
+
+
+class PartnerNode(SimNode):
+    """A merchant's node in the coalition. `directory` are the signed directory's bytes."""
+
+    def __init__(
+        self, loop: SimLoop, plan: Plan, seed: int, trace: Trace, network: Network, directory: bytes
+    ) -> None:
+        self.network = network
+        self.directory = directory
+        super().__init__(loop, plan, seed, trace)
+
+    def new_gateway(self, process: Process) -> Gateway:
+        """The gateway's parts for one life of it."""
+        return PartnerGateway(self, process)
+
+    def gateway_ended(self) -> None:
+        """The partners notice in a while."""
+        self.network.left(self.plan.merchant)
+
+
+def plan_of(merchant: str, programme: Programme, directory: bytes, shards: int, partitions: int) -> Plan:
+    """A partner's plan."""
+    spec = CoalitionSpec(merchant, (directory,), (signing_pem(merchant),))
+    return Plan(merchant, (programme,), shards=shards, partitions=partitions, coalition=spec)
