@@ -155,6 +155,10 @@ class Desk:
             )
         return None
 
+    def language_for(self, account: Account) -> str:
+        """What receipts speak to the account's holder: their own language, else the merchant's."""
+        return account.language or self.settings.language
+
     def decide(self, case: Case, account: Account) -> Decision:
         """The ledger's decision on a case."""
         return self.deciders[case.op](self, case, account)

@@ -19,7 +19,7 @@ def quote(desk: Desk, case: Case, account: Account) -> bytes | Refused:
         return problem
     known = account if account.account_id else None
     at_ms = case.occurred_ms or case.now_ms
-    awards = case.edition.compiled.evaluate(purchase, known, at_ms, desk.settings.language)
+    awards = case.edition.compiled.evaluate(purchase, known, at_ms, desk.language_for(account))
     return inquiries.quoted(
         purchase, awards, account, case.edition.purses, desk.settings.currency, case.edition.version
     )

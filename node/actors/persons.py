@@ -32,7 +32,7 @@ def _today(desk: Desk, case: Case) -> date:
     return local_date(case.now_ms, desk.settings.time_zone)
 
 
-def enrol(desk: Desk, case: Case, person_id: bytes) -> Refused | None:
+def enrol(desk: Desk, case: Case, person_id: bytes) -> Person | Refused:
     """Keeps a new person's data, or says why not."""
     vault, ask = _vault(desk), case.ask
     if isinstance(vault, Refused):
@@ -47,14 +47,14 @@ def enrol(desk: Desk, case: Case, person_id: bytes) -> Refused | None:
     if isinstance(new, Invalid):
         return refusal_of(new)
     vault.keep(case, person_id, new)
-    return None
+    return new
 
 
 def update(desk: Desk, case: Case, account: Account) -> Decision:
     """Changes what is known of the person; of one of whom nothing was known, it is the first."""
-    decision, vault = membership.note_person(account), _vault(desk)
-    if isinstance(decision, Refused):
-        return decision
+    noted, vault = membership.note_person(account), _vault(desk)
+    if isinstance(noted, Refused):
+        return noted
     if isinstance(vault, Refused):
         return vault
     (person_id,) = account.holders
@@ -66,7 +66,7 @@ def update(desk: Desk, case: Case, account: Account) -> Decision:
     if isinstance(after, Invalid):
         return refusal_of(after)
     vault.keep(case, person_id, after)
-    return decision
+    return membership.note_person(account, people.language_of(after.locale))
 
 
 def erase(desk: Desk, case: Case, account: Account) -> Decision:

@@ -11,6 +11,7 @@ from node.ledger.account import Account, AccountKind, Link
 from node.ledger.decision import Decision
 from node.ledger.lots import NEVER_MS
 from node.ledger.refusals import Reason, Refused, refuse
+from node.people.person import language_of
 from node.storage.keyspace import quarantine_key
 from node.wire.commands import LinkWish, Op
 from node.wire.member_answers import member_shown
@@ -35,13 +36,13 @@ def enrol(desk: Desk, case: Case, account: Account) -> Decision:
     links, ask = claimed_links(case), case.ask
     if isinstance(links, Refused):
         return links
-    known = ask.person is not None
-    decision = membership.open_account(account, ask.kind, links, known, ask.referrer, ask.source)
-    if known and not isinstance(decision, Refused):
-        problem = persons.enrol(desk, case, account.account_id)
-        if problem:
-            return problem
-    return decision
+    known, language = ask.person is not None, ""
+    if known:
+        person = persons.enrol(desk, case, account.account_id)
+        if isinstance(person, Refused):
+            return person
+        language = language_of(person.locale)
+    return membership.open_account(account, ask.kind, links, known, ask.referrer, ask.source, language)
 
 
 def create_pool(desk: Desk, case: Case, account: Account) -> Decision:

@@ -44,7 +44,7 @@ def accrue(desk: Desk, case: Case, account: Account) -> Decision:
     return earning.accrue(
         account,
         purchase,
-        case.edition.compiled.evaluate(purchase, account, case.occurred_ms, desk.settings.language),
+        case.edition.compiled.evaluate(purchase, account, case.occurred_ms, desk.language_for(account)),
     )
 
 
@@ -81,7 +81,7 @@ def record_activity(desk: Desk, case: Case, account: Account) -> Decision:
     """Records an activity that the programme knows."""
     activity = case.ask.activity
     awards = case.edition.compiled.evaluate_activity(
-        activity, account, case.occurred_ms, desk.settings.language
+        activity, account, case.occurred_ms, desk.language_for(account)
     )
     if isinstance(awards, UnknownActivity):
         return refuse(
@@ -238,7 +238,7 @@ def claim_purchase(desk: Desk, case: Case, account: Account) -> Decision:
     """The member's side of a claim: earns on the sale as it was, by the version in force when it occurred."""
     sale = TAKEN_SALE.decode(case.command.extra)
     awards = desk.programmes.at(sale.sold_ms).compiled.evaluate(
-        sale.purchase, account, sale.sold_ms, desk.settings.language
+        sale.purchase, account, sale.sold_ms, desk.language_for(account)
     )
     return earning.accrue(account, sale.purchase, awards, sale.claimed_from)
 

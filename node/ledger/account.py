@@ -137,7 +137,9 @@ class Account(Struct, frozen=True, array_like=True):
     `entries` counts the account's journal entries; `last_sequence` is the partition's number of the
     newest, from which the statement walks back. `due_ms` is the earliest moment at which something
     happens by itself (a lot matures or expires, a hold ends), NEVER_MS where nothing does. `sending` are
-    the transfers that have left and are not closed: their units may still come back.
+    the transfers that have left and are not closed: their units may still come back. `language` (a language
+    tag without region, empty where none is known) is what receipts speak to the holder; the rest of what is
+    known of a person is sealed, and this alone says of nobody who they are.
     """
 
     account_id: bytes
@@ -157,6 +159,7 @@ class Account(Struct, frozen=True, array_like=True):
     pools: tuple[PoolStay, ...] = ()
     erased: bool = False
     sending: tuple[str, ...] = ()
+    language: str = ""
 
     def purse(self, code: str) -> Purse:
         """The purse of that code; an empty one where the account has none yet."""

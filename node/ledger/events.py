@@ -221,11 +221,16 @@ class Adjusted(Event, frozen=True, array_like=True, tag=22):
 
 
 class PersonNoted(Event, frozen=True, array_like=True, tag=23):
-    """The person's data was set, changed or erased; the data itself is never in the journal."""
+    """The person's data was set, changed or erased; the data itself is never in the journal.
+
+    But for the language that receipts speak to the person: it is needed at every sale, and says of nobody
+    who they are.
+    """
 
     name: ClassVar[str] = "person_noted"
     what: str
     person_id: bytes
+    language: str = ""
 
 
 class PoolSet(Event, frozen=True, array_like=True, tag=24):

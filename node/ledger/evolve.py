@@ -233,7 +233,7 @@ def _holder_set(account: Account, event: ev.HolderSet, at_ms: int) -> Account:
 
 
 def _person_noted(account: Account, event: ev.PersonNoted, at_ms: int) -> Account:
-    return replace(account, erased=True) if event.what == "erased" else account
+    return replace(account, erased=account.erased or event.what == "erased", language=event.language)
 
 
 def _proposed(account: Account, event: ev.Proposed, at_ms: int) -> Account:

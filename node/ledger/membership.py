@@ -33,13 +33,19 @@ def _account_entry(*events: AnyEvent) -> Accepted:
 
 
 def open_account(
-    account: Account, kind: AccountKind, links: tuple[Link, ...], known: bool, referrer: bytes, source: str
+    account: Account,
+    kind: AccountKind,
+    links: tuple[Link, ...],
+    known: bool,
+    referrer: bytes,
+    source: str,
+    language: str = "",
 ) -> Decision:
     """Opens an account with its first identifiers.
 
     A personal account has one holder, the person, who goes by the account's own id; `known` says that the
-    person's data came with it. An account that is open already is never opened again: its id comes from the
-    request's, so another request has used the same.
+    person's data came with it, and `language` is theirs. An account that is open already is never opened
+    again: its id comes from the request's, so another request has used the same.
     """
     if account.entries:
         return refuse(Reason.REQUEST_ID_REUSED, "This request id has opened an account before; use a new id.")
@@ -47,7 +53,7 @@ def open_account(
         return refuse(Reason.LIMIT_EXCEEDED, f"An account has at most {MAX_LINKS} identifiers.")
     person_id = account.account_id if kind is AccountKind.PERSONAL else b""
     opened = Opened(kind, (person_id,) if person_id else (), referrer, source)
-    person = (PersonNoted("set", person_id),) if known else ()
+    person = (PersonNoted("set", person_id, language),) if known else ()
     return _account_entry(opened, *(LinkSet(link) for link in links), *person)
 
 
@@ -136,10 +142,12 @@ def person_of(account: Account) -> bytes | Refused:
     return account.holders[0]
 
 
-def note_person(account: Account) -> Decision:
-    """Notes in the journal that the person's data was changed."""
+def note_person(account: Account, language: str = "") -> Decision:
+    """Notes in the journal that the person's data was changed, and what their language is now."""
     person_id = closed(account) or person_of(account)
-    return person_id if isinstance(person_id, Refused) else _account_entry(PersonNoted("changed", person_id))
+    if isinstance(person_id, Refused):
+        return person_id
+    return _account_entry(PersonNoted("changed", person_id, language))
 
 
 def erase_person(account: Account, now_ms: int, occurred_ms: int) -> Decision:

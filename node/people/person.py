@@ -23,6 +23,7 @@ MAX_REFERRER_CHARS = 64
 MAX_SOURCE_CHARS = 64
 MAX_LOCALE_CHARS = 35
 """RFC 5646 section 4.4.1: a buffer of 35 holds any language tag in use."""
+_SCRIPT_CHARS = 4
 MAX_CONSENTS_A_CHANGE = 64
 _MAX_MASKED_WORDS = 4
 _MAX_MASKED_WORD_CHARS = 20
@@ -171,6 +172,13 @@ def clean_locale(text: str) -> str | Invalid:
         return Invalid(InvalidReason.NOT_A_LOCALE, "Give the language as a tag such as fa-IR, ar-EG or en.")
     language, *subtags = tag.split("-")
     return "-".join((language, *_cased_subtags(subtags)))
+
+
+def language_of(locale: str) -> str:
+    """The language of a cleaned locale, with its script where it names one: all that receipts need of it."""
+    language, *subtags = locale.split("-")
+    has_script = bool(subtags) and len(subtags[0]) == _SCRIPT_CHARS and subtags[0].isalpha()
+    return f"{language}-{subtags[0]}" if has_script else language
 
 
 def _cased_subtags(subtags: list[str]) -> list[str]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 import structlog
 
 from node.identity.keys import SecretKey
 from node.ledger.refusals import Reason
+from node.programme.model import EarningRule, Rate
+from node.proto.vafa.common.v1.identifier_pb2 import Identifier
 from node.proto.vafa.member.v1 import member_service_pb2 as pb
 from node.proto.vafa.member.v1.person_pb2 import CalendarDate, Consent, Person
-from node.proto.vafa.pos.v1 import inquiry_pb2
+from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2
 from node.storage.keyspace import Kind
 from node.wire.commands import Op
-from tests.actors.harness import TILL, Actors, body_of, by_id, card, phone, reason_of
+from node.wire.parse import canonical_hash
+from tests.actors.harness import PROGRAMME, TILL, Actors, body_of, by_id, card, phone, reason_of
 
 FATEMEH = Person(
     given_name="فاطمه‌زهرا",
@@ -187,3 +191,50 @@ async def test_data_that_no_longer_opens_keeps_nobody_from_shopping(actors: Acto
     request = pb.GetMemberRequest(identifier=card(1))
     assert reason_of(await actors.tell(Op.GET_MEMBER, request)) is Reason.INTERNAL
     assert await updated(actors, FATEMEH) is Reason.INTERNAL
+
+
+SPEAKING = msgspec.structs.replace(
+    PROGRAMME,
+    version=2,
+    rules=(
+        EarningRule(
+            "base",
+            Rate(1, 100),
+            "points",
+            receipt_text=(("ar", "{units} نقطة"), ("en", "{units} points"), ("fa", "{units} امتیاز")),
+        ),
+    ),
+)
+
+
+async def receipt_text(actors: Actors, who: Identifier) -> str:
+    answer = earning_pb2.AccrueResponse.FromString(body_of(await actors.buys(who, 7)))
+    return answer.effects[0].receipt_text
+
+
+async def test_a_receipt_speaks_the_members_language_as_long_as_the_node_knows_it() -> None:
+    actors = Actors(3, SPEAKING)
+    await actors.enrol(card(1), person=FATEMEH)
+    await actors.enrol(card(2), person=Person(given_name="Ali"))
+    assert await receipt_text(actors, card(1)) == "7 امتیاز"
+    assert await receipt_text(actors, card(2)) == "7 points", "the merchant's"
+    assert await updated(actors, Person(locale="ar-EG"), "locale") is None
+    assert await receipt_text(actors, card(1)) == "7 نقطة"
+    assert await updated(actors, Person(given_name="زهرا"), "given_name") is None
+    actors.restart()
+    assert await receipt_text(actors, card(1)) == "7 نقطة"
+    assert await updated(actors, Person(), "locale") is None
+    assert await receipt_text(actors, card(1)) == "7 points"
+    actors.assert_whole()
+
+
+async def test_what_is_kept_of_a_request_cannot_be_found_by_trying_all_phone_numbers(actors: Actors) -> None:
+    await actors.enrol(phone(1))
+    sale = earning_pb2.AccrueRequest(identifier=phone(1))
+    sale.purchase.total.currency, sale.purchase.total.minor = "USD", 100
+    body_of(await actors.at_till(Op.ACCRUE, actors.stamped(sale)))
+    tried = canonical_hash(sale)
+    assert isinstance(tried, bytes)
+    assert any(actors.stored(Kind.REQUEST))
+    for key, value in actors.everything():
+        assert tried not in key + value, Kind(key[1]).name

@@ -227,9 +227,10 @@ def test_a_change_of_a_persons_data_is_noted_without_the_data() -> None:
     shop = Shop()
     shop.do(opening(shop, AccountKind.PERSONAL))
 
-    entry = shop.do(membership.note_person(shop.account))
+    entry = shop.do(membership.note_person(shop.account, "fa"))
 
-    assert entry.events == (PersonNoted("changed", b"member"),)
+    assert entry.events == (PersonNoted("changed", b"member", "fa"),)
+    assert shop.account.language == "fa"
 
 
 def test_an_erased_person_leaves_the_books_whole_and_no_identifier_that_finds_the_account() -> None:
@@ -238,9 +239,11 @@ def test_an_erased_person_leaves_the_books_whole_and_no_identifier_that_finds_th
     shop.earn(award(10))
     shop.on_day(3)
 
+    shop.do(membership.note_person(shop.account, "fa"))
     shop.do(membership.erase_person(shop.account, day(3), day(3)))
 
     assert shop.account.erased
+    assert shop.account.language == ""
     assert shop.account.links == (Link(CARD, 1, day(0), day(3) + 1),)
     assert shop.purse().spendable == 10
     assert reason(membership.person_of(shop.account)) is Reason.ACCOUNT_CLOSED

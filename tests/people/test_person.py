@@ -20,6 +20,7 @@ from node.people.person import (
     change,
     clean_locale,
     enrol,
+    language_of,
     masked_name,
     shown_name,
 )
@@ -233,3 +234,20 @@ def test_a_masked_name_is_short_and_never_tells_the_last_word(name: str) -> None
     if words:
         assert masked.endswith("…")
         assert len(masked.split()) <= 4
+
+
+@pytest.mark.parametrize(
+    ("typed", "language"),
+    [
+        ("fa_IR", "fa"),
+        ("zh-hant-tw", "zh-Hant"),
+        ("de-1996", "de"),
+        ("en-x-shop", "en"),
+        ("ar", "ar"),
+        ("", ""),
+    ],
+)
+def test_receipts_learn_of_a_locale_its_language_and_script_alone(typed: str, language: str) -> None:
+    locale = clean_locale(typed)
+    assert isinstance(locale, str)
+    assert language_of(locale) == language

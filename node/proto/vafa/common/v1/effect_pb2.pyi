@@ -39,7 +39,7 @@ class Effect(_message.Message):
     rule: _builtins.str
     """The rule of the programme that it comes from."""
     receipt_text: _builtins.str
-    """Words for the receipt, in the merchant's language where the programme has them."""
+    """Words for the receipt, in the member's language, or else the merchant's, where the programme has them."""
     @_builtins.property
     def points(self) -> Global___PointsEffect:
         """Units for a purse."""
