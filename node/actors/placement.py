@@ -15,6 +15,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Sequence
+from time import monotonic
 from typing import Any
 
 import ray
@@ -29,6 +30,13 @@ from node.storage.store import StoreError
 
 PIN_SHARE = 0.001
 """How much of a machine's pin one shard takes: pins say where, they do not count."""
+
+
+AWAY_SECONDS = 90.0
+"""How long a shard of this machine may be away: it waits up to 45 s for its store, then recovers it."""
+
+CLOSE_SECONDS = 15.0
+"""How long the close of a store may take when the node stops."""
 
 
 class _ShardActor:
@@ -97,6 +105,8 @@ class RayShard:
         self.number = spec.number
         self._actor = actor.remote(spec)
         self._programmes = spec.programmes
+        self._pinned = bool(pin)
+        self._away_since: float | None = None
 
     async def started(self) -> None:
         """Returns once the store is open; raises what kept it from opening."""
@@ -119,8 +129,9 @@ class RayShard:
                 await self._actor.publish.remote(self._programmes)
                 return
             except RayError as gone:
-                if _is_lost(gone):
-                    raise ShardLost(_cause(gone)) from gone
+                known = self._gone(gone)
+                if isinstance(known, ShardLost):
+                    raise known from gone
                 await asyncio.sleep(0.05)
 
     async def publish(self, programmes: bytes) -> None:
@@ -132,22 +143,31 @@ class RayShard:
     async def call(self, name: str, *arguments: Any) -> Any:
         """Any other method of the host; raises ShardGone, or ShardLost where it stays away."""
         try:
-            return await self._actor.call.remote(name, *arguments)
+            answer = await self._actor.call.remote(name, *arguments)
         except RayError as gone:
-            if _is_lost(gone):
-                raise ShardLost(_cause(gone)) from gone
-            raise ShardGone(type(gone).__name__) from gone
+            raise self._gone(gone) from gone
+        self._away_since = None
+        return answer
+
+    def _gone(self, fault: RayError) -> ShardGone:
+        """Whether it may come back. Ray starts a shard again, but not one that then could not open its store.
+
+        Where Ray itself has lost a process of its own, a shard of this machine stays away for ever.
+        """
+        if isinstance(fault, ActorDiedError) and fault.actor_init_failed:
+            return ShardLost(_cause(fault))
+        now = monotonic()
+        self._away_since = self._away_since or now
+        if not self._pinned and now - self._away_since > AWAY_SECONDS:
+            return ShardLost(f"Shard {self.number} has not come back for {AWAY_SECONDS:.0f} s.")
+        return ShardGone(type(fault).__name__)
 
     async def close(self) -> None:
-        """Closes the store in good order and ends the actor."""
-        with contextlib.suppress(RayError):
-            await self._actor.call.remote("close")
+        """Closes the store in good order, within a bounded time, and ends the actor."""
+        with contextlib.suppress(RayError, TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._actor.call.remote("close")
         ray.kill(self._actor, no_restart=True)
-
-
-def _is_lost(gone: RayError) -> bool:
-    """Ray restarts a shard whose process ended, but not one that then could not open its store."""
-    return isinstance(gone, ActorDiedError) and gone.actor_init_failed
 
 
 def _cause(gone: RayError) -> str:

@@ -55,10 +55,11 @@ class Actor:
         raise self.faults.pop(0)
 
 
-def shard_with(*faults: Exception) -> placement.RayShard:
+def shard_with(*faults: Exception, pinned: bool = False) -> placement.RayShard:
     """A shard whose actor's calls end so."""
     shard = placement.RayShard.__new__(placement.RayShard)
-    shard._actor, shard._programmes = Actor(list(faults)), b""
+    shard.number, shard._actor, shard._programmes = 0, Actor(list(faults)), b""
+    shard._pinned, shard._away_since = pinned, None
     return shard
 
 
@@ -77,3 +78,20 @@ async def test_a_shard_is_lost_when_it_could_not_start_again_and_not_while_it_re
         await shard.call("figures")
     with pytest.raises(ShardLost):
         await shard_with(ended, away, failed).revived()
+
+
+async def test_a_shard_that_stays_away_is_lost_unless_it_is_another_machines(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from ray.exceptions import ActorDiedError
+
+    away_seconds = placement.AWAY_SECONDS
+    for pinned in (False, True):
+        shard = shard_with(*[ActorDiedError()] * 3, pinned=pinned)
+        told = []
+        for seconds in (100.0, 100.0 + away_seconds, 101.0 + away_seconds):
+            monkeypatch.setattr(placement, "monotonic", lambda seconds=seconds: seconds)
+            with pytest.raises(ShardGone) as gone:
+                await shard.call("figures")
+            told.append(isinstance(gone.value, ShardLost))
+        assert told == [False, False, not pinned]
