@@ -9,7 +9,7 @@ from node.ledger.account import Account
 from node.ledger.transactions import Entry
 from node.storage import keyspace
 from node.storage.check import Findings, check_store
-from node.storage.keyspace import Kind
+from node.storage.keyspace import Kind, PartitionMeta
 from node.storage.store import Store
 from node.wire import records
 from simulators.sim.asking import Sent
@@ -42,6 +42,13 @@ class Books:
         """Everything of one kind."""
         for partition, store in self.partitions():
             yield from store.scan(*keyspace.kind_range(partition, kind))
+
+    def heads(self) -> Iterator[dict[tuple[str, str], int]]:
+        """The books of each partition: units by (book, purse)."""
+        for partition, store in self.partitions():
+            value = store.get(keyspace.partition_meta_key(partition, PartitionMeta.HEAD))
+            if value is not None:
+                yield records.books_from(records.HEAD.decode(value).books).units
 
     def _entries(self) -> Iterator[Entry]:
         for _, value in self.stored(Kind.JOURNAL):

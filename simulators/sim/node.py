@@ -49,6 +49,7 @@ QUEUE_PER_SHARD = 200
 BATCH_COMMANDS = 50
 SECRET_BYTES = 32
 CURRENCY = "USD"
+TIME_ZONE = "Asia/Tehran"
 
 
 class Plan(Struct, frozen=True):
@@ -132,7 +133,7 @@ class SimNode:
     def _shard(self, number: int) -> SimShard:
         plan = self.plan
         settings = ShardSettings(
-            plan.merchant, CURRENCY, "Asia/Tehran", plan.partitions, cached_accounts=plan.cached_accounts
+            plan.merchant, CURRENCY, TIME_ZONE, plan.partitions, cached_accounts=plan.cached_accounts
         )
         spec = ShardSpec(
             number,

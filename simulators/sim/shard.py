@@ -250,6 +250,10 @@ class SimShard:
         """Gives it the programme versions."""
         await self.call("publish", programmes)
 
+    async def join(self, coalition: bytes) -> None:
+        """Gives it its part in a coalition."""
+        await self.call("join", coalition)
+
     async def revived(self) -> None:
         """Returns once its process is there again."""
         await self._up.wait()

@@ -1,0 +1,193 @@
+"""What must be true between merchants when all is quiet; each check gives sentences."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from node.coalition.acquirer_facts import AcquirerExchange
+from node.coalition.envelopes import Message
+from node.coalition.exchange import ENDED, AcquirerState, HomeState
+from node.coalition.home_facts import HomeExchange
+from node.coalition.lanes import GENESIS, AcquirerLane, HomeLane, chain
+from node.coalition.messages import MessageType, Posted, PostedCore, RecordKind
+from node.ledger.postings import payable, receivable
+from node.storage import coalition_keys as keys
+from node.storage.coalition_keys import Role
+from node.storage.keyspace import Kind, partner_partition
+from node.wire import coalition_store as store
+from node.wire.coalition import Opener, Unopened
+from node.wire.coalition_bodies import ENCODER
+from node.wire.coalition_trust import KnownDirectories
+from simulators.sim.checks import Books
+
+
+class Side:
+    """What one node's disks hold of the coalition."""
+
+    def __init__(self, books: Books, partitions: int) -> None:
+        self.own_id = books.merchant
+        self.books = books
+        self._partitions = partitions
+        self._stores = dict(books.partitions())
+
+    def home_lane(self, acquirer: str, lane: int) -> HomeLane | None:
+        """A lane of this node's members."""
+        value = self._stores[lane].get(keys.lane_head_key(lane, Role.HOME, acquirer, lane))
+        return None if value is None else store.HOME_LANE.decode(value).lane
+
+    def acquirer_lane(self, home: str, lane: int) -> AcquirerLane | None:
+        """A lane of a partner's members."""
+        place = partner_partition(home, self._partitions)
+        value = self._stores[place].get(keys.lane_head_key(place, Role.ACQUIRER, home, lane))
+        return None if value is None else store.ACQUIRER_LANE.decode(value)
+
+    def records(self, role: Role, partner: str, lane: int) -> list[tuple[int, store.LaneEntry]]:
+        """The records of a lane with their numbers, as this side keeps them."""
+        place = lane if role is Role.HOME else partner_partition(partner, self._partitions)
+        start, end = keys.lane_records_range(place, role, partner, lane)
+        pairs = self._stores[place].scan(start, end)
+        return [(keys.parse_lane_record(key)[4], store.LANE_ENTRY.decode(value)) for key, value in pairs]
+
+    def book(self, name: str, purse: str) -> int:
+        """Units on one of the node's books, over all partitions."""
+        return sum(head.get((name, purse), 0) for head in self.books.heads())
+
+    def disputes(self) -> Iterator[str]:
+        """Why lanes were set aside."""
+        for _, value in self.books.stored(Kind.LANE_DISPUTE):
+            yield store.DISPUTE.decode(value).why
+
+    def home_exchanges(self) -> list[HomeExchange]:
+        """Exchanges of this node's members."""
+        return [store.HOME_EXCHANGE.decode(value) for _, value in self.books.stored(Kind.HOME_EXCHANGE)]
+
+    def acquirer_exchanges(self) -> list[AcquirerExchange]:
+        """Exchanges at this node's tills."""
+        return [
+            store.ACQUIRER_EXCHANGE.decode(value) for _, value in self.books.stored(Kind.ACQUIRER_EXCHANGE)
+        ]
+
+
+def lanes_of(sides: Sequence[Side], partitions: int) -> Iterator[tuple[Side, Side, int]]:
+    """Every lane: (home, acquirer, number)."""
+    for home in sides:
+        for acquirer in sides:
+            if home is not acquirer:
+                for lane in range(partitions):
+                    yield home, acquirer, lane
+
+
+def chains(sides: Sequence[Side], partitions: int, known: KnownDirectories) -> list[str]:
+    """Both sides of each lane hold the same signed records, byte for byte, and they are a chain."""
+    found = []
+    for home, acquirer, lane in lanes_of(sides, partitions):
+        name = f"lane {lane} of {home.own_id} at {acquirer.own_id}"
+        head, foot = home.home_lane(acquirer.own_id, lane), acquirer.acquirer_lane(home.own_id, lane)
+        own = home.records(Role.HOME, acquirer.own_id, lane)
+        others = acquirer.records(Role.ACQUIRER, home.own_id, lane)
+        if (head is not None and head.disputed) or (foot is not None and foot.disputed):
+            found.append(f"{name} is disputed")
+            continue
+        if own != others:
+            found.append(
+                f"{name} has {len(own)} records at home, {len(others)} at the acquirer, not the same"
+            )
+        for side, lane_head, records in ((home, head, own), (acquirer, foot, others)):
+            ended = (0, GENESIS) if lane_head is None else (lane_head.number, lane_head.hash)
+            problem = _chain_problem(records, ended, Opener(side.own_id, lambda: known))
+            if problem:
+                found.append(f"{name}, as {side.own_id} keeps it: {problem}")
+    return found
+
+
+def _chain_problem(
+    records: Sequence[tuple[int, store.LaneEntry]], head: tuple[int, bytes], opener: Opener
+) -> str | None:
+    """What is wrong with one side's records by themselves."""
+    digest, window = GENESIS, 0
+    for place, (number, entry) in enumerate(records, 1):
+        if number != place:
+            return f"record {place} is missing"
+        posted = opener.evidence(store.envelope_bytes(entry.posted))
+        request = None if entry.request is None else opener.evidence(store.envelope_bytes(entry.request))
+        if not isinstance(posted, Message) or isinstance(request, Unopened):
+            return f"a signature of record {number} does not hold"
+        body = posted.body
+        if not isinstance(body, Posted):
+            return f"record {number} is no POSTED"
+        signed = b"" if request is None else request.header_bytes
+        digest = chain(digest, signed, body.core_bytes)
+        if body.hash != digest or body.core.number != number:
+            return f"record {number} does not follow from the one before"
+        if body.core.window < window:
+            return f"record {number} is of window {body.core.window}, after one of {window}"
+        window = body.core.window
+    if (len(records), digest) != head:
+        return f"the head says {head[0]} records, and there are {len(records)}, or its hash is another"
+    return None
+
+
+def positions(sides: Sequence[Side], partitions: int, purse: str) -> list[str]:
+    """What two merchants owe each other is the same in the books of both, and what the records say."""
+    sums: Counter[tuple[str, str, RecordKind]] = Counter()
+    for home, acquirer, lane in lanes_of(sides, partitions):
+        for _, entry in home.records(Role.HOME, acquirer.own_id, lane):
+            core = _core(entry)
+            sums[home.own_id, acquirer.own_id, core.kind] += core.units
+    found = []
+    for home in sides:
+        for acquirer in sides:
+            if home is acquirer:
+                continue
+            a, b = home.own_id, acquirer.own_id
+            spent = sums[a, b, RecordKind.REDEMPTION] - sums[a, b, RecordKind.REDEMPTION_RETURN]
+            earned = sums[a, b, RecordKind.ACCRUAL] - sums[a, b, RecordKind.ACCRUAL_RETURN]
+            owed = spent, -earned
+            books = home.book(payable(b), purse), home.book(receivable(b), purse)
+            mirror = -acquirer.book(receivable(a), purse), -acquirer.book(payable(a), purse)
+            if not books == mirror == owed:
+                found.append(
+                    f"{a} and {b}: the records say {owed}, the home node's books {books}, "
+                    f"the acquirer's {mirror}"
+                )
+    return found
+
+
+def _core(entry: store.LaneEntry) -> PostedCore:
+    body = ENCODER.read(MessageType.POSTED, entry.posted.body)
+    assert isinstance(body, Posted)
+    return body.core
+
+
+def ended(sides: Sequence[Side]) -> list[str]:
+    """Every exchange has come to its end on both sides, and both say the same of it."""
+    found = []
+    homes = {
+        (side.own_id, one.partner_id, one.exchange_id): one for side in sides for one in side.home_exchanges()
+    }
+    for (home, partner, exchange_id), one in homes.items():
+        if one.state is HomeState.RESERVED:
+            found.append(f"exchange {exchange_id.hex()} of {partner} is still RESERVED at {home}")
+    for side in sides:
+        for exchange in side.acquirer_exchanges():
+            name = f"exchange {exchange.exchange_id.hex()} with {exchange.partner_id} at {side.own_id}"
+            at_home = homes.get((exchange.partner_id, side.own_id, exchange.exchange_id))
+            posted = at_home is not None and at_home.state is HomeState.POSTED
+            if exchange.state not in ENDED:
+                found.append(f"{name} is still {exchange.state.name}")
+            elif (exchange.state is AcquirerState.DONE) != posted:
+                state = at_home.state.name if at_home else "unknown"
+                found.append(f"{name} is {exchange.state.name}, and at home it is {state}")
+    done = {
+        (one.partner_id, side.own_id, one.exchange_id)
+        for side in sides
+        for one in side.acquirer_exchanges()
+        if one.state is AcquirerState.DONE
+    }
+    found += [
+        f"exchange {exchange_id.hex()} is POSTED at {home}, and {partner} does not know it as DONE"
+        for (home, partner, exchange_id), one in homes.items()
+        if one.state is HomeState.POSTED and (home, partner, exchange_id) not in done
+    ]
+    return found
