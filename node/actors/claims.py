@@ -72,7 +72,7 @@ class Claim(Struct, frozen=True):
     fresh: bool = False
 
 
-_NOTHING_TO_CLAIM = Claim()
+NOTHING_TO_CLAIM = Claim()
 
 
 def first_step(router: Router, ask: Ask, command: Command) -> Command | None:
@@ -87,7 +87,7 @@ def first_step(router: Router, ask: Ask, command: Command) -> Command | None:
 
 async def claim_receipts(router: Router, asked: Sequence[tuple[Ask, Command]]) -> list[Claim]:
     """Claims the receipts that lie on other shards than their purchases; notes where returns are done."""
-    claims = [_NOTHING_TO_CLAIM] * len(asked)
+    claims = [NOTHING_TO_CLAIM] * len(asked)
     steps = [(at, first_step(router, ask, command)) for at, (ask, command) in enumerate(asked)]
     wanted = [(at, one) for at, one in steps if one is not None]
     if not wanted:

@@ -13,6 +13,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from node.actors.claims import (
+    NOTHING_TO_CLAIM,
     Claim,
     anonymous_partition,
     claim_receipts,
@@ -104,11 +105,19 @@ class Counter:
 
     async def finish(self, caller: Caller, ask: Ask, command: Command) -> Answer:
         """Hands a prepared command to its shard, to its answer."""
+        if not self.waits_for_others(ask, command):
+            return await self.follow(caller, ask, command, await self.router.begin(command))
         (claim,) = await claim_receipts(self.router, [(ask, command)])
         answer = claim.refusal or await self.router.ask(command)
         if answer.kind != AnswerKind.DONE and claim.refusal is None:
             return await self._second(caller, ask, command, answer, claim)
         return answer
+
+    async def follow(self, caller: Caller, ask: Ask, command: Command, answer: Answer) -> Answer:
+        """The answer in the end, where a shard gave `answer` to a command that waited for no others."""
+        if answer.kind == AnswerKind.DONE:
+            return answer
+        return await self._second(caller, ask, command, answer, NOTHING_TO_CLAIM)
 
     def waits_for_others(self, ask: Ask, command: Command) -> bool:
         """Whether another partition must take a step before the command goes to its shard."""

@@ -45,8 +45,21 @@ class _Waiting:
             self.future.set_result(None)
 
 
+class _Alone:
+    """One command that is answered by itself."""
+
+    __slots__ = ("future",)
+
+    def __init__(self, future: asyncio.Future[Answer]) -> None:
+        self.future = future
+
+    def answer(self, _place: int, answer: Answer) -> None:
+        if not self.future.done():
+            self.future.set_result(answer)
+
+
 _PENDING = Answer(AnswerKind.REFUSED)  # stands where an answer will be
-_Queued = tuple[Command, _Waiting, int]
+_Queued = tuple[Command, _Waiting | _Alone, int]
 
 
 class Lane:
@@ -76,7 +89,7 @@ class Lane:
         """Whether anything waits or is under way."""
         return bool(self._queue or self._in_flight)
 
-    def put(self, command: Command, waiting: _Waiting, place: int) -> None:
+    def put(self, command: Command, waiting: _Waiting | _Alone, place: int) -> None:
         """Queues a command, or refuses it where the queue is full."""
         if len(self._queue) >= self._queue_limit:
             waiting.answer(place, refused(_overloaded(self.number)))
@@ -182,12 +195,15 @@ class Router:
         """The number of the shard that hosts a partition."""
         return self._placement[partition]
 
+    def begin(self, command: Command) -> asyncio.Future[Answer]:
+        """Hands one command to its shard, now; the answer comes later."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._lane_of[command.partition].put(command, _Alone(answer), 0)
+        return answer
+
     async def ask(self, command: Command) -> Answer:
         """Hands one command to its shard and waits for the answer."""
-        waiting = _Waiting(1, asyncio.get_running_loop().create_future())
-        self._lane_of[command.partition].put(command, waiting, 0)
-        await waiting.future
-        return waiting.answers[0]
+        return await self.begin(command)
 
     async def ask_many(self, commands: Sequence[Command]) -> list[Answer]:
         """Hands many commands to their shards and waits for all answers, in the order of the commands."""

@@ -6,7 +6,9 @@ Requests become messages here, once; a shard's answer goes out as its bytes come
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -129,14 +131,11 @@ def _submit_stream(
 ) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
     async def handle(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
         caller, trace_id = CALLER.get(), trace_of(context)
-        under_way: asyncio.Queue[tuple[Op | None, asyncio.Future[Answer]] | None] = asyncio.Queue(
-            STREAM_WINDOW
-        )
+        under_way: asyncio.Queue[_UnderWay | None] = asyncio.Queue(STREAM_WINDOW)
         reader = asyncio.create_task(_read(counter, caller, trace_id, requests, under_way))
         try:
             while (item := await under_way.get()) is not None:
-                op, answer = item
-                yield nested([_result(figures, op, await answer)])
+                yield nested([_result(figures, item.op, await item.in_the_end())])
             await reader
         finally:
             reader.cancel()
@@ -144,45 +143,84 @@ def _submit_stream(
     return handle
 
 
+Follow = Callable[[Answer], Coroutine[Any, Any, Answer]]
+
+
+class _UnderWay:
+    """An operation of a stream with its answer to come; `op` is None where it could not be read.
+
+    With `follow` the answer is the shard's first. One that is not simply done is followed up at once, and not
+    only when those before it have gone out: members of pools are always answered in two steps.
+    """
+
+    __slots__ = ("_answer", "_follow", "_following", "op")
+
+    def __init__(self, op: Op | None, answer: asyncio.Future[Answer], follow: Follow | None = None) -> None:
+        self.op = op
+        self._answer = answer
+        self._follow = follow
+        self._following: asyncio.Task[Answer] | None = None
+        if follow is not None:
+            answer.add_done_callback(self._answered)
+
+    def _answered(self, answer: asyncio.Future[Answer]) -> None:
+        if self._follow is None or self._following is not None or answer.cancelled():
+            return
+        first = answer.result()
+        if first.kind != AnswerKind.DONE:
+            self._following = asyncio.create_task(self._follow(first))
+
+    async def in_the_end(self) -> Answer:
+        """The answer that goes out."""
+        answer = await self._answer
+        self._answered(self._answer)  # whoever was waiting may be told before those who wanted to be called
+        return answer if self._following is None else await self._following
+
+
 async def _read(
     counter: Counter,
     caller: Caller,
     trace_id: str,
     requests: AsyncIterator[bytes],
-    under_way: asyncio.Queue[tuple[Op | None, asyncio.Future[Answer]] | None],
+    under_way: asyncio.Queue[_UnderWay | None],
 ) -> None:
     """Starts each operation in the order in which they come; the answers are awaited in the same order.
 
     `held_up` are the accounts with an operation that waits for another partition first: what follows on the
     same account waits for its answer, so that the order on an account is always that of the stream.
     """
-    loop = asyncio.get_running_loop()
     held_up: dict[bytes, asyncio.Future[Answer]] = {}
     try:
         async for body in requests:
             ask = _streamed(body)
             if isinstance(ask, Refused):
-                known = loop.create_future()
-                known.set_result(refused(ask))
-                await under_way.put((None, known))
+                await under_way.put(_UnderWay(None, _known(refused(ask))))
                 continue
             command = await counter.prepare(caller, ask, trace_id)
             if isinstance(command, Answer):
-                known = loop.create_future()
-                known.set_result(command)
-                await under_way.put((ask.op, known))
+                await under_way.put(_UnderWay(ask.op, _known(command)))
                 continue
             before = held_up.get(command.account_id)
-            answer = loop.create_task(_finish(counter, caller, ask, command, before))
-            if before is not None or counter.waits_for_others(ask, command):
-                _hold_up(held_up, command.account_id, answer)
-            await under_way.put((ask.op, answer))
+            if before is None and not counter.waits_for_others(ask, command):
+                # By far the most: no task for each, the shard's answer is all there is to wait for.
+                follow = partial(counter.follow, caller, ask, command)
+                await under_way.put(_UnderWay(ask.op, counter.router.begin(command), follow))
+                continue
+            answer = asyncio.create_task(_finish(counter, caller, ask, command, before))
+            _hold_up(held_up, command.account_id, answer)
+            await under_way.put(_UnderWay(ask.op, answer))
     except asyncio.CancelledError:
         raise  # nobody waits for the end any more
     except Exception:
         await under_way.put(None)
         raise
     await under_way.put(None)
+
+
+def _known(answer: Answer) -> asyncio.Future[Answer]:
+    known: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+    known.set_result(answer)
+    return known
 
 
 async def _finish(

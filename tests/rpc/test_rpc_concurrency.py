@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import uuid
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -15,8 +17,11 @@ import pytest_asyncio
 
 from node.actors.ports import ShardGone
 from node.identity.caller import Role
+from node.proto.vafa.member.v1.member_service_pb2 import CreatePoolRequest, JoinPoolRequest
 from node.proto.vafa.pos.v1 import operation_pb2
 from node.wire.commands import Op, decode_commands
+from simulators.local_node import new_card
+from simulators.operations import timestamp
 from simulators.refusal import Action, refusal_of_error
 from tests.rpc.shop import Shop, item_reason, open_shop, receipt, refused, sale, spend
 
@@ -156,6 +161,38 @@ async def test_a_node_that_stops_answers_what_it_took_and_keeps_it(tmp_path: Pat
         await shop.node.start()
         shop.till = shop.line(Role.TILL, "till-1", "north")
         assert await shop.points(card) == 25
+
+
+async def test_sales_of_a_pools_member_on_one_stream_do_not_wait_for_one_another(
+    one_shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is answered in two steps, the member's account and then the pool; all second steps go together."""
+    shop, family = one_shop, new_card()
+    card, members = await shop.member(), shop.admin.members
+    await members.CreatePool(CreatePoolRequest(identifiers=[family], **_asked(shop)))
+    await members.JoinPool(JoinPoolRequest(identifier=card, pool_identifier=family, **_asked(shop)))
+    (shard,), (lane,) = shop.node.shards, shop.node.node.router.lanes
+    batches, apply = [], shard.apply
+
+    async def counted(message: bytes) -> bytes:
+        batches.append(message)
+        return await apply(message)
+
+    monkeypatch.setattr(shard, "apply", counted)
+    stream: Any = shop.till.pos.SubmitStream(timeout=60)
+    with busy(shop):
+        for _ in range(40):
+            sold = shop.write.accrual(card, sale(100))
+            await stream.write(operation_pb2.SubmitStreamRequest(operation=sold))
+        await _until(lambda: lane.queued >= 40 - 2)
+    await stream.done_writing()
+    assert [item_reason(answer.result) async for answer in stream] == [""] * 40
+    assert len(batches) < 20
+    assert await shop.points(family) == 40
+
+
+def _asked(shop: Shop) -> dict[str, Any]:
+    return {"request_id": uuid.uuid4().hex, "occurred_time": timestamp(shop.node.now_ms())}
 
 
 async def test_a_purchase_whose_answer_was_lost_keeps_its_receipt_and_is_found_when_asked_again(
