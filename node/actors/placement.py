@@ -107,6 +107,7 @@ class RayShard:
         self._programmes = spec.programmes
         self._pinned = bool(pin)
         self._away_since: float | None = None
+        self._coalition = spec.coalition
 
     async def started(self) -> None:
         """Returns once the store is open; raises what kept it from opening."""
@@ -126,6 +127,8 @@ class RayShard:
         """Returns once the shard answers again after a restart; raises ShardLost where there will be none."""
         while True:
             try:
+                if self._coalition:
+                    await self._actor.call.remote("join", self._coalition)
                 await self._actor.publish.remote(self._programmes)
                 return
             except RayError as gone:
@@ -139,6 +142,12 @@ class RayShard:
         self._programmes = programmes
         with contextlib.suppress(RayError):
             await self._actor.publish.remote(programmes)
+
+    async def join(self, coalition: bytes) -> None:
+        """Gives the shard its part in a coalition; one that is away gets it when it is back."""
+        self._coalition = coalition
+        with contextlib.suppress(RayError):
+            await self._actor.call.remote("join", coalition)
 
     async def call(self, name: str, *arguments: Any) -> Any:
         """Any other method of the host; raises ShardGone, or ShardLost where it stays away."""

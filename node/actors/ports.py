@@ -39,6 +39,10 @@ class ShardHandle(Protocol):
         """Gives it the programme versions; one that is away gets them when it is back."""
         ...
 
+    async def join(self, coalition: bytes) -> None:
+        """Gives it its part in a coalition, a CoalitionSpec; one that is away gets it when it is back."""
+        ...
+
     async def revived(self) -> None:
         """Returns once it answers again; raises ShardLost where it never will."""
         ...
@@ -71,6 +75,10 @@ class LocalShard:
     async def publish(self, programmes: bytes) -> None:
         """Gives it the programme versions."""
         await self._on_thread(self.host.publish, programmes)
+
+    async def join(self, coalition: bytes) -> None:
+        """Gives it its part in a coalition."""
+        await self._on_thread(self.host.join, coalition)
 
     async def revived(self) -> None:
         """It does not die alone."""

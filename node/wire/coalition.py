@@ -20,6 +20,8 @@ from node.coalition.messages import (
     VERSION,
     ExchangeReason,
     MessageType,
+    Posted,
+    RecordKind,
     commitment,
     sha256,
 )
@@ -154,7 +156,7 @@ class Opener:
         found = self._verified(outer.envelope, keys)
         if isinstance(found, Unopened):
             return found
-        reason = self._problem(found.header, keys, now_ms)
+        reason = self._problem(found, keys, now_ms)
         if reason:
             return Unopened(reason, found.hash, found.header)
         return _carried(outer, found)
@@ -190,19 +192,26 @@ class Opener:
             return Unopened(ExchangeReason.MALFORMED, digest, header)
         return Message(header, body, envelope.header, envelope.body, envelope.signature)
 
-    def _problem(self, header: Header, keys: PartnerKeys, now_ms: int) -> ExchangeReason | None:
+    def _problem(self, message: Message, keys: PartnerKeys, now_ms: int) -> ExchangeReason | None:
         """Why a verified message is not for this node, or not now."""
+        header = message.header
         if header.receiver_id != self._own_id or header.sender_id == self._own_id:
             return ExchangeReason.MISROUTED
         if header.issue_time_ms > now_ms + keys.skew_ms:
             return ExchangeReason.STALE
-        if bool(header.exchange_id) == (header.type in ON_A_LANE) and header.type not in _EITHER:
+        on_a_lane = header.type in ON_A_LANE or _is_cut(message)
+        if bool(header.exchange_id) == on_a_lane and header.type not in _EITHER:
             return ExchangeReason.MALFORMED
         home_id = header.sender_id if header.type in BY_HOME else self._own_id
         unknown = header.lane == LANE_UNKNOWN and header.type not in NAMES_LANE
         if header.type not in _EITHER and not unknown and not 0 <= header.lane < keys.partitions_of(home_id):
             return ExchangeReason.MISROUTED
         return None
+
+
+def _is_cut(message: Message) -> bool:
+    """Whether it is the marker of a window's cut, which is about no exchange."""
+    return isinstance(message.body, Posted) and message.body.core.kind is RecordKind.CUT
 
 
 def reopen(data: bytes) -> Carried:

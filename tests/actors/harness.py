@@ -104,6 +104,9 @@ class Handle:
     async def publish(self, programmes: bytes) -> None:
         raise AssertionError("no programme is published here")
 
+    async def join(self, coalition: bytes) -> None:
+        raise AssertionError("the shards of these tests join by themselves")
+
     async def revived(self) -> None:
         """It does not die alone."""
 

@@ -47,6 +47,9 @@ class Shard:
     async def publish(self, programmes: bytes) -> None:
         raise AssertionError("nothing is published here")
 
+    async def join(self, coalition: bytes) -> None:
+        raise AssertionError("nobody joins here")
+
     async def revived(self) -> None:
         if not self.comes_back:
             raise ShardGone("it does not come back")
