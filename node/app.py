@@ -120,16 +120,15 @@ class Node:
         )
         await erasing.run()
         self.coalition = CoalitionSide(
-            config.merchant.id,
+            config,
+            self.secrets,
             Directories(self._opened.store),
             self.router,
             self.resolver,
-            self.secrets.authority,
-            config.secrets_directory,
-            self.secrets.node_key_uri,
-            config.coalition,
+            lambda: self.control.programmes,
             self.figures,
         )
+        self.counter.abroad = self.coalition.tills
         self.books = Books(self.router, self.shards, self._opened)
         self.backups = installation.backup_directory(config)
         self.exporter = telemetry.Exporter(self.figures)

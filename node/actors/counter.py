@@ -6,8 +6,9 @@ sees to it that a request whose card was re-linked, or whose account joined a po
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -28,10 +29,15 @@ from node.identity.caller import Caller, Role
 from node.ledger.refusals import Reason, Refused, refuse
 from node.storage.keyspace import partition_of
 from node.wire import requests
-from node.wire.commands import Answer, AnswerKind, Command, Op, refused
+from node.wire.abroad import proof_requested
+from node.wire.commands import Answer, AnswerKind, Command, Op, done, refused
 from node.wire.parse import transaction_ref
 from node.wire.refusals import is_final
 from node.wire.routes import Route, route_of
+
+if TYPE_CHECKING:
+    from node.actors.abroad_trade import Member
+    from node.actors.tills_abroad import TillsAbroad
 
 MAX_HOPS = 3
 """Where a request may be sent on: a card that was re-linked, an account that joined a pool."""
@@ -91,16 +97,23 @@ class Counter:
     def __init__(self, router: Router, resolver: Resolver, terminals: Terminals, currency: str) -> None:
         self.router = router
         self.resolver = resolver
+        self.abroad: TillsAbroad | None = None
+        """Who does what concerns other merchants' members; None on a node that is in no coalition."""
         self._terminals = terminals
         self._currency = currency
 
     async def ask(self, caller: Caller, ask: Ask, trace_id: str) -> Answer:
         """One request, to its answer."""
         command = await self.prepare(caller, ask, trace_id)
+        if isinstance(command, asyncio.Future):
+            return await command
         return command if isinstance(command, Answer) else await self.finish(caller, ask, command)
 
-    async def prepare(self, caller: Caller, ask: Ask, trace_id: str) -> Command | Answer:
-        """The command that a request becomes, or the answer where it becomes none. `finish` does the rest."""
+    async def prepare(self, caller: Caller, ask: Ask, trace_id: str) -> Prepared:
+        """The command that a request becomes, or the answer where it becomes none. `finish` does the rest.
+
+        What concerns another merchant's member is under way already, and its answer is still to come.
+        """
         return self._quick(caller, ask, trace_id) or await self._slow(caller, ask, trace_id)
 
     async def finish(self, caller: Caller, ask: Ask, command: Command) -> Answer:
@@ -127,9 +140,12 @@ class Counter:
         """Many requests, to their answers; those on one account are done in the order given."""
         answers: list[Answer | None] = [None] * len(asks)
         sent: list[tuple[int, Ask, Command]] = []
+        abroad: list[tuple[int, asyncio.Future[Answer]]] = []
         for at, ask in enumerate(asks):
             command = await self.prepare(caller, ask, trace_id)
-            if isinstance(command, Answer):
+            if isinstance(command, asyncio.Future):
+                abroad.append((at, command))
+            elif isinstance(command, Answer):
                 answers[at] = command
             else:
                 sent.append((at, ask, command))
@@ -137,11 +153,13 @@ class Counter:
         going = [(item, claim) for item, claim in zip(sent, claims, strict=True) if claim.refusal is None]
         for (at, _, _), claim in zip(sent, claims, strict=True):
             answers[at] = claim.refusal
-        done = await self.router.ask_many([command for (_, _, command), _ in going])
-        for ((at, ask, command), claim), answer in zip(going, done, strict=True):
+        given = await self.router.ask_many([command for (_, _, command), _ in going])
+        for ((at, ask, command), claim), answer in zip(going, given, strict=True):
             if answer.kind != AnswerKind.DONE:
                 answer = await self._second(caller, ask, command, answer, claim)
             answers[at] = answer
+        for at, answering in abroad:
+            answers[at] = await answering
         return answers  # type: ignore[return-value]  # every place is filled by now
 
     def _quick(self, caller: Caller, ask: Ask, trace_id: str) -> Command | Answer | None:
@@ -153,8 +171,10 @@ class Counter:
         if way.identifier_kind == ACCOUNT_ID_KIND and caller.role in (Role.TILL, Role.GATEWAY):
             return refused(_no_ids_at_tills())
         if not way.identifier_kind:
+            if self.abroad is not None and self.abroad.of_return(ask) is not None:
+                return None
             return self._command(ask, origin, Found(b"", b""), trace_id)
-        if ask.op is Op.CLAIM_PURCHASE:
+        if ask.op in (Op.CLAIM_PURCHASE, Op.REQUEST_PROOF):
             return None
         found = self.resolver.cached(way.identifier_kind, way.identifier_value, way.occurred_ms or _LATEST)
         if found is None:
@@ -163,24 +183,45 @@ class Counter:
             return refused(found)
         return self._command(ask, origin, found, trace_id)
 
-    async def _slow(self, caller: Caller, ask: Ask, trace_id: str) -> Command | Answer:
+    async def _slow(self, caller: Caller, ask: Ask, trace_id: str) -> Prepared:
         origin = origin_of(caller, ask.route.terminal_id, self._terminals)
         if isinstance(origin, Refused):
             return refused(origin)
         way = ask.route
+        if not way.identifier_kind and self.abroad is not None:
+            return self._go_abroad(caller, ask, origin, self.abroad.of_return(ask), trace_id)
         if ask.op is Op.CLAIM_PURCHASE:  # the sale is bound to whoever is found: never from the cache
             self.resolver.forget_shown(way.identifier_kind, way.identifier_value)
         found = await self.resolver.find(
             way.identifier_kind, way.identifier_value, way.occurred_ms or _LATEST
         )
         if isinstance(found, Refused):
-            return refused(found)
+            member = None
+            if found.reason is Reason.MEMBER_NOT_FOUND and self.abroad is not None:
+                member = self.abroad.member(way.identifier_kind, way.identifier_value)
+            return self._go_abroad(caller, ask, origin, member, trace_id) if member else refused(found)
+        if ask.op is Op.REQUEST_PROOF:
+            return done(proof_requested(0, False))
         if ask.op is Op.CLAIM_PURCHASE:
             sale = await claim_sale(self.router, ask, found, origin.scope, trace_id)
             if sale.kind != AnswerKind.DONE:
                 return sale
             ask = replace(ask, extra=sale.body)
         return self._command(ask, origin, found, trace_id)
+
+    def _go_abroad(
+        self, caller: Caller, ask: Ask, origin: Origin, member: Member | None, trace_id: str
+    ) -> asyncio.Future[Answer]:
+        """Begins what concerns another merchant's member. What of it is done here is done without one."""
+
+        async def locally(message: Any) -> Answer:
+            anchor = message.transaction_id if ask.op is Op.RETURN else ask.route.anchor
+            way = replace(ask.route, identifier_kind=0, identifier_value="", anchor=anchor)
+            return await self.ask(caller, replace(ask, route=way, message=message), trace_id)
+
+        assert self.abroad is not None
+        assert member is not None
+        return asyncio.ensure_future(self.abroad.ask(origin, ask, member, trace_id, locally))
 
     def _command(self, ask: Ask, origin: Origin, found: Found, trace_id: str) -> Command | Answer:
         read = b""
@@ -262,9 +303,14 @@ class Counter:
             return None
         self.resolver.forget(command.digest)
         again = await self._slow(caller, ask, command.trace_id)
+        if isinstance(again, asyncio.Future):
+            return await again
         stuck = isinstance(again, Command) and again.account_id == command.account_id
         return refused(_not_linked()) if stuck else again
 
+
+Prepared = Command | Answer | asyncio.Future[Answer]
+"""What `Counter.prepare` gives."""
 
 _LATEST = 1 << 60
 """A time after every link: what a question about now resolves by."""

@@ -12,11 +12,13 @@ from msgspec.structs import replace
 
 from node.actors.desk import id_reused, reversed_before
 from node.actors.work import Work
+from node.ledger.events import Sold
 from node.ledger.refusals import Reason, refuse
 from node.storage import keyspace
 from node.storage.keyspace import Kind
 from node.storage.store import StoreError
 from node.wire import records
+from node.wire.coalition_records import SaleFound
 from node.wire.commands import Answer, Command, LinkWish, Op, Placing, ReceiptWish, done, encode, refused
 from node.wire.records import IndexEntry, Ownership, ReceiptClaim, RequestRecord
 from node.wire.steps import ClaimsAsked, ClaimsFound
@@ -188,6 +190,17 @@ def _release_quarantined(command: Command, work: Work) -> Answer:
     return done(b"")
 
 
+def _look_sale(command: Command, work: Work) -> Answer:
+    """An anonymous sale with what came back of it."""
+    sequence = _SEQUENCE.decode(command.body)
+    stored = work.entry(command.partition, sequence)
+    event = stored.entry.events[0] if stored is not None and stored.entry.events else None
+    if stored is None or not isinstance(event, Sold):
+        return refused(refuse(Reason.TRANSACTION_NOT_FOUND, "There is no such sale."))
+    amended = work.amendment(command.partition, sequence)
+    return done(encode(SaleFound(event.purchase, stored.entry.occurred_ms, amended)))
+
+
 _STEPS = {
     Op.RESOLVE: _resolve,
     Op.CLAIM_IDENTIFIER: _claim,
@@ -199,5 +212,6 @@ _STEPS = {
     Op.LIST_CLAIMS: _list_claims,
     Op.DROP_OUTBOX: _drop_outbox,
     Op.RELEASE_QUARANTINED: _release_quarantined,
+    Op.LOOK_SALE: _look_sale,
 }
 STEPS = frozenset(_STEPS)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from node.coalition.acquirer_facts import AcquirerExchange
 from node.coalition.envelopes import Message
 
 _Key = tuple[str, bytes]
+_Watch = tuple[Callable[[AcquirerExchange], bool], asyncio.Future[AcquirerExchange]]
 
 
 class TooMany(Exception):
@@ -27,44 +29,37 @@ class Waiting:
         self._questions: dict[_Key, asyncio.Future[Message]] = {}
         self._count = 0
 
-    async def exchange(
-        self,
-        partner_id: str,
-        exchange_id: bytes,
-        arrived: Callable[[AcquirerExchange], bool],
-        seconds: float,
-    ) -> AcquirerExchange | None:
-        """The exchange once `arrived` holds of it; None where it does not in time. Raises TooMany."""
+    @contextmanager
+    def watching(
+        self, partner_id: str, exchange_id: bytes, arrived: Callable[[AcquirerExchange], bool]
+    ) -> Iterator[asyncio.Future[AcquirerExchange]]:
+        """A future of the exchange once `arrived` holds of it. Begin to watch, then ask. Raises TooMany."""
         key = (partner_id, exchange_id)
         future: asyncio.Future[AcquirerExchange] = asyncio.get_running_loop().create_future()
         watch = (arrived, future)
         self._enter()
         self._exchanges.setdefault(key, []).append(watch)
         try:
-            async with asyncio.timeout(seconds):
-                return await future
-        except TimeoutError:
-            return None
+            yield future
         finally:
             self._count -= 1
             self._exchanges[key].remove(watch)
             if not self._exchanges[key]:
                 del self._exchanges[key]
 
-    async def question(self, partner_id: str, exchange_id: bytes, seconds: float) -> Message | None:
-        """The answer to a question that was sent under that id; None where it does not come in time."""
+    @contextmanager
+    def asking(self, partner_id: str, exchange_id: bytes) -> Iterator[asyncio.Future[Message]]:
+        """A future of the answer to a question that is about to be sent under that id. Raises TooMany."""
         key = (partner_id, exchange_id)
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._enter()
         self._questions[key] = future
         try:
-            async with asyncio.timeout(seconds):
-                return await future
-        except TimeoutError:
-            return None
+            yield future
         finally:
             self._count -= 1
-            self._questions.pop(key, None)
+            if self._questions.get(key) is future:
+                del self._questions[key]
 
     def changed(self, exchange: AcquirerExchange) -> None:
         """An exchange stands as it stands: whoever waited for that goes on."""

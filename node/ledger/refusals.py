@@ -65,6 +65,14 @@ class Reason(IntEnum):
     EFFECTIVE_TIME_OUT_OF_BOUNDS = 142
     INVALID_CURSOR = 143
 
+    HOME_UNREACHABLE = 160
+    PROOF_REQUIRED = 161
+    PROOF_REFUSED = 162
+    PROOF_LIMIT_EXCEEDED = 163
+    CAP_EXCEEDED = 164
+    PARTNER_NOT_ACTIVE = 165
+    NOT_ABROAD = 166
+
 
 class Refused(Struct, frozen=True):
     """A refusal: why, in one sentence for a person, and what the sentence names, for a machine.

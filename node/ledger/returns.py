@@ -177,3 +177,18 @@ def _exceeds(line_number: int = 0) -> Refused:
         "More would come back than was bought, earlier returns included. Nothing was changed.",
         line=line_number,
     )
+
+
+def taken_back_by(event: Earned, amended: Amendment) -> tuple[int, ...]:
+    """The units of each award that have come back with everything that the amendment says came back.
+
+    For a sale whose awards are another merchant's to take back: what `part_of_purchase` would have counted in
+    all, from the quantities and the money alone.
+    """
+    purchase = event.purchase
+    by_number = {line.number: line for line in purchase.lines}
+    if _is_whole(purchase, amended.lines, amended.minor):
+        return tuple(award.units for award in event.awards)
+    return tuple(
+        _award_back(award, purchase, by_number, amended.lines, amended.minor) for award in event.awards
+    )

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import random
 import time
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
+from node.actors.abroad_trade import Trade
 from node.actors.directories import Directories
 from node.actors.exchanging import Exchanging
 from node.actors.lane_keeper import LaneKeeper
+from node.actors.programmes import Programmes
 from node.actors.resolver import Resolver
 from node.actors.router import Router
-from node.config import CoalitionSection
-from node.identity.ca import Authority
+from node.actors.tills_abroad import TillsAbroad
+from node.config import Config
+from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.exchange_keys import load_exchange_keys
+from node.identity.keys import NodeSecrets
 from node.identity.signers import Signer
 from node.peering.relay import may_come_from
+from node.programme.model import Programme
 from node.rpc.partners import Partners
 from node.telemetry import Figures
 from node.wire.coalition import EnvelopeSealer
@@ -31,19 +36,18 @@ class CoalitionSide:
 
     def __init__(
         self,
-        own_id: str,
+        config: Config,
+        secrets: NodeSecrets,
         directories: Directories,
         router: Router,
         resolver: Resolver,
-        authority: Authority,
-        secrets_directory: Path,
-        node_key_uri: str,
-        section: CoalitionSection,
+        versions: Callable[[], Sequence[Programme]],
         figures: Figures,
     ) -> None:
+        merchant = config.merchant
+        own_id = self._own_id = merchant.id
         self.directories = directories
-        self._own_id = own_id
-        self._keys = load_exchange_keys(secrets_directory, node_key_uri)
+        self._keys = load_exchange_keys(config.secrets_directory, secrets.node_key_uri)
         self.exchanging = Exchanging(
             own_id,
             router,
@@ -54,9 +58,30 @@ class CoalitionSide:
             clock_ms=clock_ms,
             may_carry=lambda connection, sender: may_come_from(self.partners.links.peers, connection, sender),
         )
-        self.partners = Partners(own_id, authority, section, directories, self.exchanging, figures)
+        self.partners = Partners(
+            own_id, secrets.authority, config.coalition, directories, self.exchanging, figures
+        )
         self.exchanging.links = self.partners.links
+        self._versions = versions
+        self._compiled: tuple[int, Programmes] | None = None
+        self._time_zone, self._currency = merchant.time_zone, merchant.currency
+        trade = Trade(
+            self.exchanging,
+            CoalitionSecrets(secrets.master_key),
+            self._programmes,
+            currency=merchant.currency,
+            language=merchant.language,
+        )
+        self.tills = TillsAbroad(trade, merchant.country)
         self.keeper = LaneKeeper(self.exchanging, random.Random())  # noqa: S311 - jitter, no secret
+
+    def _programmes(self) -> Programmes:
+        """The versions of this moment, compiled anew only after another was published."""
+        versions = self._versions()
+        if self._compiled is None or self._compiled[0] != len(versions):
+            made = Programmes(versions, tz=self._time_zone, currency=self._currency)
+            self._compiled = (len(versions), made)
+        return self._compiled[1]
 
     async def start(self) -> str:
         """Listens and dials; gives the address where partners dial, empty where they cannot."""

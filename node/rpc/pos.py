@@ -49,6 +49,7 @@ UNARY: dict[str, Op] = {
     "GetTransaction": Op.GET_TRANSACTION,
     "GetBalance": Op.GET_BALANCE,
     "ListStatement": Op.LIST_STATEMENT,
+    "RequestProof": Op.REQUEST_PROOF,
 }
 
 STREAM_WINDOW = 1_024
@@ -197,6 +198,9 @@ async def _read(
                 await under_way.put(_UnderWay(None, _known(refused(ask))))
                 continue
             command = await counter.prepare(caller, ask, trace_id)
+            if isinstance(command, asyncio.Future):
+                await under_way.put(_UnderWay(ask.op, command))
+                continue
             if isinstance(command, Answer):
                 await under_way.put(_UnderWay(ask.op, _known(command)))
                 continue

@@ -29,6 +29,7 @@ ROLES: dict[str, frozenset[Role]] = {
     f"{_POS}Authorize": _TILLS,
     f"{_POS}Capture": _TILLS,
     f"{_POS}Void": _TILLS,
+    f"{_POS}RequestProof": _TILLS,
     f"{_POS}Redeem": _TILLS,
     f"{_POS}Return": _TILLS,
     f"{_POS}Reverse": _TILLS,

@@ -34,6 +34,7 @@ class Op(IntEnum):
     GET_TRANSACTION = 22
     GET_BALANCE = 23
     LIST_STATEMENT = 24
+    REQUEST_PROOF = 25
 
     ENROL = 40
     GET_MEMBER = 41
@@ -68,6 +69,9 @@ class Op(IntEnum):
     DROP_OUTBOX = 83
     RELEASE_SALE = 84
     PLACE_REQUEST = 85
+
+    LOOK_SALE = 86
+    """An anonymous sale and what came back of it; the body is its sequence."""
 
     # What only the outbox names: work of the gateway's between several partitions.
     AGREE_LINKS = 90

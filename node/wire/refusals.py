@@ -72,6 +72,13 @@ NEXT: dict[Reason, str] = {
     Reason.PROGRAMME_NOT_FOUND: "The list of versions names those that there are.",
     Reason.EFFECTIVE_TIME_OUT_OF_BOUNDS: "Choose another time.",
     Reason.INVALID_CURSOR: "Begin with an empty one.",
+    Reason.HOME_UNREACHABLE: "Take another tender; what is earned can still be recorded.",
+    Reason.PROOF_REQUIRED: "Ask the member for a code (RequestProof) or for the app's answer.",
+    Reason.PROOF_REFUSED: "Ask for a new one, and use a new request id.",
+    Reason.PROOF_LIMIT_EXCEEDED: "Ask for less, or take another tender.",
+    Reason.CAP_EXCEEDED: "Take another tender; the two merchants have to settle first.",
+    Reason.PARTNER_NOT_ACTIVE: "Take another tender.",
+    Reason.NOT_ABROAD: "Ask the member to turn to their own merchant.",
 }
 """What the person who reads a refusal does next; empty where refusals of that reason say it themselves."""
 

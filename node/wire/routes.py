@@ -45,6 +45,7 @@ _KINDS: dict[Op, type[Message]] = {
     Op.GET_TRANSACTION: inquiry_pb2.GetTransactionRequest,
     Op.GET_BALANCE: inquiry_pb2.GetBalanceRequest,
     Op.LIST_STATEMENT: inquiry_pb2.ListStatementRequest,
+    Op.REQUEST_PROOF: spending_pb2.RequestProofRequest,
 }
 
 ANONYMOUS = frozenset({Op.ACCRUE, Op.RETURN, Op.REVERSE, Op.GET_TRANSACTION, Op.QUOTE})

@@ -38,6 +38,7 @@ CHANGES_BY_REQUEST_ID = {
     "pos.v1.PosService.ClaimPurchase",
     "pos.v1.PosService.RecordActivity",
     "pos.v1.PosService.Redeem",
+    "pos.v1.PosService.RequestProof",
     "pos.v1.PosService.Return",
     "pos.v1.PosService.Reverse",
     "pos.v1.PosService.Void",

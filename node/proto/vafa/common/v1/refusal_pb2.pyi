@@ -119,6 +119,22 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The programme would take effect in the past, or in more than five years."""
     REASON_INVALID_CURSOR: _Reason.ValueType  # 143
     """The cursor or page token is not one of this node's."""
+    REASON_HOME_UNREACHABLE: _Reason.ValueType  # 160
+    """The member is another merchant's, whose node cannot be reached. Nothing is spent without it; what is
+    earned is kept here and forwarded.
+    """
+    REASON_PROOF_REQUIRED: _Reason.ValueType  # 161
+    """The member is another merchant's and must prove that it agrees: see RequestProof."""
+    REASON_PROOF_REFUSED: _Reason.ValueType  # 162
+    """The proof is wrong, too old, used before, or for another merchant or a smaller amount."""
+    REASON_PROOF_LIMIT_EXCEEDED: _Reason.ValueType  # 163
+    """The member's own merchant allows less with this kind of proof, at a time or in a day."""
+    REASON_CAP_EXCEEDED: _Reason.ValueType  # 164
+    """The two merchants may not owe each other more before they have settled."""
+    REASON_PARTNER_NOT_ACTIVE: _Reason.ValueType  # 165
+    """The member's own merchant, or this one, takes no new part in the coalition now."""
+    REASON_NOT_ABROAD: _Reason.ValueType  # 166
+    """The call is not for members of another merchant."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a request was refused. On a unary call the name without its prefix is the `reason` of a
@@ -219,6 +235,22 @@ REASON_EFFECTIVE_TIME_OUT_OF_BOUNDS: Reason.ValueType  # 142
 """The programme would take effect in the past, or in more than five years."""
 REASON_INVALID_CURSOR: Reason.ValueType  # 143
 """The cursor or page token is not one of this node's."""
+REASON_HOME_UNREACHABLE: Reason.ValueType  # 160
+"""The member is another merchant's, whose node cannot be reached. Nothing is spent without it; what is
+earned is kept here and forwarded.
+"""
+REASON_PROOF_REQUIRED: Reason.ValueType  # 161
+"""The member is another merchant's and must prove that it agrees: see RequestProof."""
+REASON_PROOF_REFUSED: Reason.ValueType  # 162
+"""The proof is wrong, too old, used before, or for another merchant or a smaller amount."""
+REASON_PROOF_LIMIT_EXCEEDED: Reason.ValueType  # 163
+"""The member's own merchant allows less with this kind of proof, at a time or in a day."""
+REASON_CAP_EXCEEDED: Reason.ValueType  # 164
+"""The two merchants may not owe each other more before they have settled."""
+REASON_PARTNER_NOT_ACTIVE: Reason.ValueType  # 165
+"""The member's own merchant, or this one, takes no new part in the coalition now."""
+REASON_NOT_ABROAD: Reason.ValueType  # 166
+"""The call is not for members of another merchant."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _TillAction:

@@ -29,7 +29,7 @@ from node.proto.vafa.common.v1 import identifier_pb2 as vafa_dot_common_dot_v1_d
 from node.proto.vafa.common.v1 import purchase_pb2 as vafa_dot_common_dot_v1_dot_purchase__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vafa/pos/v1/earning.proto\x12\x0bvafa.pos.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cvafa/common/v1/balance.proto\x1a\x1bvafa/common/v1/effect.proto\x1a\x1fvafa/common/v1/identifier.proto\x1a\x1dvafa/common/v1/purchase.proto\"\xc7\x01\n\rAccrueRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x08purchase\x18\x05 \x01(\x0b\x32\x18.vafa.common.v1.Purchase\"\xcb\x01\n\x0e\x41\x63\x63rueResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11programme_version\x18\x03 \x01(\x05\x12\'\n\x07\x65\x66\x66\x65\x63ts\x18\x04 \x03(\x0b\x32\x16.vafa.common.v1.Effect\x12.\n\x08\x62\x61lances\x18\x05 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xbc\x02\n\x15RecordActivityRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x46\n\nattributes\x18\x07 \x03(\x0b\x32\x32.vafa.pos.v1.RecordActivityRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd3\x01\n\x16RecordActivityResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11programme_version\x18\x03 \x01(\x05\x12\'\n\x07\x65\x66\x66\x65\x63ts\x18\x04 \x03(\x0b\x32\x16.vafa.common.v1.Effect\x12.\n\x08\x62\x61lances\x18\x05 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xba\x01\n\x14\x43laimPurchaseRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0etransaction_id\x18\x05 \x01(\t\"\xd2\x01\n\x15\x43laimPurchaseResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11programme_version\x18\x03 \x01(\x05\x12\'\n\x07\x65\x66\x66\x65\x63ts\x18\x04 \x03(\x0b\x32\x16.vafa.common.v1.Effect\x12.\n\x08\x62\x61lances\x18\x05 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalanceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19vafa/pos/v1/earning.proto\x12\x0bvafa.pos.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cvafa/common/v1/balance.proto\x1a\x1bvafa/common/v1/effect.proto\x1a\x1fvafa/common/v1/identifier.proto\x1a\x1dvafa/common/v1/purchase.proto\"\xc7\x01\n\rAccrueRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x08purchase\x18\x05 \x01(\x0b\x32\x18.vafa.common.v1.Purchase\"\xf5\x01\n\x0e\x41\x63\x63rueResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11programme_version\x18\x03 \x01(\x05\x12\'\n\x07\x65\x66\x66\x65\x63ts\x18\x04 \x03(\x0b\x32\x16.vafa.common.v1.Effect\x12.\n\x08\x62\x61lances\x18\x05 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\x12(\n\x05state\x18\x06 \x01(\x0e\x32\x19.vafa.pos.v1.AccrualState\"\xbc\x02\n\x15RecordActivityRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04\x63ode\x18\x05 \x01(\t\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x46\n\nattributes\x18\x07 \x03(\x0b\x32\x32.vafa.pos.v1.RecordActivityRequest.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd3\x01\n\x16RecordActivityResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11programme_version\x18\x03 \x01(\x05\x12\'\n\x07\x65\x66\x66\x65\x63ts\x18\x04 \x03(\x0b\x32\x16.vafa.common.v1.Effect\x12.\n\x08\x62\x61lances\x18\x05 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xba\x01\n\x14\x43laimPurchaseRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0etransaction_id\x18\x05 \x01(\t\"\xd2\x01\n\x15\x43laimPurchaseResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x19\n\x11programme_version\x18\x03 \x01(\x05\x12\'\n\x07\x65\x66\x66\x65\x63ts\x18\x04 \x03(\x0b\x32\x16.vafa.common.v1.Effect\x12.\n\x08\x62\x61lances\x18\x05 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance*b\n\x0c\x41\x63\x63rualState\x12\x1d\n\x19\x41\x43\x43RUAL_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x41\x43\x43RUAL_STATE_POSTED\x10\x01\x12\x19\n\x15\x41\x43\x43RUAL_STATE_PENDING\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,18 +38,20 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._loaded_options = None
   _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_options = b'8\001'
+  _globals['_ACCRUALSTATE']._serialized_start=1583
+  _globals['_ACCRUALSTATE']._serialized_end=1681
   _globals['_ACCRUEREQUEST']._serialized_start=199
   _globals['_ACCRUEREQUEST']._serialized_end=398
   _globals['_ACCRUERESPONSE']._serialized_start=401
-  _globals['_ACCRUERESPONSE']._serialized_end=604
-  _globals['_RECORDACTIVITYREQUEST']._serialized_start=607
-  _globals['_RECORDACTIVITYREQUEST']._serialized_end=923
-  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_start=874
-  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_end=923
-  _globals['_RECORDACTIVITYRESPONSE']._serialized_start=926
-  _globals['_RECORDACTIVITYRESPONSE']._serialized_end=1137
-  _globals['_CLAIMPURCHASEREQUEST']._serialized_start=1140
-  _globals['_CLAIMPURCHASEREQUEST']._serialized_end=1326
-  _globals['_CLAIMPURCHASERESPONSE']._serialized_start=1329
-  _globals['_CLAIMPURCHASERESPONSE']._serialized_end=1539
+  _globals['_ACCRUERESPONSE']._serialized_end=646
+  _globals['_RECORDACTIVITYREQUEST']._serialized_start=649
+  _globals['_RECORDACTIVITYREQUEST']._serialized_end=965
+  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_start=916
+  _globals['_RECORDACTIVITYREQUEST_ATTRIBUTESENTRY']._serialized_end=965
+  _globals['_RECORDACTIVITYRESPONSE']._serialized_start=968
+  _globals['_RECORDACTIVITYRESPONSE']._serialized_end=1179
+  _globals['_CLAIMPURCHASEREQUEST']._serialized_start=1182
+  _globals['_CLAIMPURCHASEREQUEST']._serialized_end=1368
+  _globals['_CLAIMPURCHASERESPONSE']._serialized_start=1371
+  _globals['_CLAIMPURCHASERESPONSE']._serialized_end=1581
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from node.proto.vafa.common.v1 import balance_pb2 as _balance_pb2
 from node.proto.vafa.common.v1 import effect_pb2 as _effect_pb2
 from node.proto.vafa.common.v1 import identifier_pb2 as _identifier_pb2
@@ -22,6 +23,34 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _AccrualState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _AccrualStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccrualState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ACCRUAL_STATE_UNSPECIFIED: _AccrualState.ValueType  # 0
+    """Not said: it does."""
+    ACCRUAL_STATE_POSTED: _AccrualState.ValueType  # 1
+    """It does."""
+    ACCRUAL_STATE_PENDING: _AccrualState.ValueType  # 2
+    """The member is another merchant's, and that one has not confirmed it yet. It is kept here and forwarded
+    until it has; the receipt should say that it is on its way.
+    """
+
+class AccrualState(_AccrualState, metaclass=_AccrualStateEnumTypeWrapper):
+    """Whether what a purchase brought stands in the member's account already."""
+
+ACCRUAL_STATE_UNSPECIFIED: AccrualState.ValueType  # 0
+"""Not said: it does."""
+ACCRUAL_STATE_POSTED: AccrualState.ValueType  # 1
+"""It does."""
+ACCRUAL_STATE_PENDING: AccrualState.ValueType  # 2
+"""The member is another merchant's, and that one has not confirmed it yet. It is kept here and forwarded
+until it has; the receipt should say that it is on its way.
+"""
+Global___AccrualState: _TypeAlias = AccrualState  # noqa: Y015
 
 @_typing.final
 class AccrueRequest(_message.Message):
@@ -78,10 +107,13 @@ class AccrueResponse(_message.Message):
     PROGRAMME_VERSION_FIELD_NUMBER: _builtins.int
     EFFECTS_FIELD_NUMBER: _builtins.int
     BALANCES_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """The node's id of the transaction."""
     programme_version: _builtins.int
     """The programme version that decided it."""
+    state: Global___AccrualState.ValueType
+    """Whether it stands in the member's account already."""
     @_builtins.property
     def post_time(self) -> _timestamp_pb2.Timestamp:
         """When it was posted."""
@@ -102,10 +134,11 @@ class AccrueResponse(_message.Message):
         programme_version: _builtins.int = ...,
         effects: _abc.Iterable[_effect_pb2.Effect] | None = ...,
         balances: _abc.Iterable[_balance_pb2.PurseBalance] | None = ...,
+        state: Global___AccrualState.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["post_time", b"post_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "effects", b"effects", "post_time", b"post_time", "programme_version", b"programme_version", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["balances", b"balances", "effects", b"effects", "post_time", b"post_time", "programme_version", b"programme_version", "state", b"state", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -84,6 +84,11 @@ class PosServiceStub:
                 request_serializer=vafa_dot_pos_dot_v1_dot_spending__pb2.VoidRequest.SerializeToString,
                 response_deserializer=vafa_dot_pos_dot_v1_dot_spending__pb2.VoidResponse.FromString,
                 _registered_method=True)
+        self.RequestProof = channel.unary_unary(
+                '/vafa.pos.v1.PosService/RequestProof',
+                request_serializer=vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofRequest.SerializeToString,
+                response_deserializer=vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofResponse.FromString,
+                _registered_method=True)
         self.Redeem = channel.unary_unary(
                 '/vafa.pos.v1.PosService/Redeem',
                 request_serializer=vafa_dot_pos_dot_v1_dot_spending__pb2.RedeemRequest.SerializeToString,
@@ -191,6 +196,13 @@ class PosServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RequestProof(self, request, context):
+        """Has a code sent to a member of another merchant, with which it agrees to a spend here.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Redeem(self, request, context):
         """Spends units in one step.
         """
@@ -289,6 +301,11 @@ def add_PosServiceServicer_to_server(servicer, server):
                     servicer.Void,
                     request_deserializer=vafa_dot_pos_dot_v1_dot_spending__pb2.VoidRequest.FromString,
                     response_serializer=vafa_dot_pos_dot_v1_dot_spending__pb2.VoidResponse.SerializeToString,
+            ),
+            'RequestProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.RequestProof,
+                    request_deserializer=vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofRequest.FromString,
+                    response_serializer=vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofResponse.SerializeToString,
             ),
             'Redeem': grpc.unary_unary_rpc_method_handler(
                     servicer.Redeem,
@@ -553,6 +570,33 @@ class PosService:
             '/vafa.pos.v1.PosService/Void',
             vafa_dot_pos_dot_v1_dot_spending__pb2.VoidRequest.SerializeToString,
             vafa_dot_pos_dot_v1_dot_spending__pb2.VoidResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RequestProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.pos.v1.PosService/RequestProof',
+            vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofRequest.SerializeToString,
+            vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -59,6 +59,8 @@ class PosServiceStub:
     """Spends all or part of a reservation; the rest goes back to the member."""
     Void: _grpc.UnaryUnaryMultiCallable[_spending_pb2.VoidRequest, _spending_pb2.VoidResponse]
     """Lets a reservation go before it was captured."""
+    RequestProof: _grpc.UnaryUnaryMultiCallable[_spending_pb2.RequestProofRequest, _spending_pb2.RequestProofResponse]
+    """Has a code sent to a member of another merchant, with which it agrees to a spend here."""
     Redeem: _grpc.UnaryUnaryMultiCallable[_spending_pb2.RedeemRequest, _spending_pb2.RedeemResponse]
     """Spends units in one step."""
     Return: _grpc.UnaryUnaryMultiCallable[_undo_pb2.ReturnRequest, _undo_pb2.ReturnResponse]
@@ -103,6 +105,8 @@ class PosServiceAsyncStub(PosServiceStub):
     """Spends all or part of a reservation; the rest goes back to the member."""
     Void: _aio.UnaryUnaryMultiCallable[_spending_pb2.VoidRequest, _spending_pb2.VoidResponse]  # type: ignore[assignment]
     """Lets a reservation go before it was captured."""
+    RequestProof: _aio.UnaryUnaryMultiCallable[_spending_pb2.RequestProofRequest, _spending_pb2.RequestProofResponse]  # type: ignore[assignment]
+    """Has a code sent to a member of another merchant, with which it agrees to a spend here."""
     Redeem: _aio.UnaryUnaryMultiCallable[_spending_pb2.RedeemRequest, _spending_pb2.RedeemResponse]  # type: ignore[assignment]
     """Spends units in one step."""
     Return: _aio.UnaryUnaryMultiCallable[_undo_pb2.ReturnRequest, _undo_pb2.ReturnResponse]  # type: ignore[assignment]
@@ -192,6 +196,14 @@ class PosServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_spending_pb2.VoidResponse, _abc.Awaitable[_spending_pb2.VoidResponse]]:
         """Lets a reservation go before it was captured."""
+
+    @_abc_1.abstractmethod
+    def RequestProof(
+        self,
+        request: _spending_pb2.RequestProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_spending_pb2.RequestProofResponse, _abc.Awaitable[_spending_pb2.RequestProofResponse]]:
+        """Has a code sent to a member of another merchant, with which it agrees to a spend here."""
 
     @_abc_1.abstractmethod
     def Redeem(

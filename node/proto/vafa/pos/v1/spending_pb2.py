@@ -23,31 +23,36 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from node.proto.vafa.coalition.v1 import envelope_pb2 as vafa_dot_coalition_dot_v1_dot_envelope__pb2
 from node.proto.vafa.common.v1 import balance_pb2 as vafa_dot_common_dot_v1_dot_balance__pb2
 from node.proto.vafa.common.v1 import identifier_pb2 as vafa_dot_common_dot_v1_dot_identifier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avafa/pos/v1/spending.proto\x12\x0bvafa.pos.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cvafa/common/v1/balance.proto\x1a\x1fvafa/common/v1/identifier.proto\"\xfe\x01\n\x10\x41uthorizeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06spends\x18\x05 \x03(\x0b\x32\x15.vafa.common.v1.Spend\x12\x14\n\x0chold_seconds\x18\x06 \x01(\x05\x12\x10\n\x08store_id\x18\x07 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x08 \x01(\t\"\xe0\x01\n\x11\x41uthorizeResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04held\x18\x04 \x03(\x0b\x32\x15.vafa.common.v1.Spent\x12.\n\x08\x62\x61lances\x18\x05 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xf5\x01\n\x0e\x43\x61ptureRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61uthorization_id\x18\x05 \x01(\t\x12%\n\x06spends\x18\x06 \x03(\x0b\x32\x15.vafa.common.v1.Spend\x12\x16\n\x0ereceipt_number\x18\x07 \x01(\t\"\xae\x01\n\x0f\x43\x61ptureResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05spent\x18\x03 \x03(\x0b\x32\x15.vafa.common.v1.Spent\x12.\n\x08\x62\x61lances\x18\x04 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xb3\x01\n\x0bVoidRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61uthorization_id\x18\x05 \x01(\t\"\x85\x01\n\x0cVoidResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x08\x62\x61lances\x18\x03 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xfd\x01\n\rRedeemRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06spends\x18\x05 \x03(\x0b\x32\x15.vafa.common.v1.Spend\x12\x16\n\x0ereceipt_number\x18\x06 \x01(\t\x12\x10\n\x08store_id\x18\x07 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x08 \x01(\t\"\xad\x01\n\x0eRedeemResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05spent\x18\x03 \x03(\x0b\x32\x15.vafa.common.v1.Spent\x12.\n\x08\x62\x61lances\x18\x04 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalanceb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1avafa/pos/v1/spending.proto\x12\x0bvafa.pos.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a vafa/coalition/v1/envelope.proto\x1a\x1cvafa/common/v1/balance.proto\x1a\x1fvafa/common/v1/identifier.proto\"\xad\x02\n\x10\x41uthorizeRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06spends\x18\x05 \x03(\x0b\x32\x15.vafa.common.v1.Spend\x12\x14\n\x0chold_seconds\x18\x06 \x01(\x05\x12\x10\n\x08store_id\x18\x07 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x08 \x01(\t\x12-\n\x05proof\x18\t \x01(\x0b\x32\x1e.vafa.coalition.v1.MemberProof\"\xe0\x01\n\x11\x41uthorizeResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12#\n\x04held\x18\x04 \x03(\x0b\x32\x15.vafa.common.v1.Spent\x12.\n\x08\x62\x61lances\x18\x05 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xf5\x01\n\x0e\x43\x61ptureRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61uthorization_id\x18\x05 \x01(\t\x12%\n\x06spends\x18\x06 \x03(\x0b\x32\x15.vafa.common.v1.Spend\x12\x16\n\x0ereceipt_number\x18\x07 \x01(\t\"\xae\x01\n\x0f\x43\x61ptureResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05spent\x18\x03 \x03(\x0b\x32\x15.vafa.common.v1.Spent\x12.\n\x08\x62\x61lances\x18\x04 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xb3\x01\n\x0bVoidRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x61uthorization_id\x18\x05 \x01(\t\"\x85\x01\n\x0cVoidResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x08\x62\x61lances\x18\x03 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xac\x02\n\rRedeemRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06spends\x18\x05 \x03(\x0b\x32\x15.vafa.common.v1.Spend\x12\x16\n\x0ereceipt_number\x18\x06 \x01(\t\x12\x10\n\x08store_id\x18\x07 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x08 \x01(\t\x12-\n\x05proof\x18\t \x01(\x0b\x32\x1e.vafa.coalition.v1.MemberProof\"\xad\x01\n\x0eRedeemResponse\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12-\n\tpost_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12$\n\x05spent\x18\x03 \x03(\x0b\x32\x15.vafa.common.v1.Spent\x12.\n\x08\x62\x61lances\x18\x04 \x03(\x0b\x32\x1c.vafa.common.v1.PurseBalance\"\xda\x01\n\x13RequestProofRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12.\n\nidentifier\x18\x03 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\x12\x31\n\roccurred_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12%\n\x06spends\x18\x05 \x03(\x0b\x32\x15.vafa.common.v1.Spend\x12\x10\n\x08store_id\x18\x06 \x01(\t\"Y\n\x14RequestProofResponse\x12\x10\n\x08required\x18\x01 \x01(\x08\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestampb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vafa.pos.v1.spending_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUTHORIZEREQUEST']._serialized_start=140
-  _globals['_AUTHORIZEREQUEST']._serialized_end=394
-  _globals['_AUTHORIZERESPONSE']._serialized_start=397
-  _globals['_AUTHORIZERESPONSE']._serialized_end=621
-  _globals['_CAPTUREREQUEST']._serialized_start=624
-  _globals['_CAPTUREREQUEST']._serialized_end=869
-  _globals['_CAPTURERESPONSE']._serialized_start=872
-  _globals['_CAPTURERESPONSE']._serialized_end=1046
-  _globals['_VOIDREQUEST']._serialized_start=1049
-  _globals['_VOIDREQUEST']._serialized_end=1228
-  _globals['_VOIDRESPONSE']._serialized_start=1231
-  _globals['_VOIDRESPONSE']._serialized_end=1364
-  _globals['_REDEEMREQUEST']._serialized_start=1367
-  _globals['_REDEEMREQUEST']._serialized_end=1620
-  _globals['_REDEEMRESPONSE']._serialized_start=1623
-  _globals['_REDEEMRESPONSE']._serialized_end=1796
+  _globals['_AUTHORIZEREQUEST']._serialized_start=174
+  _globals['_AUTHORIZEREQUEST']._serialized_end=475
+  _globals['_AUTHORIZERESPONSE']._serialized_start=478
+  _globals['_AUTHORIZERESPONSE']._serialized_end=702
+  _globals['_CAPTUREREQUEST']._serialized_start=705
+  _globals['_CAPTUREREQUEST']._serialized_end=950
+  _globals['_CAPTURERESPONSE']._serialized_start=953
+  _globals['_CAPTURERESPONSE']._serialized_end=1127
+  _globals['_VOIDREQUEST']._serialized_start=1130
+  _globals['_VOIDREQUEST']._serialized_end=1309
+  _globals['_VOIDRESPONSE']._serialized_start=1312
+  _globals['_VOIDRESPONSE']._serialized_end=1445
+  _globals['_REDEEMREQUEST']._serialized_start=1448
+  _globals['_REDEEMREQUEST']._serialized_end=1748
+  _globals['_REDEEMRESPONSE']._serialized_start=1751
+  _globals['_REDEEMRESPONSE']._serialized_end=1924
+  _globals['_REQUESTPROOFREQUEST']._serialized_start=1927
+  _globals['_REQUESTPROOFREQUEST']._serialized_end=2145
+  _globals['_REQUESTPROOFRESPONSE']._serialized_start=2147
+  _globals['_REQUESTPROOFRESPONSE']._serialized_end=2236
 # @@protoc_insertion_point(module_scope)

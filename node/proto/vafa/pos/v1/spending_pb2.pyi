@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from node.proto.vafa.coalition.v1 import envelope_pb2 as _envelope_pb2
 from node.proto.vafa.common.v1 import balance_pb2 as _balance_pb2
 from node.proto.vafa.common.v1 import identifier_pb2 as _identifier_pb2
 import builtins as _builtins
@@ -35,6 +36,7 @@ class AuthorizeRequest(_message.Message):
     HOLD_SECONDS_FIELD_NUMBER: _builtins.int
     STORE_ID_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the terminal, unique among its requests."""
     terminal_id: _builtins.str
@@ -57,6 +59,10 @@ class AuthorizeRequest(_message.Message):
     def spends(self) -> _containers.RepeatedCompositeFieldContainer[_balance_pb2.Spend]:
         """What to reserve, from one or several purses."""
 
+    @_builtins.property
+    def proof(self) -> _envelope_pb2.MemberProof:
+        """How the member agreed, where it is another merchant's; see RequestProof. Not needed at home."""
+
     def __init__(
         self,
         *,
@@ -68,10 +74,11 @@ class AuthorizeRequest(_message.Message):
         hold_seconds: _builtins.int = ...,
         store_id: _builtins.str = ...,
         channel: _builtins.str = ...,
+        proof: _envelope_pb2.MemberProof | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time", "proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "hold_seconds", b"hold_seconds", "identifier", b"identifier", "occurred_time", b"occurred_time", "request_id", b"request_id", "spends", b"spends", "store_id", b"store_id", "terminal_id", b"terminal_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "hold_seconds", b"hold_seconds", "identifier", b"identifier", "occurred_time", b"occurred_time", "proof", b"proof", "request_id", b"request_id", "spends", b"spends", "store_id", b"store_id", "terminal_id", b"terminal_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,6 +312,7 @@ class RedeemRequest(_message.Message):
     RECEIPT_NUMBER_FIELD_NUMBER: _builtins.int
     STORE_ID_FIELD_NUMBER: _builtins.int
     CHANNEL_FIELD_NUMBER: _builtins.int
+    PROOF_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Chosen by the terminal, unique among its requests."""
     terminal_id: _builtins.str
@@ -327,6 +335,10 @@ class RedeemRequest(_message.Message):
     def spends(self) -> _containers.RepeatedCompositeFieldContainer[_balance_pb2.Spend]:
         """What to spend, from one or several purses; all of them or none."""
 
+    @_builtins.property
+    def proof(self) -> _envelope_pb2.MemberProof:
+        """How the member agreed, where it is another merchant's; see RequestProof. Not needed at home."""
+
     def __init__(
         self,
         *,
@@ -338,10 +350,11 @@ class RedeemRequest(_message.Message):
         receipt_number: _builtins.str = ...,
         store_id: _builtins.str = ...,
         channel: _builtins.str = ...,
+        proof: _envelope_pb2.MemberProof | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time", "proof", b"proof"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "identifier", b"identifier", "occurred_time", b"occurred_time", "receipt_number", b"receipt_number", "request_id", b"request_id", "spends", b"spends", "store_id", b"store_id", "terminal_id", b"terminal_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["channel", b"channel", "identifier", b"identifier", "occurred_time", b"occurred_time", "proof", b"proof", "receipt_number", b"receipt_number", "request_id", b"request_id", "spends", b"spends", "store_id", b"store_id", "terminal_id", b"terminal_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -386,3 +399,81 @@ class RedeemResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RedeemResponse: _TypeAlias = RedeemResponse  # noqa: Y015
+
+@_typing.final
+class RequestProofRequest(_message.Message):
+    """Asks to have a code sent to the member, with which it agrees to a spend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TERMINAL_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: _builtins.int
+    SPENDS_FIELD_NUMBER: _builtins.int
+    STORE_ID_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Chosen by the terminal, unique among its requests."""
+    terminal_id: _builtins.str
+    """Only where the caller is a gateway: the terminal that it acts for."""
+    store_id: _builtins.str
+    """The store; empty means the terminal's own."""
+    @_builtins.property
+    def identifier(self) -> _identifier_pb2.Identifier:
+        """The member."""
+
+    @_builtins.property
+    def occurred_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for. Repeat it unchanged in a retry."""
+
+    @_builtins.property
+    def spends(self) -> _containers.RepeatedCompositeFieldContainer[_balance_pb2.Spend]:
+        """The most that is going to be spent."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        terminal_id: _builtins.str = ...,
+        identifier: _identifier_pb2.Identifier | None = ...,
+        occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        spends: _abc.Iterable[_balance_pb2.Spend] | None = ...,
+        store_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time", "request_id", b"request_id", "spends", b"spends", "store_id", b"store_id", "terminal_id", b"terminal_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestProofRequest: _TypeAlias = RequestProofRequest  # noqa: Y015
+
+@_typing.final
+class RequestProofResponse(_message.Message):
+    """What the till should wait for."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUIRED_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    required: _builtins.bool
+    """Whether Authorize or Redeem must carry a proof: not for a member of this merchant."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when the code is good that the member now gets, naming this merchant and the amount. The same
+        whether or not there is such a member.
+        """
+
+    def __init__(
+        self,
+        *,
+        required: _builtins.bool = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "required", b"required"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RequestProofResponse: _TypeAlias = RequestProofResponse  # noqa: Y015

@@ -1,0 +1,394 @@
+"""Tills' requests about members of other merchants, and the answers to them.
+
+A transaction abroad is named by its exchange and partner, `<32 hex digits>@<partner>`, where one at home is
+named by partition and sequence: a till repeats either as it got it.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from msgspec import Struct
+
+from node.coalition.acquirer_facts import AcquirerExchange
+from node.coalition.envelopes import MemberProof
+from node.coalition.exchange import ExchangeKind
+from node.coalition.messages import ExchangeReason, Inquired, RecordKind
+from node.config import SLUG_PATTERN
+from node.ledger.awards import Award
+from node.ledger.lots import NEVER_MS
+from node.ledger.purchase import Purchase
+from node.ledger.refusals import Reason, Refused, refuse
+from node.ledger.transactions import TransactionKind
+from node.proto.vafa.common.v1 import balance_pb2, transaction_pb2
+from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, spending_pb2, undo_pb2
+from node.wire.balances import stamp
+from node.wire.coalition_bodies import read_proof
+from node.wire.coalition_fields import OutOfBounds
+from node.wire.parse import invalid
+from node.wire.purchases import purchase_from
+from node.wire.requests import DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS
+
+_REF = re.compile(rf"([0-9a-f]{{32}})@({SLUG_PATTERN})").fullmatch
+
+
+class SpendAbroad(Struct, frozen=True):
+    """What a till wants spent of a member's coalition purse. The repr does not show the proof."""
+
+    units: int
+    hold_seconds: int
+    store_id: str
+    proof: MemberProof | None
+
+    def __repr__(self) -> str:
+        return f"SpendAbroad({self.units})"
+
+
+class Ref(Struct, frozen=True):
+    """A transaction abroad."""
+
+    exchange_id: bytes
+    partner_id: str
+
+    def __str__(self) -> str:
+        return f"{self.exchange_id.hex()}@{self.partner_id}"
+
+
+class Looks(Struct, frozen=True):
+    """How the coalition purse is shown: its code, its exponent, the currency of the till."""
+
+    purse: str
+    exponent: int
+    currency: str
+
+
+def ref_from(text: str) -> Ref | None:
+    """What a transaction id abroad names; None for one of this node's own."""
+    found = _REF(text)
+    return None if found is None else Ref(bytes.fromhex(found[1]), found[2])
+
+
+def sale_and_ref(text: str) -> tuple[str, Ref] | None:
+    """A sale that earned abroad: its id here, and the exchange; None for any other transaction id."""
+    sale, plus, rest = text.partition("+")
+    ref = ref_from(rest) if plus else None
+    return None if ref is None else (sale, ref)
+
+
+def is_abroad(transaction_id: str) -> bool:
+    """Whether a transaction id names something abroad."""
+    return ref_from(transaction_id) is not None or sale_and_ref(transaction_id) is not None
+
+
+def local_return(message: Any, sale: str) -> Any:
+    """The return of a sale that earned abroad as a return of what was sold here, without the member."""
+    local = undo_pb2.ReturnRequest()
+    local.CopyFrom(message)
+    local.ClearField("identifier")
+    local.transaction_id = sale
+    return local
+
+
+def return_of(message: Any) -> tuple[str, int]:
+    """The transaction that a Return names, and the amount; of a spend that is in units, 0 for all."""
+    return message.transaction_id, message.amount_minor
+
+
+def spend_of(message: Any, purse: str) -> SpendAbroad | Refused:
+    """What an Authorize, Redeem or RequestProof asks for: units of the coalition purse, and nothing else."""
+    units = units_of(message.spends, purse)
+    if isinstance(units, Refused):
+        return units
+    seconds = getattr(message, "hold_seconds", 0)
+    if not 0 <= seconds <= MAX_HOLD_SECONDS:
+        return invalid("hold_seconds", f"A hold stands for 0 to {MAX_HOLD_SECONDS} seconds.")
+    try:
+        proof = read_proof(message.proof) if hasattr(message, "proof") else None
+    except OutOfBounds:
+        return invalid("proof", "The proof is longer than any that there is.")
+    return SpendAbroad(units, seconds or DEFAULT_HOLD_SECONDS, message.store_id, proof)
+
+
+def units_of(spends: Any, purse: str) -> int | Refused:
+    """The units that spends ask for together; money is not changed into points for another merchant."""
+    total = 0
+    for spend in spends:
+        if spend.purse not in (purse, ""):
+            return refuse(
+                Reason.NOT_SPENDABLE_HERE,
+                f"Of another merchant's member only the purse {purse} can be spent here.",
+                purse=spend.purse,
+            )
+        if spend.WhichOneof("amount") == "money" or spend.units <= 0:
+            return invalid("spends", "Name points to be spent, more than none: money is not changed abroad.")
+        total += spend.units
+    return total or invalid("spends", "Say how many points are to be spent.")
+
+
+def captured_units(message: Any, purse: str) -> int | Refused:
+    """What a Capture asks for; 0 is all that was authorised."""
+    return units_of(message.spends, purse) if message.spends else 0
+
+
+def purchase_of(message: Any, store_id: str) -> Purchase | Refused:
+    """The sale of an Accrue, or the basket of a Quote."""
+    return purchase_from(message.purchase, store_id)
+
+
+# --- answers ----------------------------------------------------------------------------------------------
+
+
+def balances(known: int, looks: Looks) -> list[balance_pb2.PurseBalance]:
+    """The coalition purse as the home node told it; nothing where it did not."""
+    if known < 0:
+        return []
+    return [
+        balance_pb2.PurseBalance(
+            purse=looks.purse,
+            kind=balance_pb2.PURSE_KIND_POINTS,
+            exponent=looks.exponent,
+            spendable=known,
+        )
+    ]
+
+
+def accrued(
+    sale: bytes,
+    awards: tuple[Award, ...],
+    exchange: AcquirerExchange | None,
+    looks: Looks,
+    *,
+    problem: str = "",
+) -> bytes:
+    """The answer to an Accrue: the sale as it was posted here, and what of it goes to the member's home.
+
+    Without an exchange nothing does: the programme grants nothing, or `problem` says why it cannot be.
+    """
+    response = earning_pb2.AccrueResponse.FromString(sale)
+    if exchange is not None:
+        response.transaction_id = f"{response.transaction_id}+{_ref(exchange)}"
+    if problem:
+        response.effects.add().text.text = problem
+    for award in awards:
+        effect = response.effects.add(rule=award.rule, receipt_text=award.receipt_text)
+        effect.points.purse, effect.points.units = award.purse, award.units
+        if award.available_ms:
+            effect.points.available_time.CopyFrom(stamp(award.available_ms))
+        if award.expires_ms < NEVER_MS:
+            effect.points.expire_time.CopyFrom(stamp(award.expires_ms))
+    posted = exchange is None or exchange.record_kind is not None
+    response.state = earning_pb2.ACCRUAL_STATE_POSTED if posted else earning_pb2.ACCRUAL_STATE_PENDING
+    if exchange is not None and posted:
+        response.balances.extend(balances(exchange.balance_units, looks))
+    return response.SerializeToString()
+
+
+def authorized(exchange: AcquirerExchange, looks: Looks) -> bytes:
+    """The answer to an Authorize."""
+    response = spending_pb2.AuthorizeResponse(
+        transaction_id=str(_ref(exchange)),
+        post_time=stamp(exchange.created_ms),
+        expire_time=stamp(exchange.expires_ms),
+        balances=balances(exchange.balance_units, looks),
+    )
+    response.held.add(purse=looks.purse, units=exchange.units)
+    return response.SerializeToString()
+
+
+def captured(exchange: AcquirerExchange, looks: Looks) -> bytes:
+    """The answer to a Capture."""
+    return _spent(spending_pb2.CaptureResponse(), exchange, looks)
+
+
+def redeemed(exchange: AcquirerExchange, looks: Looks) -> bytes:
+    """The answer to a Redeem."""
+    return _spent(spending_pb2.RedeemResponse(), exchange, looks)
+
+
+def _spent(response: Any, exchange: AcquirerExchange, looks: Looks) -> bytes:
+    response.transaction_id = str(_ref(exchange))
+    response.post_time.CopyFrom(stamp(exchange.changed_ms))
+    response.spent.add(purse=looks.purse, units=exchange.posted_units)
+    response.balances.extend(balances(exchange.balance_units, looks))
+    data: bytes = response.SerializeToString()
+    return data
+
+
+def voided(exchange: AcquirerExchange) -> bytes:
+    """The answer to a Void."""
+    return spending_pb2.VoidResponse(
+        transaction_id=str(_ref(exchange)), post_time=stamp(exchange.changed_ms)
+    ).SerializeToString()
+
+
+def returned(exchange: AcquirerExchange, looks: Looks, sale: bytes = b"") -> bytes:
+    """The answer to a Return of what was spent or earned abroad; `sale` is that of the goods' return here."""
+    response = undo_pb2.ReturnResponse.FromString(sale)
+    done = exchange.record_kind is not None
+    if not sale:
+        response.transaction_id = str(_ref(exchange))
+        response.post_time.CopyFrom(stamp(exchange.changed_ms))
+    units = exchange.posted_units if done else exchange.units
+    effect = response.effects.add()
+    effect.points.purse, effect.points.units = looks.purse, -units if sale else units
+    if done:
+        response.balances.extend(balances(exchange.balance_units, looks))
+    return response.SerializeToString()
+
+
+def reversed_answer(ref: Ref, at_ms: int, undone: bool) -> bytes:
+    """The answer to a Reverse."""
+    return undo_pb2.ReverseResponse(
+        transaction_id=str(ref), post_time=stamp(at_ms), undone=undone
+    ).SerializeToString()
+
+
+def looked_up(exchange: AcquirerExchange, looks: Looks) -> bytes:
+    """The answer to a GetTransaction about an exchange that has come to be done."""
+    scope, _, terminal = exchange.scope.rpartition("/")
+    transaction = transaction_pb2.Transaction(
+        transaction_id=str(_ref(exchange)),
+        kind=int(_kind(exchange)),  # type: ignore[arg-type]
+        terminal_id=terminal,
+        request_id=exchange.request_id,
+        occurred_time=stamp(exchange.terms.occurred_time_ms),
+        post_time=stamp(exchange.changed_ms),
+        store_id=scope,
+        reversed=exchange.returned >= exchange.posted_units > 0,
+    )
+    if exchange.record_kind is RecordKind.REDEMPTION:
+        transaction.spent.add(purse=looks.purse, units=exchange.posted_units)
+    elif exchange.posted_units:
+        effect = transaction.effects.add()
+        effect.points.purse, effect.points.units = looks.purse, exchange.posted_units
+    return inquiry_pb2.GetTransactionResponse(transaction=transaction).SerializeToString()
+
+
+def _kind(exchange: AcquirerExchange) -> TransactionKind:
+    if exchange.kind is ExchangeKind.ACCRUAL:
+        return TransactionKind.ACCRUAL
+    if exchange.kind is ExchangeKind.RETURN:
+        return TransactionKind.RETURN
+    captured = exchange.record_kind is RecordKind.REDEMPTION
+    return TransactionKind.REDEMPTION if captured else TransactionKind.AUTHORIZATION
+
+
+def identified(said: Inquired, partner_id: str, looks: Looks) -> bytes:
+    """The answer to an Identify: a pseudonym instead of the account, and nothing of the person."""
+    return inquiry_pb2.IdentifyResponse(
+        account_id=f"{said.pseudonym.hex()}@{partner_id}",
+        status=inquiry_pb2.ACCOUNT_STATUS_ACTIVE,
+        balances=balances(said.spendable_units, looks),
+    ).SerializeToString()
+
+
+def balance_answer(said: Inquired, at_ms: int, looks: Looks) -> bytes:
+    """The answer to a GetBalance."""
+    return inquiry_pb2.GetBalanceResponse(
+        balances=balances(said.spendable_units, looks), as_of_time=stamp(at_ms)
+    ).SerializeToString()
+
+
+def quoted(version: int, awards: tuple[Award, ...], spendable: int, looks: Looks) -> bytes:
+    """The answer to a Quote: what this merchant's programme would grant, and what could be spent."""
+    response = inquiry_pb2.QuoteResponse(programme_version=version)
+    for award in awards:
+        effect = response.effects.add(rule=award.rule, receipt_text=award.receipt_text)
+        effect.points.purse, effect.points.units = award.purse, award.units
+    if spendable > 0:
+        response.spend_options.add(purse=looks.purse, max_units=spendable)
+    return response.SerializeToString()
+
+
+def proof_requested(expire_ms: int, required: bool) -> bytes:
+    """The answer to a RequestProof."""
+    response = spending_pb2.RequestProofResponse(required=required)
+    if expire_ms:
+        response.expire_time.CopyFrom(stamp(expire_ms))
+    return response.SerializeToString()
+
+
+def _ref(exchange: AcquirerExchange) -> Ref:
+    return Ref(exchange.exchange_id, exchange.partner_id)
+
+
+# --- refusals ---------------------------------------------------------------------------------------------
+
+_WHY: dict[ExchangeReason, tuple[Reason, str]] = {
+    ExchangeReason.MEMBER_NOT_FOUND: (Reason.MEMBER_NOT_FOUND, "No member carries this identifier."),
+    ExchangeReason.ACCOUNT_UNUSABLE: (Reason.ACCOUNT_BLOCKED, "The member's account cannot be used."),
+    ExchangeReason.INSUFFICIENT_BALANCE: (Reason.INSUFFICIENT_BALANCE, "There is too little to spend."),
+    ExchangeReason.PROOF_REFUSED: (
+        Reason.PROOF_REFUSED,
+        "The proof is wrong, too old, used before, or for another merchant or a smaller amount.",
+    ),
+    ExchangeReason.PROOF_LIMIT: (
+        Reason.PROOF_LIMIT_EXCEEDED,
+        "The member's own merchant allows less with this kind of proof.",
+    ),
+    ExchangeReason.CAP_EXCEEDED: (
+        Reason.CAP_EXCEEDED,
+        "The two merchants may not owe each other more before they have settled.",
+    ),
+    ExchangeReason.NOT_A_PARTNER: (
+        Reason.PARTNER_NOT_ACTIVE,
+        "One of the two merchants takes no new part in the coalition now.",
+    ),
+    ExchangeReason.NOT_IN_RANGE: (Reason.MEMBER_NOT_FOUND, "No member carries this identifier."),
+    ExchangeReason.HOLD_EXPIRED: (Reason.AUTHORIZATION_NOT_OPEN, "The authorization has expired."),
+    ExchangeReason.CANCELLED: (Reason.AUTHORIZATION_NOT_OPEN, "It was voided or reversed before."),
+    ExchangeReason.ABOVE_AUTHORIZED: (
+        Reason.CAPTURE_EXCEEDS_AUTHORIZATION,
+        "The capture is larger than what was authorised.",
+    ),
+    ExchangeReason.RETURN_EXCEEDS_POSTED: (
+        Reason.RETURN_EXCEEDS_PURCHASE,
+        "The returns would pass what was posted.",
+    ),
+    ExchangeReason.UNKNOWN_EXCHANGE: (Reason.TRANSACTION_NOT_FOUND, "There is no such transaction abroad."),
+    ExchangeReason.CONFLICT: (
+        Reason.REQUEST_ID_REUSED,
+        "This request id came before with another body. Nothing was done; use a new id.",
+    ),
+    ExchangeReason.STALE: (
+        Reason.HOME_UNREACHABLE,
+        "The request reached the member's own merchant too late. Nothing was spent.",
+    ),
+    ExchangeReason.MALFORMED: (Reason.INVALID_ARGUMENT, "The member's own merchant could not read it."),
+}
+
+
+def why_not(reason: ExchangeReason | int) -> Refused:
+    """A partner's refusal, or this node's own before asking, as a till is told it."""
+    found = ExchangeReason(reason)
+    known = _WHY.get(found)
+    if known is None:
+        return refuse(
+            Reason.HOME_UNREACHABLE,
+            "The member's own merchant cannot do this now. Nothing was spent.",
+            exchange_reason=found.name,
+        )
+    return refuse(known[0], known[1], exchange_reason=found.name)
+
+
+def unreachable(spending: bool) -> Refused:
+    """The member's home node cannot be reached."""
+    what = "Nothing was spent, and nothing can be until it answers." if spending else "Nothing was done."
+    return refuse(Reason.HOME_UNREACHABLE, f"The member's own merchant cannot be reached. {what}")
+
+
+def still_open() -> Refused:
+    """What is under way with the home node and may yet be done."""
+    return Refused(
+        Reason.OUTCOME_UNKNOWN,
+        "The member's own merchant has not answered yet. It is asked until it does: send the same request "
+        "again, or ask what became of it.",
+        (),
+        2_000,
+    )
+
+
+def not_abroad() -> Refused:
+    """A call that is only for this merchant's own members."""
+    return refuse(Reason.NOT_ABROAD, "The member is another merchant's. Nothing was done.")
