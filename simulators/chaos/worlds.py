@@ -6,7 +6,8 @@ import traceback
 from collections.abc import Callable
 from typing import Protocol
 
-from simulators.sim.world import Outcome, World
+from simulators.sim.shop import Shop
+from simulators.sim.world import Outcome
 
 
 class Livable(Protocol):
@@ -19,7 +20,7 @@ class Livable(Protocol):
 
 Show = Callable[[str], None] | None
 
-WORLDS: dict[str, Callable[[int, Show], Livable]] = {"node": World}
+WORLDS: dict[str, Callable[[int, Show], Livable]] = {"node": Shop}
 """By the name that the command line knows."""
 
 

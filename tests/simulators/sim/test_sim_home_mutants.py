@@ -23,7 +23,7 @@ from node.ledger.refusals import Reason, refuse
 from node.storage.store import Batch
 from node.wire.commands import Op, done
 from simulators.sim.faults import FaultKind
-from simulators.sim.world import World
+from simulators.sim.shop import Shop
 
 SEEDS = range(1, 61)
 """Among these each mutant must be caught; most are by the first few."""
@@ -172,5 +172,5 @@ LINES: dict[Any, dict[FaultKind, int]] = {
 def test_the_simulation_of_a_node_catches(mutant: Callable[[Patch], None], monkeypatch: Patch) -> None:
     mutant(monkeypatch)
     weights = LINES.get(mutant)
-    found = (seed for seed in SEEDS if World(seed, weights=weights).run().violations)
+    found = (seed for seed in SEEDS if Shop(seed, weights=weights).run().violations)
     assert next(found, None) is not None, f"no seed of {SEEDS} catches it"
