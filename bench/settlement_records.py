@@ -131,6 +131,7 @@ class LaneMaker:
         self._home_signer, self._acquirer_signer = coalition.signers[home], coalition.signers[acquirer]
         self._chance = random.Random(f"{home} {acquirer} {lane}")
         self._sign_every = sign_every
+        self._signing = True
         self.epoch = 1
         self.number, self.hash = 0, bytes(32)
 
@@ -147,17 +148,22 @@ class LaneMaker:
 
     def cut(self, window: int) -> bytes:
         """A cut marker: it answers no request."""
+        self._signing = True
         return self._chained(window, RecordKind.CUT, 0, b"", None)
 
-    def record(self, window: int, kind: RecordKind, type_: MessageType, units: int) -> bytes:
-        """One more record."""
+    def record(
+        self, window: int, kind: RecordKind, type_: MessageType, units: int, rate_version: int = 0
+    ) -> bytes:
+        """One more record, by a rate version or by any."""
+        self._signing = self.number % self._sign_every == 0
         body = self._request_body(type_, units).SerializeToString()
         exchange_id = self._chance.randbytes(16)
         header = self._header(self._acquirer, self._home, type_, window, exchange_id, body)
         request = envelope_pb2.Envelope(
             header=header, body=body, signature=self._signature(self._acquirer_signer, header)
         )
-        return self._chained(window, kind, units, exchange_id, request)
+        version = rate_version or 1 + self._chance.getrandbits(1)
+        return self._chained(window, kind, units, exchange_id, request, version)
 
     def head_ack(self, window: int) -> bytes:
         """The acquirer's word, as an Envelope, that it has come as far as the lane stands."""
@@ -174,6 +180,7 @@ class LaneMaker:
         units: int,
         exchange_id: bytes,
         request: envelope_pb2.Envelope | None,
+        rate_version: int = 0,
     ) -> bytes:
         signed = request.header if request else b""
         core = exchange_pb2.PostedCore(
@@ -184,7 +191,7 @@ class LaneMaker:
             lane=self._lane,
             number=self.number + 1,
             window=window,
-            rate_version=0 if kind is RecordKind.CUT else 1 + self._chance.getrandbits(1),
+            rate_version=rate_version,
             request_hash=hashlib.sha256(signed).digest() if request else b"",
         )
         core.post_time.seconds = window_start(window) // 1000 + self.number % 500_000
@@ -246,4 +253,4 @@ class LaneMaker:
         return header.SerializeToString()
 
     def _signature(self, signer: BenchSigner, header: bytes) -> bytes:
-        return signer.sign(PAYLOAD_TYPE, header) if self.number % self._sign_every == 0 else _UNSIGNED
+        return signer.sign(PAYLOAD_TYPE, header) if self._signing else _UNSIGNED

@@ -17,15 +17,16 @@ from node.coalition.messages import RecordKind
 from node.settlement.documents import CloseBasis, CloseSum, DisputedLane, LaneClose, PairClose
 from node.settlement.merkle import Tree, root_of
 
-CHUNK_RECORDS = 4_096
+CHUNK_RECORDS = 1_024
 """So many records are hashed into the tree at a time; it bounds the memory and costs least a record."""
 
 
 class LaneFault(StrEnum):
     """Why the records of a lane cannot be closed; the words are for who looks after the node."""
 
-    GAP = "a record is missing"
+    GAP = "a record is missing, or of another lane"
     WINDOW_WENT_BACK = "a record names an earlier window than the one before it"
+    UNKNOWN_KIND = "a record moves something that this software does not know"
     NEGATIVE_UNITS = "a record moves less than nothing"
 
 
@@ -35,18 +36,6 @@ class LaneStart(Struct, frozen=True, array_like=True):
     lane: int
     number: int = 0
     hash: bytes = GENESIS
-
-
-class Fact(Struct, frozen=True, array_like=True):
-    """What a close takes of a record whose place in the chain has been checked; `hash` is h_n."""
-
-    number: int
-    window: int
-    kind: RecordKind
-    purse: str
-    units: int
-    rate_version: int
-    hash: bytes
 
 
 class PairNames(Struct, frozen=True, array_like=True):
@@ -65,46 +54,47 @@ class LanePart(Struct, frozen=True, array_like=True):
     sums: tuple[CloseSum, ...]
 
 
-def sum_lane(start: LaneStart, window: int, records: Iterable[Fact]) -> LanePart | LaneFault:
-    """A lane's records after `start` up to the end of the window; later ones are left. The epoch is 0 yet.
+_KINDS = frozenset(int(kind) for kind in RecordKind)
+SumKey = tuple[int, str, int]
+"""Kind (a RecordKind's number), purse, rate version."""
 
-    Keeps sums and the hashes of one chunk, never the records.
+
+class LaneTally:
+    """Takes a lane's records as they are read, and keeps sums and the tree's edge, never the records.
+
+    It is filled from outside, since ten million records pass: `sums` by SumKey as [records, units],
+    `hashes` the chain's hashes in order, to be handed over by `hash_chunk` once they are CHUNK_RECORDS.
     """
-    number, last_window, digest = start.number, 0, start.hash
-    tree, waiting = Tree(), list[bytes]()
-    sums: dict[tuple[RecordKind, str, int], list[int]] = {}
-    cut = RecordKind.CUT
-    for fact in records:
-        if fact.window > window:
-            break
-        number += 1
-        if fact.number != number:
-            return LaneFault.GAP
-        if fact.window < last_window:
-            return LaneFault.WINDOW_WENT_BACK
-        if fact.units < 0:
-            return LaneFault.NEGATIVE_UNITS
-        last_window, digest = fact.window, fact.hash
-        waiting.append(digest)
-        if fact.kind is not cut:
-            key = (fact.kind, fact.purse, fact.rate_version)
-            entry = sums.get(key)
-            if entry is None:
-                sums[key] = [1, fact.units]
-            else:
-                entry[0] += 1
-                entry[1] += fact.units
-        if len(waiting) >= CHUNK_RECORDS:
-            tree.extend(waiting)
-            waiting.clear()
-    tree.extend(waiting)
-    close = LaneClose(start.lane, start.number + 1, number, 0, start.hash, digest, tree.root())
-    return LanePart(close, _sorted_sums(sums))
+
+    __slots__ = ("_tree", "hashes", "start", "sums")
+
+    def __init__(self, start: LaneStart) -> None:
+        self.start = start
+        self.sums: dict[SumKey, list[int]] = {}
+        self.hashes: list[bytes] = []
+        self._tree = Tree()
+
+    def hash_chunk(self) -> None:
+        """Moves the hashes gathered so far into the tree."""
+        self._tree.extend(self.hashes)
+        self.hashes.clear()
+
+    def part(self, end_hash: bytes, epoch: int) -> LanePart | LaneFault:
+        """The lane's part of a close; `epoch` is that of its last record. Cut markers are in no sum."""
+        self.hash_chunk()
+        if any(kind not in _KINDS for kind, _, _ in self.sums):
+            return LaneFault.UNKNOWN_KIND
+        start, to_number = self.start, self.start.number + self._tree.size
+        sums = {key: entry for key, entry in self.sums.items() if key[0] != RecordKind.CUT}
+        close = LaneClose(
+            start.lane, start.number + 1, to_number, epoch, start.hash, end_hash, self._tree.root()
+        )
+        return LanePart(close, _sorted_sums(sums))
 
 
-def _sorted_sums(sums: Mapping[tuple[RecordKind, str, int], Sequence[int]]) -> tuple[CloseSum, ...]:
+def _sorted_sums(sums: Mapping[SumKey, Sequence[int]]) -> tuple[CloseSum, ...]:
     return tuple(
-        CloseSum(kind, purse, version, count, units)
+        CloseSum(RecordKind(kind), purse, version, count, units)
         for (kind, purse, version), (count, units) in sorted(sums.items())
     )
 
@@ -120,7 +110,7 @@ def pair_close(
     out.
     """
     held = {one.lane: one for one in disputed}
-    lanes, sums = [], dict[tuple[RecordKind, str, int], list[int]]()
+    lanes, sums = [], dict[SumKey, list[int]]()
     for part in sorted(parts, key=lambda part: part.close.lane):
         if not part.close.record_count and part.close.lane not in held:
             continue

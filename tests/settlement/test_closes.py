@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from bench.settlement_records import LaneMaker, make_coalition
 from node.coalition.lanes import GENESIS, chain
-from node.coalition.messages import RecordKind
+from node.coalition.messages import MessageType, RecordKind
 from node.proto.vafa.coalition.v1.exchange_pb2 import LaneRecord, Posted
 from node.settlement.closes import (
     CHUNK_RECORDS,
     CloseFault,
-    Fact,
     LaneFault,
     LanePart,
     LaneStart,
@@ -22,85 +22,102 @@ from node.settlement.closes import (
     follows,
     pair_close,
     starts_after,
-    sum_lane,
     zero_close,
 )
 from node.settlement.documents import CloseSum, DisputedLane, LaneClose, MismatchClass, PairClose
 from node.settlement.merkle import EMPTY_ROOT, root_of
 from node.wire.settlement import close_bytes, read_close
 from node.wire.settlement_fields import DocumentUnreadable
-from node.wire.settlement_scan import LaneBroken, epoch_of, facts, hash_of, lane_part, number_of
+from node.wire.settlement_scan import LaneBroken, epoch_of, hash_of, lane_part, number_of
 from tests.settlement.settlement_world import World
 
 PAIR = ("m000", "m001")
 
 
-def _fact(number: int, window: int = 1, units: int = 10, kind: RecordKind = RecordKind.ACCRUAL) -> Fact:
-    return Fact(number, window, kind, "points", units, 1, bytes([number % 256]) * 32)
+class Made:
+    """Records of one lane, whatever an honest or dishonest home node may post."""
 
+    def __init__(self, lane: int = 0) -> None:
+        self.maker = LaneMaker(make_coalition(2), *PAIR, lane)
+        self.records: list[bytes] = []
 
-def _closed(*facts: Fact, window: int = 1, start: LaneStart | None = None) -> PairClose:
-    part = sum_lane(start or LaneStart(0), window, facts)
-    assert isinstance(part, LanePart)
-    return pair_close(PairNames("test", window, *PAIR), [part])
+    def add(self, units: int = 10, kind: RecordKind = RecordKind.ACCRUAL, window: int = 1) -> None:
+        self.records.append(self.maker.record(window, kind, MessageType.ACCRUE, units, rate_version=1))
+
+    def part(self, window: int = 1, start: LaneStart | None = None) -> LanePart | LaneFault:
+        start = start or LaneStart(0)
+        return lane_part(start, window, self.records[start.number :])
+
+    def close(self, window: int = 1, start: LaneStart | None = None) -> PairClose:
+        part = self.part(window, start)
+        assert isinstance(part, LanePart)
+        return pair_close(PairNames("test", window, *PAIR), [part])
 
 
 def test_a_close_sums_by_kind_purse_and_rate_and_counts_cut_markers_in_no_sum() -> None:
-    close = _closed(
-        _fact(1, units=10),
-        _fact(2, units=5),
-        _fact(3, units=7, kind=RecordKind.REDEMPTION),
-        _fact(4, units=0, kind=RecordKind.CUT),
-    )
+    made = Made()
+    made.add(10)
+    made.add(5)
+    made.add(7, RecordKind.REDEMPTION)
+    made.records.append(made.maker.cut(1))
+    close = made.close()
     assert [(one.kind, one.record_count, one.units) for one in close.sums] == [
         (RecordKind.ACCRUAL, 2, 15),
         (RecordKind.REDEMPTION, 1, 7),
     ]
     assert close.record_count == 4
-    root = root_of([bytes([number]) * 32 for number in (1, 2, 3, 4)])
-    assert close.lanes == (LaneClose(0, 1, 4, 0, GENESIS, bytes([4]) * 32, root),)
+    root = root_of([hash_of(record) for record in made.records])
+    assert close.lanes == (LaneClose(0, 1, 4, 1, GENESIS, hash_of(made.records[-1]), root),)
     assert close.record_root == root_of([root])
     assert fault_in(close) is None
 
 
 def test_a_close_ends_where_the_next_window_begins_and_that_one_goes_on_there() -> None:
-    records = [_fact(1), _fact(2), _fact(3, window=2), _fact(4, window=2)]
-    first = _closed(*records)
+    made = Made()
+    for window in (1, 1, 2, 2):
+        made.add(window=window)
+    first = made.close()
     assert first.lanes[0].to_number == 2
     starts = starts_after(first, {})
-    assert starts == {0: LaneStart(0, 2, bytes([2]) * 32)}
-    second = _closed(*records[2:], window=2, start=starts[0])
+    assert starts == {0: LaneStart(0, 2, hash_of(made.records[1]))}
+    second = made.close(window=2, start=starts[0])
     assert follows(second, starts)
     assert not follows(second, {})
     assert (second.lanes[0].from_number, second.lanes[0].to_number) == (3, 4)
 
 
 def test_what_a_dispute_held_back_is_in_the_next_close() -> None:
-    held = _closed(_fact(1), start=LaneStart(0))
-    late = [_fact(2, window=1), _fact(3, window=2)]
-    close = _closed(*late, window=2, start=starts_after(held, {})[0])
-    assert close.record_count == 2
+    made = Made()
+    for window in (1, 1, 2):
+        made.add(window=window)
+    part = lane_part(LaneStart(0), 1, made.records, until=1)
+    assert isinstance(part, LanePart)
+    held = pair_close(PairNames("test", 1, *PAIR), [part])
+    assert made.close(window=2, start=starts_after(held, {})[0]).record_count == 2
 
 
-@pytest.mark.parametrize(
-    ("records", "fault"),
-    [
-        ([_fact(1), _fact(3)], LaneFault.GAP),
-        ([_fact(2)], LaneFault.GAP),
-        ([_fact(1), _fact(1)], LaneFault.GAP),
-        ([_fact(1, window=1), _fact(2, window=0)], LaneFault.WINDOW_WENT_BACK),
-        ([_fact(1, units=-1)], LaneFault.NEGATIVE_UNITS),
-    ],
-)
-def test_records_that_no_honest_lane_has_are_refused(records: list[Fact], fault: LaneFault) -> None:
-    assert sum_lane(LaneStart(0), 1, records) is fault
+def test_records_that_no_honest_lane_has_are_refused() -> None:
+    made = Made()
+    made.add(window=2)
+    made.add(window=1)
+    assert made.part(window=2) is LaneFault.WINDOW_WENT_BACK
+    made = Made()
+    made.add(units=-1)
+    assert made.part() is LaneFault.NEGATIVE_UNITS
+    made = Made()
+    made.maker.number = 1  # its first record says that it is the second
+    made.add()
+    assert made.part() is LaneFault.GAP
+    made = Made(lane=4)
+    made.add()
+    assert made.part() is LaneFault.GAP
 
 
 def test_a_close_of_more_records_than_are_hashed_at_a_time_is_the_same() -> None:
-    count = CHUNK_RECORDS * 2 + 17
-    close = _closed(*(_fact(number) for number in range(1, count + 1)))
-    expected = root_of([bytes([number % 256]) * 32 for number in range(1, count + 1)])
-    assert close.lanes[0].record_root == expected
+    made = Made()
+    for _ in range(CHUNK_RECORDS * 2 + 17):
+        made.add()
+    assert made.close().lanes[0].record_root == root_of([hash_of(record) for record in made.records])
 
 
 def test_a_pair_without_records_closes_with_zero() -> None:
@@ -110,7 +127,10 @@ def test_a_pair_without_records_closes_with_zero() -> None:
 
 
 def _sound() -> PairClose:
-    close = _closed(_fact(1), _fact(2, kind=RecordKind.REDEMPTION))
+    made = Made()
+    made.add()
+    made.add(kind=RecordKind.REDEMPTION)
+    close = made.close()
     dispute = DisputedLane(0, 2, 5, 4, MismatchClass.FORK)
     return replace(close, disputed=(dispute,))
 
@@ -175,18 +195,16 @@ def test_both_sides_make_the_same_bytes_of_the_same_records() -> None:
     assert close_bytes(world.close(PAIR, 1)) == close_bytes(world.close(PAIR, 1))
 
 
-def test_what_is_read_of_a_record_is_what_it_says_in_full() -> None:
+def test_the_chain_is_the_one_that_the_coalition_defines() -> None:
     world = World(2)
     world.trade(*PAIR, 3, 1, 25)
     previous = GENESIS
-    records = world.records[(*PAIR, 3)]
-    for data, fact in zip(records, facts(records, LaneStart(3)), strict=True):
+    for number, data in enumerate(world.records[(*PAIR, 3)], 1):
         record = LaneRecord.FromString(data)
         posted = Posted.FromString(record.posted.body)
         previous = chain(previous, record.request.header, posted.core)
-        assert fact.hash == previous == hash_of(data)
-        assert fact.number == number_of(data)
-        assert epoch_of(data) == 1
+        assert (hash_of(data), number_of(data), epoch_of(data)) == (previous, number, 1)
+    assert world.close(PAIR, 1).lanes[0].end_hash == previous
 
 
 def test_a_changed_missing_or_swapped_record_breaks_the_chain_at_its_place() -> None:
@@ -203,20 +221,19 @@ def test_a_changed_missing_or_swapped_record_breaks_the_chain_at_its_place() -> 
             Posted.FromString(LaneRecord.FromString(records[at]).posted.body).core not in bytes(changed)
         ):
             with pytest.raises(LaneBroken) as broken:
-                list(facts([*records[:at], bytes(changed), *records[at + 1 :]], LaneStart(3)))
+                lane_part(LaneStart(3), 1, [*records[:at], bytes(changed), *records[at + 1 :]])
             assert broken.value.number == at + 1
             found += 1
     assert found > 20
     for wrong in ([records[1]], [records[0], records[2]], [records[1], records[0]], [records[0], records[0]]):
         with pytest.raises(LaneBroken):
-            list(facts(wrong, LaneStart(3)))
+            lane_part(LaneStart(3), 1, wrong)
 
 
 def test_records_of_another_lane_are_not_summed_into_this_one() -> None:
     world = World(2)
     world.trade(*PAIR, 3, 1, 2)
-    with pytest.raises(LaneBroken):
-        list(facts(world.records[(*PAIR, 3)], LaneStart(4)))
+    assert lane_part(LaneStart(4), 1, world.records[(*PAIR, 3)]) is LaneFault.GAP
 
 
 def test_a_lane_is_closed_up_to_where_it_is_told() -> None:
