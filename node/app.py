@@ -123,6 +123,7 @@ class Node:
             config,
             self.secrets,
             Directories(self._opened.store),
+            self.shards,
             self.router,
             self.resolver,
             lambda: self.control.programmes,

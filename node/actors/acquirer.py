@@ -16,7 +16,7 @@ from node.actors.acquirer_lanes import Partner
 from node.actors.acquirer_opening import AcquirerOpening
 from node.actors.turn import Opening, Turn
 from node.coalition import acquirer, acquirer_answers, acquirer_posted, lanes
-from node.coalition.acquirer import Wish
+from node.coalition.acquirer import Unknown, Wish
 from node.coalition.acquirer_facts import AcquirerExchange
 from node.coalition.envelopes import Message
 from node.coalition.messages import (
@@ -106,7 +106,7 @@ class AcquirerSide:
         wish = EXCHANGE_WISH.decode(opening.command.body)
         partner = self._books.lanes.partner(opening.partition.number, wish.partner_id, opening.work)
         known = self._books.exchange(opening, partner, wish.exchange_id)
-        unknown = self._wish(wish.unknown) if wish.unknown else None
+        unknown = _unknown(wish.unknown) if wish.unknown else None
         if known is None and unknown is None:
             opening.refused = ExchangeReason.UNKNOWN_EXCHANGE
             return None
@@ -225,3 +225,7 @@ class AcquirerSide:
                 request = store.envelope_bytes(entry.request) if entry.request else b""
                 opening.records.append(lane_record_bytes(request, store.envelope_bytes(entry.posted)))
         return None
+
+
+def _unknown(record: WishRecord) -> Unknown:
+    return Unknown(record.exchange_id, record.secretly, record.scope, record.request_id, record.lane)

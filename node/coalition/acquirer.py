@@ -63,6 +63,16 @@ class Wish(Struct, frozen=True):
     lane: int = LANE_UNKNOWN
 
 
+class Unknown(Struct, frozen=True):
+    """An exchange that a till takes back and that is not known here: the home node may know it."""
+
+    exchange_id: bytes
+    secretly: Secretly
+    scope: str = ""
+    request_id: str = ""
+    lane: int = LANE_UNKNOWN
+
+
 def begin(known: AcquirerExchange | None, wish: Wish, facts: AcquirerFacts) -> AcquirerStep:
     """Begins an exchange, INTENT or QUEUED; known already, it goes on as it stands, or is CONFLICT by
     another body.
@@ -158,7 +168,9 @@ def start_capture(known: AcquirerExchange, units: int, row: Row, facts: Acquirer
     return AcquirerStep(exchange=exchange, says=_utter(exchange, MessageType.CAPTURE, body, facts))
 
 
-def cancel(known: AcquirerExchange | None, facts: AcquirerFacts, wish: Wish | None = None) -> AcquirerStep:
+def cancel(
+    known: AcquirerExchange | None, facts: AcquirerFacts, wish: Wish | Unknown | None = None
+) -> AcquirerStep:
     """A till voids or reverses. An exchange that is not known here may be known to the home node: `wish`
     names it.
     """

@@ -9,10 +9,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from node.identity.keys import KeyUnusable, private_key_pem, write_secret
+from node.identity.keys import KeyUnusable, private_key_pem, read_secret, write_secret
 from node.identity.signers import Signer, signer_from_uri
 
 MAX_EXCHANGE_KEYS = 64
@@ -51,6 +52,12 @@ def load_exchange_keys(directory: Path, node_key_uri: str) -> ExchangeKeys:
     paths = sorted(directory.glob(_PATTERN))
     found = [signer_from_uri(uri) for uri in (node_key_uri, *(path.absolute().as_uri() for path in paths))]
     return ExchangeKeys({signer.public_uri: signer for signer in found})
+
+
+def exchange_key_pems(directory: Path, node_key_uri: str) -> tuple[bytes, ...]:
+    """The same keys as they lie in their files, to be handed to this node's own shards and nobody else."""
+    own = Path(unquote(urlsplit(node_key_uri).path))
+    return tuple(read_secret(path) for path in (own, *sorted(directory.glob(_PATTERN))))
 
 
 def new_exchange_key(directory: Path) -> Path:

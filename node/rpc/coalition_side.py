@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
 
 from node.actors.abroad_trade import Trade
+from node.actors.coalition_spec import CoalitionSpec, encode_spec
 from node.actors.directories import Directories
 from node.actors.exchanging import Exchanging
 from node.actors.lane_keeper import LaneKeeper
+from node.actors.ports import ShardHandle
 from node.actors.programmes import Programmes
 from node.actors.resolver import Resolver
 from node.actors.router import Router
 from node.actors.tills_abroad import TillsAbroad
 from node.config import Config
 from node.identity.coalition_secrets import CoalitionSecrets
-from node.identity.exchange_keys import load_exchange_keys
+from node.identity.exchange_keys import exchange_key_pems, load_exchange_keys
 from node.identity.keys import NodeSecrets
 from node.identity.signers import Signer
 from node.peering.relay import may_come_from
@@ -39,6 +42,7 @@ class CoalitionSide:
         config: Config,
         secrets: NodeSecrets,
         directories: Directories,
+        shards: Sequence[ShardHandle],
         router: Router,
         resolver: Resolver,
         versions: Callable[[], Sequence[Programme]],
@@ -47,6 +51,8 @@ class CoalitionSide:
         merchant = config.merchant
         own_id = self._own_id = merchant.id
         self.directories = directories
+        self._shards = shards
+        self._pems = exchange_key_pems(config.secrets_directory, secrets.node_key_uri)
         self._keys = load_exchange_keys(config.secrets_directory, secrets.node_key_uri)
         self.exchanging = Exchanging(
             own_id,
@@ -59,7 +65,13 @@ class CoalitionSide:
             may_carry=lambda connection, sender: may_come_from(self.partners.links.peers, connection, sender),
         )
         self.partners = Partners(
-            own_id, secrets.authority, config.coalition, directories, self.exchanging, figures
+            own_id,
+            secrets.authority,
+            config.coalition,
+            directories,
+            self.exchanging,
+            figures,
+            self._tell_shards,
         )
         self.exchanging.links = self.partners.links
         self._versions = versions
@@ -82,6 +94,14 @@ class CoalitionSide:
             made = Programmes(versions, tz=self._time_zone, currency=self._currency)
             self._compiled = (len(versions), made)
         return self._compiled[1]
+
+    async def _tell_shards(self) -> None:
+        """Gives every shard the directories that this node follows, and the keys that sign for it."""
+        known = self.directories.known
+        assert known is not None
+        data = tuple(one.data for one in known.accepted)
+        spec = encode_spec(CoalitionSpec(self._own_id, data, self._pems))
+        await asyncio.gather(*(shard.join(spec) for shard in self._shards))
 
     async def start(self) -> str:
         """Listens and dials; gives the address where partners dial, empty where they cannot."""

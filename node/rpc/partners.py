@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -43,8 +44,15 @@ def peers_of(known: KnownDirectories | None, own_id: str) -> Peers:
     return Peers(own_id, entries, own.relay_partner_id if own else "")
 
 
+async def _nobody() -> None:
+    """Nobody else has to know."""
+
+
 class Partners:
-    """Links, port and refresh of one node. `start`, then `stop`; `links` may be used from the beginning."""
+    """Links, port and refresh of one node. `start`, then `stop`; `links` may be used from the beginning.
+
+    `followed` is told of a directory that was taken into use, before the links are.
+    """
 
     def __init__(
         self,
@@ -54,12 +62,14 @@ class Partners:
         directories: Directories,
         exchanging: Exchanging,
         figures: Figures,
+        followed: Callable[[], Awaitable[None]] = _nobody,
     ) -> None:
         now_ms = time.time_ns() // 1_000_000
         identity = new_peer_identity(authority, own_id, now_ms=now_ms)
         self.links = GrpcLinks(identity, exchanging, figures)
         self.address = ""
         self._own_id = own_id
+        self._followed = followed
         self._section = section
         self._directories = directories
         service = PeerService(self.links, exchanging, self._directory, figures)
@@ -104,6 +114,8 @@ class Partners:
 
     async def _update(self) -> None:
         known = self._directories.known
+        if known is not None:  # whoever is about to be linked must find shards that know of it
+            await self._followed()
         await self.links.update(peers_of(known, self._own_id))
         if known is not None:
             log.info(
