@@ -49,22 +49,27 @@ class Partition:
         assert entry.sequence == self.sequence + 1, "an entry is posted out of order"
         # Whatever could fault comes first: an entry is posted wholly or not at all.
         data, digest = records.encode_entry(entry, self.hash)
+        amendments = self._amendments(work, entry)
+        self.books.post(entry.events)
+        self.sequence, self.hash = entry.sequence, digest
+        if entry.at_ms > self.clock_ms:
+            self.clock_ms = entry.at_ms
+        work.put(keyspace.journal_key(self.number, entry.sequence), data)
+        for key, value in amendments.items():
+            work.put(key, value)
+
+    def _amendments(self, work: Work, entry: Entry) -> dict[bytes, bytes]:
+        """What becomes of older entries by this one, as it is stored."""
         amended: dict[int, Amendment] = {}
         for event in entry.events:
             original = getattr(event, "original", 0)
             if original:
                 before = amended.get(original) or work.amendment(self.number, original)
                 amended[original] = amend(before, event, entry.at_ms)
-        amendments = {
+        return {
             keyspace.transaction_key(self.number, original): records.AMENDMENT.encode(one)
             for original, one in amended.items()
         }
-        self.books.post(entry.events)
-        self.sequence, self.hash = entry.sequence, digest
-        self.clock_ms = max(self.clock_ms, entry.at_ms)
-        work.put(keyspace.journal_key(self.number, entry.sequence), data)
-        for key, value in amendments.items():
-            work.put(key, value)
 
     def save(self, work: Work) -> bool:
         """Puts the head into the batch where something was posted since it was last saved; says whether."""

@@ -7,7 +7,7 @@ from msgspec import Struct
 from node.ledger.lots import NEVER_MS, Lot
 
 
-class Award(Struct, frozen=True, array_like=True):
+class Award(Struct, frozen=True, array_like=True, gc=False):
     """Units that one rule grants for one purchase or activity.
 
     `line_shares` says how the units spread over the receipt's lines as (line number, units), summing to

@@ -26,7 +26,7 @@ class Context(Struct, frozen=True):
     caller: str = ""
 
 
-class Accepted(Struct, frozen=True):
+class Accepted(Struct, frozen=True, gc=False):
     """A decision: what happened. The caller turns it into an entry and answers from that."""
 
     kind: TransactionKind

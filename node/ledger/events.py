@@ -16,7 +16,7 @@ from node.ledger.lots import Lots
 from node.ledger.purchase import Activity, Purchase
 
 
-class Event(Struct, frozen=True, array_like=True):
+class Event(Struct, frozen=True, array_like=True, gc=False):
     """The root of all events. `name` is the public name in the feed."""
 
     name: ClassVar[str] = "event"

@@ -22,7 +22,7 @@ GRACE_MS = 7 * 86_400_000
 """How long a lot lives that comes back after its expiry, because a spend was undone."""
 
 
-class Lot(Struct, frozen=True, array_like=True):
+class Lot(Struct, frozen=True, array_like=True, gc=False):
     """Units that stand and fall together. `available_ms` is 0 where they were spendable at once."""
 
     units: int

@@ -12,14 +12,14 @@ MAX_LINES = 2_000
 """Lines of one purchase; a wholesale receipt is shorter."""
 
 
-class Tender(Struct, frozen=True, array_like=True):
+class Tender(Struct, frozen=True, array_like=True, gc=False):
     """A means of payment and what it paid."""
 
     kind: str
     amount_minor: int
 
 
-class Line(Struct, frozen=True, array_like=True):
+class Line(Struct, frozen=True, array_like=True, gc=False):
     """One line of a receipt; `number` is unique within it and at least 1."""
 
     number: int
@@ -36,7 +36,7 @@ class Line(Struct, frozen=True, array_like=True):
     tags: tuple[str, ...] = ()
 
 
-class Purchase(Struct, frozen=True, array_like=True):
+class Purchase(Struct, frozen=True, array_like=True, gc=False):
     """A whole sale. `total_minor` is what the customer pays; `business_date` is YYYY-MM-DD or empty."""
 
     store_id: str

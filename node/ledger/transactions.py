@@ -26,7 +26,7 @@ class TransactionKind(IntEnum):
     ACCOUNT = 12
 
 
-class Entry(Struct, frozen=True, array_like=True):
+class Entry(Struct, frozen=True, array_like=True, gc=False):
     """One journal entry: everything needed to replay it, and who asked for it.
 
     `sequence` counts within the partition from 1. `account_id` is empty for an anonymous sale. `previous`

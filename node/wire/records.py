@@ -68,7 +68,7 @@ class Codec(Generic[T]):
         return msgspec.convert(record, self._kind)
 
 
-class RequestRecord(Struct, frozen=True, array_like=True):
+class RequestRecord(Struct, frozen=True, array_like=True, gc=False):
     """That a request was done, with the answer that it got and gets again.
 
     `body_hash` is of the request's canonical bytes, keyed (`RequestDigests`). A tombstone
@@ -113,7 +113,7 @@ class IndexEntry(Struct, frozen=True, array_like=True):
         return None
 
 
-class ReceiptClaim(Struct, frozen=True, array_like=True):
+class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
     """Which request posted a store's receipt, and when the claim was made.
 
     `let_go`: that request was reversed. It never has the receipt again, should it come once more; any other
