@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Protocol
 
+from simulators.sim.bazaar import Bazaar
 from simulators.sim.shop import Shop
 from simulators.sim.world import Outcome
 
@@ -20,7 +21,7 @@ class Livable(Protocol):
 
 Show = Callable[[str], None] | None
 
-WORLDS: dict[str, Callable[[int, Show], Livable]] = {"node": Shop}
+WORLDS: dict[str, Callable[[int, Show], Livable]] = {"node": Shop, "coalition": Bazaar}
 """By the name that the command line knows."""
 
 

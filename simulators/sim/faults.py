@@ -20,6 +20,10 @@ class FaultKind(StrEnum):
     DISK_FAILS = "disk failed"
     STOPPED = "node stood still"
     CLOCK = "clock skewed"
+    PARTITION = "merchants cut off from each other"
+    ONE_WAY = "merchants cut off one way"
+    ISOLATED = "merchant cut off from all others"
+    STORM = "network lossy, repeating and slow"
     TILL_CUT = "till cut off"
     TILL_LOSSY = "till's line lossy"
 
@@ -36,6 +40,15 @@ WEIGHTS: dict[FaultKind, int] = {
     FaultKind.CLOCK: 2,
     FaultKind.TILL_CUT: 2,
     FaultKind.TILL_LOSSY: 2,
+}
+
+
+BETWEEN_MERCHANTS: dict[FaultKind, int] = {
+    **WEIGHTS,
+    FaultKind.PARTITION: 3,
+    FaultKind.ONE_WAY: 3,
+    FaultKind.ISOLATED: 3,
+    FaultKind.STORM: 4,
 }
 
 

@@ -141,15 +141,13 @@ def positions(sides: Sequence[Side], partitions: int, purse: str) -> list[str]:
             if home is acquirer:
                 continue
             a, b = home.own_id, acquirer.own_id
+            # What a's members spent at b, and what b's members earned at a: both are a's to pay.
             spent = sums[a, b, RecordKind.REDEMPTION] - sums[a, b, RecordKind.REDEMPTION_RETURN]
-            earned = sums[a, b, RecordKind.ACCRUAL] - sums[a, b, RecordKind.ACCRUAL_RETURN]
-            owed = spent, -earned
-            books = home.book(payable(b), purse), home.book(receivable(b), purse)
-            mirror = -acquirer.book(receivable(a), purse), -acquirer.book(payable(a), purse)
-            if not books == mirror == owed:
+            earned = sums[b, a, RecordKind.ACCRUAL] - sums[b, a, RecordKind.ACCRUAL_RETURN]
+            owes, mirror = home.book(payable(b), purse), -acquirer.book(receivable(a), purse)
+            if not owes == mirror == spent + earned:
                 found.append(
-                    f"{a} and {b}: the records say {owed}, the home node's books {books}, "
-                    f"the acquirer's {mirror}"
+                    f"{a} owes {b} {spent + earned} by the records, {owes} by its books, {mirror} by {b}'s"
                 )
     return found
 

@@ -7,10 +7,13 @@ which it has heard nothing for too long it takes back by a reversal.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
+from typing import Any
 
 from node.identity.caller import Caller
 from node.ledger.refusals import Reason
+from node.proto.vafa.coalition.v1.envelope_pb2 import MemberProof
 from node.proto.vafa.common.v1 import balance_pb2, money_pb2, purchase_pb2
 from node.proto.vafa.pos.v1 import operation_pb2, undo_pb2
 from node.wire.commands import Op
@@ -34,14 +37,30 @@ _OPS = {
 }
 
 
+Prove = Callable[[str, str, int, random.Random], "MemberProof | None"]
+"""How the member with a card agrees, at this merchant, to so many units; None where that is not asked for."""
+
+
+def no_proof(card: str, merchant: str, units: int, chance: random.Random) -> None:
+    """At home a card is enough."""
+
+
 class Till(Asker):
     """One till, with its shoppers. `cards` are whose it serves."""
 
     def __init__(
-        self, caller: Caller, call: Call, cards: list[str], seed: int, clock: Callable[[], int], trace: Trace
+        self,
+        caller: Caller,
+        call: Call,
+        cards: list[str],
+        seed: int,
+        clock: Callable[[], int],
+        trace: Trace,
+        prove: Prove = no_proof,
     ) -> None:
         super().__init__(caller, f"{caller.store}/{caller.id}", call, seed, trace)
         self._cards = cards
+        self._prove = prove
         numbers = iter(range(1, 1_000_000))
         self._write = OperationWriter(
             clock=clock, new_request_id=lambda: f"{caller.store}.{caller.id}.{next(numbers)}"
@@ -83,6 +102,10 @@ class Till(Asker):
         async def work() -> None:
             await self.until_known(sent)
             if sent.answer is not None:
+                effects = sent.response().effects
+                granted = sum(effect.points.units for effect in effects)
+                if any(effect.text.text for effect in effects):
+                    sent.units = granted  # the member's own merchant will not have it, and says so
                 self._bought.append(sent)
 
         # The goods are paid for: whatever becomes of the line, the shopper leaves and the points follow.
@@ -91,7 +114,9 @@ class Till(Asker):
     def _redemption(self, card: str) -> Sent:
         units = self.chance.randint(1, 30)
         spends = [balance_pb2.Spend(purse="points", units=units)]
-        return self._sent(self._write.redemption(card_identifier(card), spends), card, -units)
+        operation = self._write.redemption(card_identifier(card), spends)
+        self._proved(operation.redeem, card, units)
+        return self._sent(operation, card, -units)
 
     async def _spend(self, sent: Sent) -> None:
         """Waits so long for the outcome; then takes it back."""
@@ -105,9 +130,9 @@ class Till(Asker):
         chance, units = self.chance, self.chance.randint(1, 30)
         spends = [balance_pb2.Spend(purse="points", units=units)]
         hold = chance.choice((0, 60))
-        held = self._sent(
-            self._write.authorization(card_identifier(card), spends, hold_seconds=hold), card, 0
-        )
+        operation = self._write.authorization(card_identifier(card), spends, hold_seconds=hold)
+        self._proved(operation.authorize, card, units)
+        held = self._sent(operation, card, 0)
         await self._spend(held)
         if held.answer is None or held.undone:
             return
@@ -118,6 +143,11 @@ class Till(Asker):
             await self._spend(self._sent(capture, card, -units))
         elif draw < 0.9:
             await self.until_known(self._sent(self._write.void_of(card_identifier(card), reference), card, 0))
+
+    def _proved(self, request: Any, card: str, units: int) -> None:
+        proof = self._prove(card, self.caller.merchant, units, self.chance)
+        if proof is not None:
+            request.proof.CopyFrom(proof)
 
     async def _return(self, bought: Sent) -> None:
         operation = self._write.return_of(

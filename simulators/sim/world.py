@@ -32,7 +32,6 @@ PROGRAMME = Programme(
 PAUSE_SECONDS = (0.5, 12.0)
 FAULTY_SECONDS = 110.0
 """How long faults begin; each lasts at most as long again as `plan_faults` says."""
-FAULTS = (4, 14)
 DEADLINE_SECONDS = 3_600.0
 """By then everything must have ended, however it was disturbed: nothing lasts so long but a fault."""
 SETTLE_SECONDS = 60.0
@@ -64,6 +63,7 @@ class World:
 
     visits = 14
     tasks = 8
+    faults = (4, 14)
     settle_seconds = SETTLE_SECONDS
 
     def __init__(
@@ -106,7 +106,7 @@ class World:
             try:
                 for node in self.nodes:
                     self.outside.call_soon(node.start)
-                for fault in plan_faults(self.seed, FAULTY_SECONDS, self.weights, FAULTS):
+                for fault in plan_faults(self.seed, FAULTY_SECONDS, self.weights, self.faults):
                     self.outside.call_later(fault.at_seconds, self.strike, fault)
                 self.loop.run_until(self.outside.spawn(self.live()), DEADLINE_SECONDS)
                 self.loop.run_until_time(self.loop.time() + self.settle_seconds)

@@ -1,0 +1,156 @@
+"""Three merchants of one coalition, whose members shop everywhere."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+
+from node.coalition import proofs
+from node.identity.caller import Caller, Role
+from node.identity.coalition_secrets import CoalitionSecrets
+from node.identity.keys import SecretKey
+from node.proto.vafa.coalition.v1.envelope_pb2 import MemberProof
+from node.proto.vafa.member.v1.member_service_pb2 import EnrolResponse
+from node.wire.coalition_trust import Rejected, first
+from simulators.sim import checks, lane_checks
+from simulators.sim.coalition import CARD_PREFIX, MERCHANTS, OPERATOR, Terms, card, directory, signed
+from simulators.sim.faults import BETWEEN_MERCHANTS, Fault, FaultKind
+from simulators.sim.network import Network, Weather
+from simulators.sim.node import START_MS
+from simulators.sim.partner import PartnerNode, plan_of
+from simulators.sim.staff import Staff
+from simulators.sim.tills import Till
+from simulators.sim.world import PROGRAMME, World
+
+PARTITIONS = 4
+MEMBERS = 2
+TILLS = 2
+STORM = Weather(loss=0.25, duplicate=0.2, delay_seconds=(0.01, 4.0))
+FAIR = Weather()
+
+
+class Bazaar(World):
+    """The world of a coalition."""
+
+    visits = 9
+    tasks = 2
+    faults = (6, 22)
+    settle_seconds = 420.0
+    """A hold nobody captured ends, and what was sent last has come or is sent again."""
+
+    def __init__(
+        self,
+        seed: int,
+        show: Callable[[str], None] | None = None,
+        weights: dict[FaultKind, int] | None = None,
+    ) -> None:
+        super().__init__(seed, show, weights)
+        self.network = Network(self.loop, random.Random(f"{seed}/network"), self.trace)
+        self.terms = Terms(freshness_seconds=self.chance.choice((60, 300)))
+        self.directory = signed(directory(START_MS, self.terms, checks.POINTS, PARTITIONS))
+        self.partners = [self._partner(merchant) for merchant in MERCHANTS]
+        self.nodes.extend(self.partners)
+        self.cards = [card(merchant, number) for merchant in MERCHANTS for number in range(MEMBERS)]
+        for node in self.partners:
+            self._staffed(node)
+
+    def _partner(self, merchant: str) -> PartnerNode:
+        plan = plan_of(merchant, PROGRAMME, self.directory, self.chance.choice((1, 2)), PARTITIONS)
+        return PartnerNode(self.loop, plan, self.seed, self.trace, self.network, self.directory)
+
+    def _staffed(self, node: PartnerNode) -> None:
+        merchant, seed, clock = node.plan.merchant, self.seed, self.clock_ms
+        for number in range(TILLS):
+            caller = Caller(Role.TILL, merchant, f"till-{number}", "main")
+            self.tills.append(Till(caller, node.call, self.cards, seed, clock, self.trace, self.prove))
+        own = [one for one in self.cards if one.startswith(CARD_PREFIX[merchant])]
+        staff = Caller(Role.STAFF, merchant, "maryam")
+        self.staff.append(Staff(staff, node.call, own, checks.POINTS, seed, clock, self.trace))
+
+    def usual_weights(self) -> dict[FaultKind, int]:
+        """What goes wrong among merchants."""
+        return BETWEEN_MERCHANTS
+
+    def enrolments(self) -> Sequence[tuple[Staff, str]]:
+        """Each merchant's staff enrol its own members."""
+        return [
+            (staff, one)
+            for staff in self.staff
+            for one in self.cards
+            if one.startswith(CARD_PREFIX[staff.caller.merchant])
+        ]
+
+    def prove(self, shown: str, merchant: str, units: int, chance: random.Random) -> MemberProof | None:
+        """The member's app answers the till, at another merchant; its clock is right."""
+        home = self._home(shown)
+        if home.plan.merchant == merchant:
+            return None
+        enrolled = EnrolResponse.FromString(self.enrolled[shown].answer or b"")
+        secrets = CoalitionSecrets(SecretKey(home.secret("master")))
+        step, nonce = self.clock_ms() // proofs.STEP_MS, chance.randbytes(proofs.NONCE_BYTES)
+        code = proofs.app_answer(
+            secrets.app(bytes.fromhex(enrolled.account_id)), merchant, units, nonce, step
+        )
+        proof = MemberProof()
+        proof.app_answer.code, proof.app_answer.nonce = code, nonce
+        proof.app_answer.ceiling_units, proof.app_answer.time_step = units, step
+        return proof
+
+    def _home(self, shown: str) -> PartnerNode:
+        return next(node for node in self.partners if shown.startswith(CARD_PREFIX[node.plan.merchant]))
+
+    def strike(self, fault: Fault) -> None:
+        """Faults between merchants, beside those of one."""
+        names, draw = list(MERCHANTS), fault.draw
+        one = names.pop(draw % 3)
+        other = names.pop(draw // 3 % 2)
+        match fault.kind:
+            case FaultKind.PARTITION:
+                self._cut(fault, [(one, other), (other, one)])
+            case FaultKind.ONE_WAY:
+                self._cut(fault, [(one, other)])
+            case FaultKind.ISOLATED:
+                self._cut(fault, [pair for name in (other, *names) for pair in ((one, name), (name, one))])
+            case FaultKind.STORM:
+                self.trace.fault("network", fault.kind.value)
+                self.network.weather = STORM
+                self.outside.call_later(fault.seconds, setattr, self.network, "weather", FAIR)
+            case _:
+                super().strike(fault)
+
+    def _cut(self, fault: Fault, ways: list[tuple[str, str]]) -> None:
+        self.trace.fault("network", fault.kind.value, f"{ways[0][0]} to {ways[0][1]}")
+        for way in ways:
+            self.network.cut(*way)
+            self.outside.call_later(fault.seconds, self.network.mend, *way)
+
+    def violations(self) -> Sequence[str]:
+        """Everything that is not as it must be."""
+        known = first(self.directory, OPERATOR.public_uri, self.clock_ms())
+        assert not isinstance(known, Rejected), known
+        all_books = {node.plan.merchant: checks.Books(node) for node in self.partners}
+        sides = [lane_checks.Side(books, PARTITIONS) for books in all_books.values()]
+        found = [
+            *lane_checks.chains(sides, PARTITIONS, known),
+            *lane_checks.positions(sides, PARTITIONS, checks.POINTS),
+            *lane_checks.ended(sides),
+        ]
+        for merchant, books in all_books.items():
+            own = {one: sent.request_id for one, sent in self.enrolled.items() if self._is_of(one, merchant)}
+            here = [
+                one
+                for asker in (*self.tills, *self.staff)
+                for one in asker.sent
+                if asker.caller.merchant == merchant and self._is_of(one.card, merchant)
+            ]
+            found += [
+                *checks.replay(books),
+                *checks.delivered(books),
+                *checks.index(books),
+                *checks.requests(books, here),
+                *checks.balances(books, own, self.sent),
+            ]
+        return found
+
+    def _is_of(self, shown: str, merchant: str) -> bool:
+        return shown.startswith(CARD_PREFIX[merchant])
