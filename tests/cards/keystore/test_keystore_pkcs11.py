@@ -52,6 +52,8 @@ def test_the_token_itself_refuses_to_show_a_key(module_store: Pkcs11Store) -> No
     with pytest.raises(pkcs11.AttributeSensitive):
         key[pkcs11.Attribute.VALUE]
     assert not key[pkcs11.Attribute.EXTRACTABLE]
+    assert key[pkcs11.Attribute.SENSITIVE]
+    assert key[pkcs11.Attribute.PRIVATE]
 
 
 def test_keys_of_others_in_the_token_are_left_alone(module_store: Pkcs11Store) -> None:

@@ -14,6 +14,7 @@ from simulators.cards.stack import PcscStack, StackAbsent
 from simulators.cards.vpcd import Seat
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """There is one pcscd on a machine: all that uses it runs in one process of `pytest -n`."""
     for item in items:

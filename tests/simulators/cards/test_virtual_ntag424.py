@@ -125,6 +125,24 @@ def test_a_replayed_command_is_refused() -> None:
     assert host.card.transmit(sent) == b"\x91\x1e"
 
 
+def test_a_session_ends_with_its_last_counter_value() -> None:
+    host = authenticated()
+    assert isinstance(host.card, Ntag424)
+    assert host.card.session is not None
+    host.counter = host.card.session.command_counter = 0xFFFE
+    assert host.tell(0x64, b"\0") == (b"\0", 0x9100)
+
+    assert host.tell(0x64, b"\0") == (b"", 0x911E)
+
+
+def test_plain_reading_is_for_those_without_a_session() -> None:
+    host = with_sdm()
+    assert host.authenticate(0) == 0x9100
+
+    assert host.card.transmit(bytes.fromhex("00B0000000")) == b"\x69\x82"
+    assert host.card.memory.read_counter == 0
+
+
 def test_the_second_authentication_goes_on_counting() -> None:
     host = authenticated()
     assert host.tell(0x64, b"\0") == (b"\0", 0x9100)
