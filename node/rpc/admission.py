@@ -28,7 +28,7 @@ from node.identity.caller import (
 from node.ledger.refusals import Reason, Refused, refuse
 from node.rpc.roles import OPEN, ROLES
 from node.rpc.status import Context, fail
-from node.telemetry import REFUSALS, REQUEST_SECONDS, REQUESTS, Figures
+from node.telemetry import REFUSALS, REQUEST_SECONDS, REQUESTS, Figures, trace_id_from
 from node.wire.parse import invalid
 
 Handler = Any  # grpc.RpcMethodHandler, which is generic for the type checker alone
@@ -164,8 +164,22 @@ class Admission(grpc.aio.ServerInterceptor):
             self._figures.count(REFUSALS, fault.refused.reason.name).add()
             await fail(context, fault.refused)
         if not refusal:
-            log.error("call_faulted", method=short, fault=type(fault).__name__, exc_info=fault)
+            log.error(
+                "call_faulted",
+                method=short,
+                trace_id=_trace_shown(context),
+                fault=type(fault).__name__,
+                exc_info=fault,
+            )
             await fail(context, _internal())
+
+
+def _trace_shown(context: Context) -> str:
+    """The trace id that the caller gave the call; empty where it gave none."""
+    for key, value in context.invocation_metadata() or ():
+        if key == "traceparent" and isinstance(value, str):
+            return trace_id_from(value)
+    return ""
 
 
 def _decoded(decode: Callable[[bytes], Any] | None, request: Any) -> Any:

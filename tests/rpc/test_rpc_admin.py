@@ -7,14 +7,17 @@ from pathlib import Path
 
 import grpc
 import pytest
+import structlog.testing
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
 from node.config import ConfigError
 from node.proto.vafa.admin.v1 import admin_service_pb2 as pb
+from node.proto.vafa.pos.v1 import inquiry_pb2
 from simulators.faults.methods import GUARDED
-from simulators.local_node import LocalNode
+from simulators.local_node import LocalNode, new_card
 from simulators.operations import OperationWriter
+from simulators.refusal import Action
 from tests.rpc.shop import Line, Shop, receipt, refused, sale
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -92,3 +95,21 @@ async def test_plaintext_serves_on_loopback_and_is_refused_anywhere_else(tmp_pat
             assert health.status == health_pb2.HealthCheckResponse.SERVING
     finally:
         await node.stop()
+
+
+async def test_a_fault_in_the_gateway_is_logged_with_the_callers_trace_id_and_told_as_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*arguments: object, **options: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(shop.node.node.counter, "ask", fail)
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    with structlog.testing.capture_logs() as lines, refused("INTERNAL") as refusal:
+        await shop.till.pos.GetBalance(
+            inquiry_pb2.GetBalanceRequest(identifier=new_card()),
+            metadata=(("traceparent", f"00-{trace}-00f067aa0ba902b7-01"),),
+        )
+    assert refusal[0].action is Action.ASK
+    (line,) = (line for line in lines if line["event"] == "call_faulted")
+    assert (line["method"], line["trace_id"], line["fault"]) == ("GetBalance", trace, "ZeroDivisionError")
