@@ -124,12 +124,11 @@ class Node:
             self.secrets,
             Directories(self._opened.store),
             self.shards,
-            self.router,
-            self.resolver,
+            self.counter,
+            self.members,
             lambda: self.control.programmes,
             self.figures,
         )
-        self.counter.abroad = self.coalition.tills
         self.books = Books(self.router, self.shards, self._opened)
         self.backups = installation.backup_directory(config)
         self.exporter = telemetry.Exporter(self.figures)

@@ -98,6 +98,8 @@ class CoalitionSection(_Section, frozen=True):
     peer_listen: str = ""
     directory_file: str = ""
     directory_refresh_seconds: Annotated[int, Meta(ge=5, le=86_400)] = 300
+    message_gateway: Literal["none", "console", "file"] = "none"
+    message_file: str = "messages.jsonl"
 
 
 class LogSection(_Section, frozen=True):
@@ -211,6 +213,7 @@ def _parse(text: str, path: Path) -> Config:
         coalition=msgspec.structs.replace(
             config.coalition,
             directory_file=config.coalition.directory_file and str(base / config.coalition.directory_file),
+            message_file=str(base / config.coalition.message_file),
         ),
     )
     for key, problem in _contradictions(config):

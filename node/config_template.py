@@ -85,6 +85,12 @@ peer_listen = ""
 directory_file = ""
 # Seconds between two looks for a newer directory, in the file and at partners, 5 to 86400.
 directory_refresh_seconds = 300
+# How members get the codes with which they agree to a spend at a partner's till: "none" (they get none),
+# "console" (printed, for a demonstration), or "file".
+message_gateway = "none"
+# With "file": where messages are appended, a JSON object a line, for a program that sends them; a relative
+# path starts at this file.
+message_file = "messages.jsonl"
 
 [log]
 # debug, info, warning or error.

@@ -43,10 +43,16 @@ class LocalNode:
     """
 
     def __init__(
-        self, directory: Path, *, shards: int = 1, settings: Mapping[str, str | int | bool] | None = None
+        self,
+        directory: Path,
+        *,
+        shards: int = 1,
+        settings: Mapping[str, str | int | bool] | None = None,
+        merchant: str = MERCHANT,
     ) -> None:
+        self.merchant = merchant
         toml = default_toml(
-            MERCHANT, name="فروشگاه", country="IR", time_zone="Asia/Tehran", currency="USD",
+            merchant, name="فروشگاه", country="IR", time_zone="Asia/Tehran", currency="USD",
             currency_exponent=2,
         )  # fmt: skip
         wanted: dict[str, str | int | bool] = {
@@ -101,7 +107,7 @@ class LocalNode:
         assert self._node is None, "stop the node first"
         findings = Findings(problems=[], books={})
         for directory in sorted(self.config.storage.directory.glob("shard-*")):
-            opened = open_store(directory, merchant_id=MERCHANT, kind=StoreKind.SHARD)
+            opened = open_store(directory, merchant_id=self.merchant, kind=StoreKind.SHARD)
             try:
                 findings.add(check_store(opened.store, sorted(opened.hosted)))
             finally:
@@ -160,7 +166,7 @@ class LocalNode:
         issued = issue_client_certificate(
             authority,
             signing_request(key),
-            Caller(role, MERCHANT, caller_id, store),
+            Caller(role, self.merchant, caller_id, store),
             now_ms=time.time_ns() // 1_000_000 - issued_days_ago * 86_400_000,
             validity_days=_CERTIFICATE_DAYS,
         )

@@ -25,7 +25,7 @@ from node.storage.keyspace import partition_of, partner_partition
 from node.telemetry import PEER_REFUSED, Figures
 from node.wire.coalition import BY_HOME, Carried, Opener, Unopened, carried_bytes
 from node.wire.coalition_frames import RecordsWish
-from node.wire.coalition_records import OUTCOME, LaneWish, Outcome, Said
+from node.wire.coalition_records import OUTCOME, CodeToSend, LaneWish, Outcome, Said
 from node.wire.coalition_trust import KnownDirectories
 from node.wire.commands import Answer, AnswerKind, Command, Op, encode
 
@@ -42,7 +42,8 @@ class Exchanging:
     """Acts on partners' messages (`peering.ports.Exchanging`) and on behalf of tills.
 
     `may_carry(connection, sender)` says whose messages may come on whose connection. `links` is set before
-    anything is sent. `greeted` is told of every connection that comes to stand; `noted` of every outcome.
+    anything is sent. `greeted` is told of every connection that comes to stand, `noted` of every outcome,
+    `coded` of codes that members are to get.
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class Exchanging:
         self.links: Links | None = None
         self.greeted: Callable[[str], None] = lambda partner_id: None
         self.noted: Callable[[int, Outcome], None] = lambda partition, outcome: None
+        self.coded: Callable[[Sequence[CodeToSend]], None] = lambda codes: None
         self.waiting = Waiting(MAX_WAITING)
         self._resolver = resolver
         self._sealer = sealer
@@ -258,6 +260,8 @@ class Exchanging:
         outcome = OUTCOME.decode(answer.body)
         if outcome.exchange is not None:
             self.waiting.changed(outcome.exchange)
+        if outcome.codes:
+            self.coded(outcome.codes)
         if outcome.dispute:
             log.error("lane_disputed", partition=partition, why=outcome.dispute)
         self.noted(partition, outcome)

@@ -6,18 +6,22 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from node.actors.abroad_trade import Trade
 from node.actors.coalition_spec import CoalitionSpec, encode_spec
+from node.actors.codes import Codes
+from node.actors.counter import Counter
 from node.actors.directories import Directories
 from node.actors.exchanging import Exchanging
 from node.actors.lane_keeper import LaneKeeper
+from node.actors.member_counter import MemberCounter
+from node.actors.messengers import messenger
 from node.actors.ports import ShardHandle
 from node.actors.programmes import Programmes
-from node.actors.resolver import Resolver
-from node.actors.router import Router
 from node.actors.tills_abroad import TillsAbroad
 from node.config import Config
+from node.identity.caller import Caller, Role
 from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.exchange_keys import exchange_key_pems, load_exchange_keys
 from node.identity.keys import NodeSecrets
@@ -27,6 +31,8 @@ from node.programme.model import Programme
 from node.rpc.partners import Partners
 from node.telemetry import Figures
 from node.wire.coalition import EnvelopeSealer
+from node.wire.commands import AnswerKind, Op
+from node.wire.contacts import contact_asked, contact_from
 
 
 def clock_ms() -> int:
@@ -43,8 +49,8 @@ class CoalitionSide:
         secrets: NodeSecrets,
         directories: Directories,
         shards: Sequence[ShardHandle],
-        router: Router,
-        resolver: Resolver,
+        counter: Counter,
+        members: MemberCounter,
         versions: Callable[[], Sequence[Programme]],
         figures: Figures,
     ) -> None:
@@ -56,8 +62,8 @@ class CoalitionSide:
         self._keys = load_exchange_keys(config.secrets_directory, secrets.node_key_uri)
         self.exchanging = Exchanging(
             own_id,
-            router,
-            resolver,
+            counter.router,
+            counter.resolver,
             directories,
             self.sealer,
             figures,
@@ -85,6 +91,11 @@ class CoalitionSide:
             language=merchant.language,
         )
         self.tills = TillsAbroad(trade, merchant.country)
+        counter.abroad = self.tills
+        self._members = members
+        sending = messenger(config.coalition.message_gateway, Path(config.coalition.message_file))
+        self.codes = Codes(directories, sending, self._contact, merchant.language)
+        self.exchanging.coded = self.codes.send
         self.keeper = LaneKeeper(self.exchanging, random.Random())  # noqa: S311 - jitter, no secret
 
     def _programmes(self) -> Programmes:
@@ -113,6 +124,13 @@ class CoalitionSide:
         """Lets go of all partners."""
         await self.keeper.stop()
         await self.partners.stop()
+        await self.codes.stop()
+
+    async def _contact(self, account_id: bytes) -> tuple[str, str]:
+        """Where a member is reached, and in which language."""
+        caller = Caller(Role.ADMIN, self._own_id, "coalition")
+        answer = await self._members.ask(caller, Op.GET_MEMBER, contact_asked(account_id), "")
+        return contact_from(answer.body) if answer.kind == AnswerKind.DONE else ("", "")
 
     def sealer(self) -> EnvelopeSealer:
         """Signs with whichever of the node's keys the newest directory admits at that time."""
