@@ -1,7 +1,7 @@
 """The phases of the settlement bench, each in a process of its own, so that time and memory are its own.
 
 Merchants are shared out among as many processes as there are cores; each keeps one store, with the records
-of its merchants' lanes as a shard keeps them: one key a record, the LaneRecord's bytes as value.
+of its merchants' lanes as a shard keeps them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
-import struct
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,26 +18,26 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from bench.settlement_records import COALITION, Coalition, LaneMaker, make_coalition, window_start
-from node.proto.vafa.coalition.v1 import exchange_pb2
 from node.proto.vafa.settlement.v1 import close_pb2
 from node.settlement.closes import LanePart, LaneStart, PairNames, pair_close
 from node.settlement.statement import WindowInput
 from node.settlement.windows import terms_of
+from node.storage.coalition_keys import Role, lane_record_key, lane_records_range
 from node.storage.rocks import RocksOptions, RocksStore
 from node.storage.store import Batch, Store
 from node.wire.coalition import PAYLOAD_TYPE
+from node.wire.coalition_store import LANE_ENTRY, LaneEntry
 from node.wire.settlement import read_signed_close, signed_close_message
 from node.wire.settlement_evidence import RecordSignatures
 from node.wire.settlement_fields import parsed
 from node.wire.settlement_publish import publish
-from node.wire.settlement_scan import lane_part
+from node.wire.settlement_scan import entry_of, lane_part
 from node.wire.settlement_signing import close_problem, cosign_close, sign_close
 from verifier.signatures import load_directory
 from verifier.statement import verify
 
 WINDOW = 1
 BATCH_RECORDS = 2_000
-_KEY = struct.Struct(">HHBQ")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +103,8 @@ def generate(scale: Scale, folder: Path, worker: int, workers: int) -> Phase:
     for home, acquirer, lane, count in scale.lanes_of(worker, workers):
         maker = LaneMaker(coalition, ids[home], ids[acquirer], lane, sign_every=scale.sign_every)
         for number, record in enumerate(maker.records(WINDOW, count), 1):
-            batch.put(_KEY.pack(home, acquirer, lane, number), record)
+            key = lane_record_key(lane, Role.HOME, _name(home, acquirer), lane, number)
+            batch.put(key, LANE_ENTRY.encode(entry_of(record)))
             if len(batch) >= BATCH_RECORDS:
                 store.write(batch)
                 batch = Batch()
@@ -115,9 +115,19 @@ def generate(scale: Scale, folder: Path, worker: int, workers: int) -> Phase:
     return watch.phase(made)
 
 
+def _name(home: int, acquirer: int) -> str:
+    """Several merchants share a store here, so a partner is named with whose partner it is."""
+    return f"{home}.{acquirer}"
+
+
 def _records(store: Store, home: int, acquirer: int, lane: int) -> Iterator[bytes]:
-    start, end = _KEY.pack(home, acquirer, lane, 0), _KEY.pack(home, acquirer, lane, (1 << 64) - 1)
-    return (value for _, value in store.scan(start, end))
+    return (
+        value for _, value in store.scan(*lane_records_range(lane, Role.HOME, _name(home, acquirer), lane))
+    )
+
+
+def _entries(store: Store, home: int, acquirer: int, lane: int) -> Iterator[LaneEntry]:
+    return map(LANE_ENTRY.decode, _records(store, home, acquirer, lane))
 
 
 def close_all(scale: Scale, folder: Path, worker: int, workers: int) -> tuple[Phase, bytes]:
@@ -133,7 +143,7 @@ def close_all(scale: Scale, folder: Path, worker: int, workers: int) -> tuple[Ph
         for (home, acquirer), lanes in _by_pair(scale, worker, workers):
             parts = []
             for lane in lanes:
-                part = lane_part(LaneStart(lane), WINDOW, _records(store, home, acquirer, lane))
+                part = lane_part(LaneStart(lane), WINDOW, _entries(store, home, acquirer, lane))
                 assert isinstance(part, LanePart)
                 parts.append(part)
             names = PairNames(COALITION, WINDOW, ids[home], ids[acquirer])
@@ -241,7 +251,7 @@ def _recompute(store: Store, lanes: list[tuple[int, int, int]]) -> float:
     started = time.perf_counter()
     pairs: dict[tuple[int, int], list[LanePart]] = {}
     for home, acquirer, lane in lanes:
-        part = lane_part(LaneStart(lane), WINDOW, _records(store, home, acquirer, lane))
+        part = lane_part(LaneStart(lane), WINDOW, _entries(store, home, acquirer, lane))
         assert isinstance(part, LanePart)
         pairs.setdefault((home, acquirer), []).append(part)
     for (home, acquirer), parts in pairs.items():
@@ -254,14 +264,14 @@ def _recompute(store: Store, lanes: list[tuple[int, int, int]]) -> float:
 
 def signed_records(
     scale: Scale, folder: Path, worker: int, workers: int, wanted: int
-) -> list[tuple[int, int, bytes]]:
+) -> list[tuple[int, int, LaneEntry]]:
     """(home, acquirer, record) of `wanted` records that are really signed, of one worker's store."""
     store = _store(folder, worker)
     lanes = ((home, acquirer, lane) for home, acquirer, lane, _ in scale.lanes_of(worker, workers))
     every = (
         (home, acquirer, record)
         for home, acquirer, lane in lanes
-        for number, record in enumerate(_records(store, home, acquirer, lane))
+        for number, record in enumerate(_entries(store, home, acquirer, lane))
         if number % scale.sign_every == 0
     )
     found = list(islice(every, wanted))
@@ -298,11 +308,11 @@ def verify_turn(
 
 
 def _ready(
-    coalition: Coalition, ids: list[str], home: int, acquirer: int, record: bytes
+    coalition: Coalition, ids: list[str], home: int, acquirer: int, record: LaneEntry
 ) -> list[tuple[Ed25519PublicKey, bytes, bytes]]:
     """(key, signature, signed bytes) of a record's two signatures."""
-    message = exchange_pb2.LaneRecord.FromString(record)
-    sides = ((ids[home], message.posted), (ids[acquirer], message.request))
+    assert record.request is not None
+    sides = ((ids[home], record.posted), (ids[acquirer], record.request))
     kind = PAYLOAD_TYPE.encode()
     return [
         (

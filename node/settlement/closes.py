@@ -59,37 +59,42 @@ SumKey = tuple[int, str, int]
 """Kind (a RecordKind's number), purse, rate version."""
 
 
-class LaneTally:
-    """Takes a lane's records as they are read, and keeps sums and the tree's edge, never the records.
+class LaneTally(Struct, array_like=True):
+    """A lane's records summed so far: sums and the tree's edge, never the records.
 
-    It is filled from outside, since ten million records pass: `sums` by SumKey as [records, units],
-    `hashes` the chain's hashes in order, to be handed over by `hash_chunk` once they are CHUNK_RECORDS.
+    It can be put down and taken up again, so that a long lane is summed in short turns beside the node's
+    other work. `number`, `hash`, `window` and `epoch` are those of the last record taken.
     """
 
-    __slots__ = ("_tree", "hashes", "start", "sums")
+    start: LaneStart
+    number: int
+    hash: bytes
+    window: int = 0
+    epoch: int = 0
+    sums: tuple[tuple[int, str, int, int, int], ...] = ()
+    """(kind's number, purse, rate version, records, units), as they came up."""
+    peaks: tuple[bytes, ...] = ()
+    done: bool = False
+    """Whether the window's last record has been taken."""
 
-    def __init__(self, start: LaneStart) -> None:
-        self.start = start
-        self.sums: dict[SumKey, list[int]] = {}
-        self.hashes: list[bytes] = []
-        self._tree = Tree()
-
-    def hash_chunk(self) -> None:
-        """Moves the hashes gathered so far into the tree."""
-        self._tree.extend(self.hashes)
-        self.hashes.clear()
-
-    def part(self, end_hash: bytes, epoch: int) -> LanePart | LaneFault:
-        """The lane's part of a close; `epoch` is that of its last record. Cut markers are in no sum."""
-        self.hash_chunk()
-        if any(kind not in _KINDS for kind, _, _ in self.sums):
+    def part(self) -> LanePart | LaneFault:
+        """The lane's part of a close. Cut markers are in no sum."""
+        if any(kind not in _KINDS for kind, *_ in self.sums):
             return LaneFault.UNKNOWN_KIND
-        start, to_number = self.start, self.start.number + self._tree.size
-        sums = {key: entry for key, entry in self.sums.items() if key[0] != RecordKind.CUT}
-        close = LaneClose(
-            start.lane, start.number + 1, to_number, epoch, start.hash, end_hash, self._tree.root()
-        )
+        start = self.start
+        root = Tree(self.number - start.number, self.peaks).root()
+        close = LaneClose(start.lane, start.number + 1, self.number, self.epoch, start.hash, self.hash, root)
+        sums = {
+            (kind, purse, version): (records, units)
+            for kind, purse, version, records, units in self.sums
+            if kind != RecordKind.CUT
+        }
         return LanePart(close, _sorted_sums(sums))
+
+
+def begin_tally(start: LaneStart) -> LaneTally:
+    """The tally of a lane before its first record after `start`."""
+    return LaneTally(start, start.number, start.hash)
 
 
 def _sorted_sums(sums: Mapping[SumKey, Sequence[int]]) -> tuple[CloseSum, ...]:

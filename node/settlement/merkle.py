@@ -32,10 +32,16 @@ class Tree:
 
     __slots__ = ("_peaks", "size")
 
-    def __init__(self) -> None:
-        self.size = 0
+    def __init__(self, size: int = 0, peaks: Sequence[bytes] = ()) -> None:
+        """Of no leaves yet, or as another tree's `size` and `peaks` say."""
+        self.size = size
         """How many leaves it has."""
-        self._peaks: list[bytes | None] = []
+        self._peaks: list[bytes | None] = [peak or None for peak in peaks]
+
+    @property
+    def peaks(self) -> tuple[bytes, ...]:
+        """The roots of its complete subtrees by height, empty where there is none of that height."""
+        return tuple(peak or b"" for peak in self._peaks)
 
     def add(self, data: bytes) -> None:
         """One more leaf with this content."""

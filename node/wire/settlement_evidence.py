@@ -13,11 +13,13 @@ from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from node.coalition.directory import Directory
+from node.coalition.envelopes import Envelope
 from node.identity.keys import KeyUnusable
 from node.identity.signers import SignatureBroken, Verifier, verifier_from_uri
 from node.proto.vafa.coalition.v1 import envelope_pb2, exchange_pb2
 from node.settlement.disputes import Shown
 from node.wire.coalition import PAYLOAD_TYPE
+from node.wire.coalition_store import LaneEntry
 from node.wire.settlement_fields import DocumentUnreadable, parsed
 
 _REQUESTS = frozenset(
@@ -49,27 +51,24 @@ class RecordSignatures:
             for key in partner.keys
         }
 
-    def check(self, record: bytes, home_id: str, acquirer_id: str) -> Shown:
-        """A LaneRecord as it counts in a dispute of this pair: who really signed it. DocumentUnreadable.
+    def check(self, record: LaneEntry, home_id: str, acquirer_id: str) -> Shown:
+        """A record as it counts in a dispute of this pair: who really signed it. DocumentUnreadable.
 
         The home node's signature counts over a POSTED whose core names the request, the acquirer's over a
         request that asks for it; a cut answers nothing, so nothing is missing from it.
         """
-        message = parsed(exchange_pb2.LaneRecord, record)
-        posted = message.posted
+        posted, request = record.posted, record.request
         home = self._signed(posted, home_id, acquirer_id, _POSTED)
         body = parsed(exchange_pb2.Posted, posted.body)
         core = parsed(exchange_pb2.PostedCore, body.core)
         if core.kind == exchange_pb2.RECORD_KIND_CUT:
-            return Shown(body.hash, home, not message.HasField("request"))
-        request = message.request
+            return Shown(body.hash, home, request is None)
+        if request is None or core.request_hash != hashlib.sha256(request.header).digest():
+            return Shown(body.hash, home, acquirer_signed=False)
         acquirer = self._signed(request, acquirer_id, home_id, _REQUESTS)
-        acquirer = acquirer and core.request_hash == hashlib.sha256(request.header).digest()
         return Shown(body.hash, home, acquirer)
 
-    def _signed(
-        self, envelope: envelope_pb2.Envelope, sender: str, receiver: str, types: frozenset[int]
-    ) -> bool:
+    def _signed(self, envelope: Envelope, sender: str, receiver: str, types: frozenset[int]) -> bool:
         signed = envelope.header
         try:
             header = envelope_pb2.Header.FromString(signed)

@@ -7,19 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from google.protobuf.message import DecodeError
 from msgspec import Struct
 
 from node.coalition.lanes import chain
 from node.coalition.messages import Posted
-from node.proto.vafa.coalition.v1 import exchange_pb2
 from node.proto.vafa.settlement.v1 import close_pb2
 from node.settlement.documents import LaneClose, SignedClose, SignedHead
 from node.settlement.merkle import includes, inclusion_path, leaf_hash
 from node.wire.settlement import read_signed_head, signed_head_message
-from node.wire.settlement_fields import DocumentUnreadable, parsed
+from node.wire.settlement_fields import parsed
 from node.wire.settlement_lines import ReadStatement, read_line
-from node.wire.settlement_scan import hash_of, number_of
+from node.wire.settlement_scan import entry_of, number_of
 from node.wire.settlement_signing import Open
 
 MAX_RECORDS = 50_000_000
@@ -56,7 +54,7 @@ def prove(
     """
     at, close = _line_of(statement, pair)
     found = next((one for one in close.close.lanes if one.lane == lane), None)
-    number = number_of(record)
+    number = number_of(entry_of(record))
     if found is None or not found.from_number <= number <= found.to_number:
         raise NotCounted(f"Window {statement.facts.window} does not count record {number} of lane {lane}.")
     if len(hashes) != found.record_count or hashes[-1] != found.end_hash:
@@ -125,16 +123,3 @@ def _counted(message: close_pb2.InclusionProof, lane: LaneClose, posted: Posted)
         return False
     path = message.record_path
     return includes(leaf_hash(digest), message.record_index, message.record_count, path, lane.record_root)
-
-
-def hashes_of(records: Sequence[bytes]) -> list[bytes]:
-    """The chain's hashes that LaneRecords say, for `prove`; raises DocumentUnreadable."""
-    try:
-        return [hash_of(one) for one in records]
-    except DecodeError:
-        raise DocumentUnreadable("a stored record cannot be read") from None
-
-
-def record_message(data: bytes) -> exchange_pb2.LaneRecord:
-    """A LaneRecord from its bytes; raises DocumentUnreadable."""
-    return parsed(exchange_pb2.LaneRecord, data)

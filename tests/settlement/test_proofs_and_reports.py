@@ -10,7 +10,8 @@ from node.settlement.reports import DisputeFacts, HeldBack, dispute_report
 from node.settlement.statement import WindowInput
 from node.wire.settlement_fields import DocumentUnreadable
 from node.wire.settlement_lines import ReadStatement, read_signed_statement
-from node.wire.settlement_proofs import Counted, NotCounted, check_proof, hashes_of, prove
+from node.wire.settlement_proofs import Counted, NotCounted, check_proof, prove
+from node.wire.settlement_scan import entry_of, hash_of
 from node.wire.settlement_signing import operator_signed
 from tests.settlement.settlement_world import World, busy_world
 
@@ -21,6 +22,10 @@ def _settled() -> tuple[World, ReadStatement]:
     world = busy_world()
     world.trade(*PAIR, 9, 1, 20)
     return world, read_signed_statement(world.settle(1, WindowInput(world.all_closes(1))))
+
+
+def hashes_of(records: list[bytes]) -> list[bytes]:
+    return [hash_of(entry_of(record)) for record in records]
 
 
 def _proof(world: World, statement: ReadStatement, number: int) -> bytes:

@@ -24,21 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvafa/settlement/v1/scan.proto\x12\x12vafa.settlement.v1\"n\n\nRecordScan\x12\x30\n\x07request\x18\x01 \x01(\x0b\x32\x1f.vafa.settlement.v1.RequestScan\x12.\n\x06posted\x18\x02 \x01(\x0b\x32\x1e.vafa.settlement.v1.PostedScan\"\x1d\n\x0bRequestScan\x12\x0e\n\x06header\x18\x01 \x01(\x0c\"N\n\nPostedScan\x12\x0e\n\x06header\x18\x01 \x01(\x0c\x12\x30\n\x04\x62ody\x18\x02 \x01(\x0b\x32\".vafa.settlement.v1.PostedBodyScan\",\n\x0ePostedBodyScan\x12\x0c\n\x04\x63ore\x18\x01 \x01(\x0c\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"z\n\x08\x43oreScan\x12\x0c\n\x04kind\x18\x02 \x01(\x05\x12\r\n\x05purse\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\x03\x12\x0c\n\x04lane\x18\x05 \x01(\x05\x12\x0e\n\x06number\x18\x06 \x01(\x03\x12\x0e\n\x06window\x18\x07 \x01(\x03\x12\x14\n\x0crate_version\x18\x08 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dvafa/settlement/v1/scan.proto\x12\x12vafa.settlement.v1\",\n\x0ePostedBodyScan\x12\x0c\n\x04\x63ore\x18\x01 \x01(\x0c\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\"z\n\x08\x43oreScan\x12\x0c\n\x04kind\x18\x02 \x01(\x05\x12\r\n\x05purse\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\x03\x12\x0c\n\x04lane\x18\x05 \x01(\x05\x12\x0e\n\x06number\x18\x06 \x01(\x03\x12\x0e\n\x06window\x18\x07 \x01(\x03\x12\x14\n\x0crate_version\x18\x08 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vafa.settlement.v1.scan_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECORDSCAN']._serialized_start=53
-  _globals['_RECORDSCAN']._serialized_end=163
-  _globals['_REQUESTSCAN']._serialized_start=165
-  _globals['_REQUESTSCAN']._serialized_end=194
-  _globals['_POSTEDSCAN']._serialized_start=196
-  _globals['_POSTEDSCAN']._serialized_end=274
-  _globals['_POSTEDBODYSCAN']._serialized_start=276
-  _globals['_POSTEDBODYSCAN']._serialized_end=320
-  _globals['_CORESCAN']._serialized_start=322
-  _globals['_CORESCAN']._serialized_end=444
+  _globals['_POSTEDBODYSCAN']._serialized_start=53
+  _globals['_POSTEDBODYSCAN']._serialized_end=97
+  _globals['_CORESCAN']._serialized_start=99
+  _globals['_CORESCAN']._serialized_end=221
 # @@protoc_insertion_point(module_scope)

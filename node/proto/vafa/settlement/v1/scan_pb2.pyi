@@ -17,91 +17,10 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class RecordScan(_message.Message):
-    """A LaneRecord read no deeper than a close needs, in one go: the field numbers are those of LaneRecord, Envelope,
-    Posted and PostedCore, and what is left out here is skipped. Nobody sends these; bytes and messages are the
-    same on the wire. Signatures are checked when a record is taken, not here.
-    """
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    REQUEST_FIELD_NUMBER: _builtins.int
-    POSTED_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def request(self) -> Global___RequestScan:
-        """LaneRecord.request."""
-
-    @_builtins.property
-    def posted(self) -> Global___PostedScan:
-        """LaneRecord.posted."""
-
-    def __init__(
-        self,
-        *,
-        request: Global___RequestScan | None = ...,
-        posted: Global___PostedScan | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["posted", b"posted", "request", b"request"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["posted", b"posted", "request", b"request"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RecordScan: _TypeAlias = RecordScan  # noqa: Y015
-
-@_typing.final
-class RequestScan(_message.Message):
-    """An Envelope of which only the header matters."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEADER_FIELD_NUMBER: _builtins.int
-    header: _builtins.bytes
-    """Envelope.header, which the chain hashes."""
-    def __init__(
-        self,
-        *,
-        header: _builtins.bytes = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["header", b"header"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___RequestScan: _TypeAlias = RequestScan  # noqa: Y015
-
-@_typing.final
-class PostedScan(_message.Message):
-    """An Envelope whose body is a Posted."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEADER_FIELD_NUMBER: _builtins.int
-    BODY_FIELD_NUMBER: _builtins.int
-    header: _builtins.bytes
-    """Envelope.header."""
-    @_builtins.property
-    def body(self) -> Global___PostedBodyScan:
-        """Envelope.body."""
-
-    def __init__(
-        self,
-        *,
-        header: _builtins.bytes = ...,
-        body: Global___PostedBodyScan | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["body", b"body"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "header", b"header"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___PostedScan: _TypeAlias = PostedScan  # noqa: Y015
-
-@_typing.final
 class PostedBodyScan(_message.Message):
-    """A Posted."""
+    """A Posted read no deeper than a close needs: the field numbers are those of Posted and PostedCore, and what is left
+    out here is skipped. Nobody sends these. Signatures are checked when a record is taken, not here.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
