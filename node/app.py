@@ -275,9 +275,9 @@ class Node:
         log.info("draining")
         if self._servers:
             await self._health.enter_graceful_shutdown()
-            await self.coalition.stop()
             await asyncio.gather(*(server.stop(DRAIN_SECONDS) for server in self._servers))
             await self.members.drain()
+            await self.coalition.stop()
             await self.upkeep.stop()
             await self.router.drain()
         if self._metrics is not None:

@@ -99,6 +99,7 @@ class Counter:
         self.resolver = resolver
         self.abroad: TillsAbroad | None = None
         """Who does what concerns other merchants' members; None on a node that is in no coalition."""
+        self._abroad_running: set[asyncio.Future[Answer]] = set()
         self._terminals = terminals
         self._currency = currency
 
@@ -221,7 +222,11 @@ class Counter:
 
         assert self.abroad is not None
         assert member is not None
-        return asyncio.ensure_future(self.abroad.ask(origin, ask, member, trace_id, locally))
+        task = asyncio.ensure_future(self.abroad.ask(origin, ask, member, trace_id, locally))
+        self._abroad_running.add(task)
+        task.add_done_callback(self._abroad_running.discard)
+        # What was begun goes on when the till hangs up: the sale is recorded, and its points must follow.
+        return asyncio.shield(task)
 
     def _command(self, ask: Ask, origin: Origin, found: Found, trace_id: str) -> Command | Answer:
         read = b""

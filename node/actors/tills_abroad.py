@@ -66,7 +66,8 @@ class TillsAbroad:
 
     def of_return(self, ask: Ask) -> Member | None:
         """Whose member a transaction abroad is of, where a return names it without an identifier."""
-        if ask.op is not Op.RETURN or not words.is_abroad(ask.route.anchor):
+        abroad = self._trade.exchanging.directories.known is not None
+        if ask.op is not Op.RETURN or not abroad or not words.is_abroad(ask.route.anchor):
             return None
         found = words.sale_and_ref(ask.route.anchor)
         ref = found[1] if found else words.ref_from(ask.route.anchor)
