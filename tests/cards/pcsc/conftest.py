@@ -1,25 +1,21 @@
-"""One real pcscd with a virtual reader for all tests here. In CI its absence is a failure, elsewhere a
-skip.
-"""
+"""A real pcscd with a virtual reader for each test. In CI its absence is a failure, elsewhere a skip."""
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from simulators.cards.stack import PcscStack, StackAbsent
 from simulators.cards.vpcd import Seat
 
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """There is one pcscd on a machine: all that uses it runs in one process of `pytest -n`."""
-    for item in items:
-        if {"stack", "seat"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("pcscd"))
+_LOCK = Path(tempfile.gettempdir()) / "vafa-pcscd.lock"
+"""There is one pcscd on a machine, and several processes of `pytest -n` may want it."""
 
 
 def _absent(reason: str) -> None:
@@ -28,28 +24,25 @@ def _absent(reason: str) -> None:
     pytest.skip(f"no PC/SC stack here: {reason}")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def stack() -> Iterator[PcscStack]:
     """A running pcscd with one empty virtual reader."""
     if importlib.util.find_spec("smartcard") is None:
         _absent("pyscard is not installed (the extra `cards`)")
-    stack = PcscStack()
-    try:
-        stack.start()
-    except StackAbsent as wrong:
-        _absent(str(wrong))
-    yield stack
-    stack.stop()
-
-
-@pytest.fixture(scope="session")
-def only_seat(stack: PcscStack) -> Seat:
-    """The one place on the reader, which remembers when it was left."""
-    return Seat(stack.port)
+    with _LOCK.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        stack = PcscStack()
+        try:
+            stack.start()
+        except StackAbsent as wrong:
+            _absent(str(wrong))
+        yield stack
+        stack.stop()
 
 
 @pytest.fixture
-def seat(only_seat: Seat) -> Iterator[Seat]:
+def seat(stack: PcscStack) -> Iterator[Seat]:
     """The place on the reader, empty; whatever lies there at the end of a test is taken off."""
-    yield only_seat
-    only_seat.take_off()
+    seat = Seat(stack.port)
+    yield seat
+    seat.take_off()
