@@ -71,6 +71,9 @@ PASSIVATIONS = _counter("vafa_passivations_total", "Accounts let go from memory.
 QUARANTINED = _gauge("vafa_quarantined_accounts", "Accounts set aside after a fault.", "shard")
 FEED_LAG = _gauge("vafa_feed_lag_entries", "Journal entries that a reader has yet to take.", "reader")
 RESIDENT_BYTES = _gauge("vafa_resident_bytes", "Memory of a shard's process.", "shard")
+CAP_ALERTS = _counter(
+    "vafa_cap_alerts_total", "Times that what is owed came near a bilateral cap.", "partner", "percent"
+)
 PEER_CONNECTED = _gauge("vafa_peer_connected", "Whether a connection with the partner stands.", "partner")
 PEER_DIALS = _counter("vafa_peer_dials_total", "Times that the partner was dialled.", "partner", "outcome")
 PEER_MESSAGES = _counter("vafa_peer_messages_total", "Messages of links.", "partner", "direction")

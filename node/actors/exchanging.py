@@ -22,10 +22,10 @@ from node.identity.keys import KeyUnusable
 from node.ledger.refusals import Reason, Refused
 from node.peering.ports import Links
 from node.storage.keyspace import partition_of, partner_partition
-from node.telemetry import PEER_REFUSED, Figures
+from node.telemetry import CAP_ALERTS, PEER_REFUSED, Figures
 from node.wire.coalition import BY_HOME, Carried, Opener, Unopened, carried_bytes
 from node.wire.coalition_frames import RecordsWish
-from node.wire.coalition_records import OUTCOME, CodeToSend, LaneWish, Outcome, Said
+from node.wire.coalition_records import OUTCOME, LaneWish, Outcome, Said
 from node.wire.coalition_trust import KnownDirectories
 from node.wire.commands import Answer, AnswerKind, Command, Op, encode
 
@@ -43,7 +43,7 @@ class Exchanging:
 
     `may_carry(connection, sender)` says whose messages may come on whose connection. `links` is set before
     anything is sent. `greeted` is told of every connection that comes to stand, `noted` of every outcome,
-    `coded` of codes that members are to get.
+    `told` of what members are to hear.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Exchanging:
         self.links: Links | None = None
         self.greeted: Callable[[str], None] = lambda partner_id: None
         self.noted: Callable[[int, Outcome], None] = lambda partition, outcome: None
-        self.coded: Callable[[Sequence[CodeToSend]], None] = lambda codes: None
+        self.told: Callable[[Outcome], None] = lambda outcome: None
         self.waiting = Waiting(MAX_WAITING)
         self._resolver = resolver
         self._sealer = sealer
@@ -260,8 +260,11 @@ class Exchanging:
         outcome = OUTCOME.decode(answer.body)
         if outcome.exchange is not None:
             self.waiting.changed(outcome.exchange)
-        if outcome.codes:
-            self.coded(outcome.codes)
+        if outcome.codes or outcome.notices:
+            self.told(outcome)
+        for partner_id, percent in outcome.alerts:
+            self._figures.count(CAP_ALERTS, partner_id, str(percent)).add()
+            log.warning("cap_nearly_reached", partner=partner_id, percent=percent)
         if outcome.dispute:
             log.error("lane_disputed", partition=partition, why=outcome.dispute)
         self.noted(partition, outcome)

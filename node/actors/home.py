@@ -20,7 +20,14 @@ from node.actors.turn import Opening
 from node.coalition import home, home_recovery, home_words
 from node.coalition.envelopes import Envelope, Message
 from node.coalition.home_facts import HomeExchange, HomeFacts, HomeStep, Original, Say
-from node.coalition.messages import ExchangeReason, HeadAck, HelloReply, MessageType, ReturnAbroad
+from node.coalition.messages import (
+    ExchangeReason,
+    HeadAck,
+    HelloReply,
+    MessageType,
+    RecordKind,
+    ReturnAbroad,
+)
 from node.coalition.proofs import ProofState, Secrets
 from node.ledger.decision import Context
 from node.ledger.refusals import Reason, refuse
@@ -28,7 +35,7 @@ from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
 from node.wire import coalition_store as store
 from node.wire.coalition import Carried, carried_bytes, reopen
-from node.wire.coalition_records import LANE_WISH, Said
+from node.wire.coalition_records import LANE_WISH, Said, SpendNotice
 from node.wire.commands import Answer, Op, refused
 
 if TYPE_CHECKING:
@@ -239,6 +246,15 @@ class HomeSide:
             )
             self.lanes.keep(life, record, opening.work)
         opening.says += said
+        self._tell(opening, partner_id, exchange, step)
+
+    def _tell(self, opening: Opening, partner_id: str, exchange: HomeExchange | None, step: HomeStep) -> None:
+        """What people are to hear: members of what was spent, the merchant of caps that come near."""
+        spent = exchange is not None and exchange.record_kind is RecordKind.REDEMPTION
+        if exchange is not None and spent and step.booking is not None:
+            opening.notices.append(SpendNotice(exchange.account_id, partner_id, exchange.units))
+        if step.alert is not None:
+            opening.alerts.append((partner_id, step.alert))
         if step.refused is not None:
             opening.refused = step.refused
 

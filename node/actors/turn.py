@@ -7,7 +7,7 @@ from node.actors.partition import Partition
 from node.actors.work import Work
 from node.coalition.acquirer_facts import AcquirerExchange
 from node.coalition.messages import ExchangeReason
-from node.wire.coalition_records import CodeToSend, Outcome, Said
+from node.wire.coalition_records import CodeToSend, Outcome, Said, SpendNotice
 from node.wire.commands import Command, encode
 
 
@@ -34,6 +34,8 @@ class Opening:
         self.ready: list[str] = []
         self.records: list[bytes] = []
         self.codes: list[CodeToSend] = []
+        self.notices: list[SpendNotice] = []
+        self.alerts: list[tuple[str, int]] = []
         self.exchange: AcquirerExchange | None = None
         self.refused = ExchangeReason.UNSPECIFIED
         self.due_ms = 0
@@ -56,5 +58,7 @@ class Opening:
                 records=tuple(self.records),
                 dispute=self.dispute,
                 codes=tuple(self.codes),
+                notices=tuple(self.notices),
+                alerts=tuple(self.alerts),
             )
         )

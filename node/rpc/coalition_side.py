@@ -10,12 +10,12 @@ from pathlib import Path
 
 from node.actors.abroad_trade import Trade
 from node.actors.coalition_spec import CoalitionSpec, encode_spec
-from node.actors.codes import Codes
 from node.actors.counter import Counter
 from node.actors.directories import Directories
 from node.actors.exchanging import Exchanging
 from node.actors.lane_keeper import LaneKeeper
 from node.actors.member_counter import MemberCounter
+from node.actors.member_words import Words
 from node.actors.messengers import messenger
 from node.actors.ports import ShardHandle
 from node.actors.programmes import Programmes
@@ -94,8 +94,8 @@ class CoalitionSide:
         counter.abroad = self.tills
         self._members = members
         sending = messenger(config.coalition.message_gateway, Path(config.coalition.message_file))
-        self.codes = Codes(directories, sending, self._contact, merchant.language)
-        self.exchanging.coded = self.codes.send
+        self.words = Words(directories, sending, self._contact, merchant.language)
+        self.exchanging.told = self.words.tell
         self.keeper = LaneKeeper(self.exchanging, random.Random())  # noqa: S311 - jitter, no secret
 
     def _programmes(self) -> Programmes:
@@ -124,7 +124,7 @@ class CoalitionSide:
         """Lets go of all partners."""
         await self.keeper.stop()
         await self.partners.stop()
-        await self.codes.stop()
+        await self.words.stop()
 
     async def _contact(self, account_id: bytes) -> tuple[str, str]:
         """Where a member is reached, and in which language."""

@@ -47,12 +47,21 @@ class CodeToSend(Struct, frozen=True, array_like=True):
         return "CodeToSend(...)"
 
 
+class SpendNotice(Struct, frozen=True, array_like=True):
+    """A member's points were spent at an acquirer's till: to be told to the member."""
+
+    account_id: bytes
+    acquirer_id: str
+    units: int
+
+
 class Outcome(Struct, frozen=True, array_like=True):
     """The answer to every command of the coalition.
 
     `refused` is an ExchangeReason: nothing was changed. `exchange` is the acquirer's exchange as it now
     stands, without what travels beside it. `due_ms` is when the partition next has something to send, 0 for
     nothing. `ready` are the partners whose lane in this partition is open. `records` are LaneRecords.
+    `alerts` are (partner, percent) of caps that came that near.
     """
 
     says: tuple[Said, ...] = ()
@@ -63,6 +72,8 @@ class Outcome(Struct, frozen=True, array_like=True):
     records: tuple[bytes, ...] = ()
     dispute: str = ""
     codes: tuple[CodeToSend, ...] = ()
+    notices: tuple[SpendNotice, ...] = ()
+    alerts: tuple[tuple[str, int], ...] = ()
 
 
 class WishRecord(Struct, frozen=True, array_like=True):

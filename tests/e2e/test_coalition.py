@@ -62,6 +62,7 @@ async def test_a_spend_abroad_takes_a_code_that_names_the_acquirer_and_the_amoun
     answer = await nile.redeem(card, 40, proof)
     assert [(one.purse, one.units) for one in answer.spent] == [(PURSE, 40)]
     assert await saffron.points(card) == 60
+    await until(lambda: "40 union points of yours were spent at Nile" in saffron.sent()[-1]["text"])
 
 
 async def test_without_a_good_proof_nothing_is_spent_abroad(two: Two) -> None:

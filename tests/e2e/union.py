@@ -118,7 +118,7 @@ class Merchant:
 
     async def proof(self, card: Identifier, units: int, home: Merchant) -> envelope_pb2.MemberProof:
         """A code that the till here asks for, and that the member reads out of the home node's message."""
-        before = home.sent()
+        before = [one for one in home.sent() if "code" in one["about"]]
         request = spending_pb2.RequestProofRequest(
             request_id=uuid.uuid4().hex,
             identifier=card,
@@ -127,8 +127,8 @@ class Merchant:
         )
         answer = await self.till.pos.RequestProof(request)
         assert answer.required
-        await until(lambda: len(home.sent()) > len(before))
-        said = home.sent()[-1]["text"]
+        await until(lambda: len([one for one in home.sent() if "code" in one["about"]]) > len(before))
+        said = [one["text"] for one in home.sent() if "code" in one["about"]][-1]
         return envelope_pb2.MemberProof(confirmation_code=said.rsplit(" ", 1)[1])
 
     def sent(self) -> list[Any]:
@@ -181,7 +181,7 @@ class Union:
         for one in self.merchants:
             for other in self.merchants:
                 if one is not other:
-                    await until(lambda one=one, other=other: lanes_open(one, other))  # type: ignore[misc]
+                    await until(lambda one=one, other=other: lanes_open(one, other))
 
 
 def lanes_open(one: Merchant, other: Merchant) -> bool:
