@@ -89,12 +89,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv .venv
 
 $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing the node into .venv: 450 MB of disk; a running node takes about 1 GB of memory. Nothing is compiled, it takes a minute or two."
+	@echo "Installing the node into .venv: 500 MB of disk; a running node takes about 1 GB of memory. Nothing is compiled, it takes a minute or two."
 	$(PIP) install --editable . --constraint constraints.txt
 	@touch $@
 
 # It installs the node too; its stamp then serves both.
 $(ALL_STAMP): pyproject.toml constraints.txt | $(BIN)/python
-	@echo "Installing the node and all tools into .venv: 700 MB of disk, and 3 GB of memory to run the tests. Nothing is compiled, it takes a minute or two."
+	@echo "Installing the node and all tools into .venv: 800 MB of disk, and 3 GB of memory to run the tests. Nothing is compiled, it takes a minute or two."
 	$(PIP) install --editable '.[dev,bench]' --constraint constraints.txt
 	@touch $(RUN_STAMP) $@
