@@ -95,6 +95,8 @@ class ControlKind(IntEnum):
     SETTING = 0x08
     STORE = 0x09
     """A store of this installation, by store id: which directories belong together."""
+    SETTLEMENT = 0x0A
+    """Windows, closes, statements and payments; see `settlement_keys`."""
 
 
 class StoreMeta(IntEnum):
