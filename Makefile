@@ -16,6 +16,10 @@ RUN_STAMP := .venv/.installed-to-run
 ALL_STAMP := .venv/.installed-to-develop
 # One test process a core; the tests that need Ray share one of them.
 JOBS ?= $(shell nproc 2>/dev/null || echo 2)
+# The extra for card readers, where what it compiles with is there: libpcsclite-dev, a compiler, Python's headers.
+CARDS = $(shell test -e /usr/include/PCSC/winscard.h && command -v cc >/dev/null && "$(PYTHON)" -c \
+	'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))' \
+	&& echo ,cards)
 # Arguments handed on to the program that a target runs: make demo ARGS='--json figures.json'
 ARGS ?=
 
@@ -71,7 +75,7 @@ load: $(ALL_STAMP) ## Loads a node over mTLS with Locust and says pass or fail.
 constraints: ## Resolves all dependencies anew and writes the versions to constraints.txt.
 	rm -rf build/constraints
 	$(PYTHON) -m venv build/constraints
-	build/constraints/bin/python -m pip --disable-pip-version-check install --quiet '.[dev,bench]'
+	build/constraints/bin/python -m pip --disable-pip-version-check install --quiet '.[dev,bench,print$(CARDS)]'
 	{ echo '# What make install takes; written by make constraints. The ranges are in pyproject.toml.'; \
 		build/constraints/bin/python -m pip freeze --exclude vafa; } > constraints.new
 	mv constraints.new constraints.txt
@@ -96,5 +100,5 @@ $(RUN_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 # It installs the node too; its stamp then serves both.
 $(ALL_STAMP): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing the node and all tools into .venv: 800 MB of disk, and 3 GB of memory to run the tests. Nothing is compiled, it takes a minute or two."
-	$(PIP) install --editable '.[dev,bench]' --constraint constraints.txt
+	$(PIP) install --editable '.[dev,bench,print$(CARDS)]' --constraint constraints.txt
 	@touch $(RUN_STAMP) $@
