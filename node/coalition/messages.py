@@ -46,6 +46,7 @@ class MessageType(IntEnum):
     REFUSAL = 17
     INQUIRE = 18
     INQUIRED = 19
+    SETTLEMENT = 20
 
 
 class RecordKind(IntEnum):
@@ -286,10 +287,16 @@ class HelloReply(Struct, frozen=True, array_like=True):
     open_exchange_ids: tuple[bytes, ...] = ()
 
 
+class Settlement(Struct, frozen=True, array_like=True):
+    """About a settlement window: the bytes of what `settlement` says; see `wire.settlement_peer`."""
+
+    payload: bytes
+
+
 Body = (
     Reserve | Authorized | Declined | Capture | Cancel | Posted | Voided | Accrue | ReturnAbroad | Query |
     HeadAck
-    | Hello | HelloReply | HelloRequest | Challenge | Challenged | Refusal | Inquire | Inquired
+    | Hello | HelloReply | HelloRequest | Challenge | Challenged | Refusal | Inquire | Inquired | Settlement
 )  # fmt: skip
 """Any message's body."""
 
@@ -313,6 +320,7 @@ BODIES: dict[MessageType, type[Struct]] = {
     MessageType.REFUSAL: Refusal,
     MessageType.INQUIRE: Inquire,
     MessageType.INQUIRED: Inquired,
+    MessageType.SETTLEMENT: Settlement,
 }
 """The struct of each type."""
 

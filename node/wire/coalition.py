@@ -50,7 +50,7 @@ MAX_CACHED_KEYS = 1_024
 _T = MessageType
 BY_HOME = frozenset({_T.AUTHORIZED, _T.DECLINED, _T.POSTED, _T.VOIDED, _T.HELLO, _T.CHALLENGED, _T.INQUIRED})
 """What only a home node says, on a lane of its own."""
-ON_A_LANE = frozenset({_T.HEAD_ACK, _T.HELLO, _T.HELLO_REPLY, _T.HELLO_REQUEST})
+ON_A_LANE = frozenset({_T.HEAD_ACK, _T.HELLO, _T.HELLO_REPLY, _T.HELLO_REQUEST, _T.SETTLEMENT})
 """What concerns a lane, or all, and no exchange."""
 NAMES_LANE = frozenset({_T.AUTHORIZED, _T.POSTED, _T.HELLO, _T.HELLO_REPLY, _T.HEAD_ACK})
 """What cannot be said without naming the lane; all else may come before it is known."""

@@ -30,6 +30,7 @@ _PROTOS: dict[MessageType, type[ProtoMessage]] = {
     MessageType.REFUSAL: exchange_pb2.Refusal,
     MessageType.INQUIRE: exchange_pb2.Inquire,
     MessageType.INQUIRED: exchange_pb2.Inquired,
+    MessageType.SETTLEMENT: lane_pb2.Settlement,
 }
 _TYPES = {kind: type_ for type_, kind in BODIES.items()}
 

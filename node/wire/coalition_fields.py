@@ -115,6 +115,7 @@ BOUNDS: dict[str, _Check] = {
     "Hello.nonce": _size_span(8, 32),
     "HelloReply.nonce": _size_span(8, 32),
     "HelloRequest.heads": _size_span(0, 64),
+    "Settlement.payload": _size_span(1, 400 * 1024),
     # directory
     "Directory.coalition_id": _SLUG,
     "Directory.version": _span(1, MAX_NUMBER),

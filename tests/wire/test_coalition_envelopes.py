@@ -74,6 +74,7 @@ BODY_STRATEGIES: dict[MessageType, st.SearchStrategy[Any]] = {
     MessageType.INQUIRED: st.builds(
         m.Inquired, st.integers(-1, MAX_UNITS), pseudonyms, limits.map(tuple), st.sampled_from(ExchangeReason)
     ),
+    MessageType.SETTLEMENT: st.builds(m.Settlement, st.binary(min_size=1, max_size=200)),
 }  # fmt: skip
 drafts = st.sampled_from(MessageType).flatmap(
     lambda type_: BODY_STRATEGIES[type_].map(

@@ -67,6 +67,8 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     """Body: Inquire. Acquirer to home: what may be spent."""
     MESSAGE_TYPE_INQUIRED: _MessageType.ValueType  # 19
     """Body: Inquired. Home to acquirer."""
+    MESSAGE_TYPE_SETTLEMENT: _MessageType.ValueType  # 20
+    """Body: Settlement. Either way: about a settlement window; concerns no lane and no exchange."""
 
 class MessageType(_MessageType, metaclass=_MessageTypeEnumTypeWrapper):
     """What an envelope's body is."""
@@ -111,6 +113,8 @@ MESSAGE_TYPE_INQUIRE: MessageType.ValueType  # 18
 """Body: Inquire. Acquirer to home: what may be spent."""
 MESSAGE_TYPE_INQUIRED: MessageType.ValueType  # 19
 """Body: Inquired. Home to acquirer."""
+MESSAGE_TYPE_SETTLEMENT: MessageType.ValueType  # 20
+"""Body: Settlement. Either way: about a settlement window; concerns no lane and no exchange."""
 Global___MessageType: _TypeAlias = MessageType  # noqa: Y015
 
 @_typing.final

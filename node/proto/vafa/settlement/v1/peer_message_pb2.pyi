@@ -22,32 +22,76 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class ProposeCloseRequest(_message.Message):
-    """A close, signed by the home node."""
+class PeerMessage(_message.Message):
+    """What one merchant says to another about a window. It travels as the payload of an envelope of the type
+    SETTLEMENT, over the links and relays that carry exchanges, so that a node behind NAT takes part.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CLOSE_FIELD_NUMBER: _builtins.int
+    MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    PROPOSE_FIELD_NUMBER: _builtins.int
+    CLOSE_ANSWER_FIELD_NUMBER: _builtins.int
+    HASHES_WISH_FIELD_NUMBER: _builtins.int
+    HASHES_FIELD_NUMBER: _builtins.int
+    RECORD_WISH_FIELD_NUMBER: _builtins.int
+    RECORD_FIELD_NUMBER: _builtins.int
+    HEADS_FIELD_NUMBER: _builtins.int
+    message_id: _builtins.bytes
+    """The asker's, 16 bytes; the answer has the same."""
     @_builtins.property
-    def close(self) -> _close_pb2.SignedPairClose:
-        """The close."""
+    def propose(self) -> _close_pb2.SignedPairClose:
+        """The home node hands over its close."""
+
+    @_builtins.property
+    def close_answer(self) -> Global___CloseAnswer:
+        """The acquirer's answer to it."""
+
+    @_builtins.property
+    def hashes_wish(self) -> Global___HashesWish:
+        """Asks for the chain's hashes at some records."""
+
+    @_builtins.property
+    def hashes(self) -> _dispute_pb2.SignedLaneHashes:
+        """The hashes."""
+
+    @_builtins.property
+    def record_wish(self) -> Global___RecordWish:
+        """Asks for one record with its signatures."""
+
+    @_builtins.property
+    def record(self) -> Global___RecordShown:
+        """The record."""
+
+    @_builtins.property
+    def heads(self) -> Global___Heads:
+        """Heads of statements; the answer is the answerer's heads of the same windows."""
 
     def __init__(
         self,
         *,
-        close: _close_pb2.SignedPairClose | None = ...,
+        message_id: _builtins.bytes = ...,
+        propose: _close_pb2.SignedPairClose | None = ...,
+        close_answer: Global___CloseAnswer | None = ...,
+        hashes_wish: Global___HashesWish | None = ...,
+        hashes: _dispute_pb2.SignedLaneHashes | None = ...,
+        record_wish: Global___RecordWish | None = ...,
+        record: Global___RecordShown | None = ...,
+        heads: Global___Heads | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["close", b"close"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["close_answer", b"close_answer", "hashes", b"hashes", "hashes_wish", b"hashes_wish", "heads", b"heads", "propose", b"propose", "record", b"record", "record_wish", b"record_wish", "said", b"said"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["close", b"close"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["close_answer", b"close_answer", "hashes", b"hashes", "hashes_wish", b"hashes_wish", "heads", b"heads", "message_id", b"message_id", "propose", b"propose", "record", b"record", "record_wish", b"record_wish", "said", b"said"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_said: _TypeAlias = _typing.Literal["propose", "close_answer", "hashes_wish", "hashes", "record_wish", "record", "heads"]  # noqa: Y015
+    _WhichOneofArgType_said: _TypeAlias = _typing.Literal["said", b"said"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_said) -> _WhichOneofReturnType_said | None: ...
 
-Global___ProposeCloseRequest: _TypeAlias = ProposeCloseRequest  # noqa: Y015
+Global___PeerMessage: _TypeAlias = PeerMessage  # noqa: Y015
 
 @_typing.final
-class ProposeCloseResponse(_message.Message):
-    """The acquirer's answer."""
+class CloseAnswer(_message.Message):
+    """The acquirer's answer to a close."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -81,10 +125,10 @@ class ProposeCloseResponse(_message.Message):
     _WhichOneofArgType_outcome: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_outcome) -> _WhichOneofReturnType_outcome | None: ...
 
-Global___ProposeCloseResponse: _TypeAlias = ProposeCloseResponse  # noqa: Y015
+Global___CloseAnswer: _TypeAlias = CloseAnswer  # noqa: Y015
 
 @_typing.final
-class GetLaneHashesRequest(_message.Message):
+class HashesWish(_message.Message):
     """Asks for hashes."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -121,34 +165,10 @@ class GetLaneHashesRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetLaneHashesRequest: _TypeAlias = GetLaneHashesRequest  # noqa: Y015
+Global___HashesWish: _TypeAlias = HashesWish  # noqa: Y015
 
 @_typing.final
-class GetLaneHashesResponse(_message.Message):
-    """The hashes."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HASHES_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def hashes(self) -> _dispute_pb2.SignedLaneHashes:
-        """Signed by who answers."""
-
-    def __init__(
-        self,
-        *,
-        hashes: _dispute_pb2.SignedLaneHashes | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["hashes", b"hashes"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hashes", b"hashes"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___GetLaneHashesResponse: _TypeAlias = GetLaneHashesResponse  # noqa: Y015
-
-@_typing.final
-class GetLaneRecordRequest(_message.Message):
+class RecordWish(_message.Message):
     """Asks for a record."""
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -179,11 +199,11 @@ class GetLaneRecordRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetLaneRecordRequest: _TypeAlias = GetLaneRecordRequest  # noqa: Y015
+Global___RecordWish: _TypeAlias = RecordWish  # noqa: Y015
 
 @_typing.final
-class GetLaneRecordResponse(_message.Message):
-    """The record."""
+class RecordShown(_message.Message):
+    """A record."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -203,11 +223,11 @@ class GetLaneRecordResponse(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___GetLaneRecordResponse: _TypeAlias = GetLaneRecordResponse  # noqa: Y015
+Global___RecordShown: _TypeAlias = RecordShown  # noqa: Y015
 
 @_typing.final
-class ExchangeHeadsRequest(_message.Message):
-    """The caller's heads."""
+class Heads(_message.Message):
+    """Heads of statements."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -227,34 +247,4 @@ class ExchangeHeadsRequest(_message.Message):
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-Global___ExchangeHeadsRequest: _TypeAlias = ExchangeHeadsRequest  # noqa: Y015
-
-@_typing.final
-class ExchangeHeadsResponse(_message.Message):
-    """The answerer's heads of the same windows."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    HEADS_FIELD_NUMBER: _builtins.int
-    PROOFS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def heads(self) -> _containers.RepeatedCompositeFieldContainer[_close_pb2.SignedHead]:
-        """At most 64."""
-
-    @_builtins.property
-    def proofs(self) -> _containers.RepeatedCompositeFieldContainer[_close_pb2.EquivocationProof]:
-        """Where both have one for a window and they are not the same."""
-
-    def __init__(
-        self,
-        *,
-        heads: _abc.Iterable[_close_pb2.SignedHead] | None = ...,
-        proofs: _abc.Iterable[_close_pb2.EquivocationProof] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads", "proofs", b"proofs"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___ExchangeHeadsResponse: _TypeAlias = ExchangeHeadsResponse  # noqa: Y015
+Global___Heads: _TypeAlias = Heads  # noqa: Y015
