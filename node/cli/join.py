@@ -197,6 +197,10 @@ def _standing(config: Config, directory: Directory) -> str:
             f"The directory says that {config.merchant.id} has {own.partitions} partitions, but vafa.toml "
             f"says {config.storage.partitions}. Nothing can be exchanged: make a new join request."
         )
+    typer.echo(
+        f"Members earn and spend abroad in the purse {directory.purse.code!r}: the programme needs one of "
+        "that code (`vafa programme show`)."
+    )
     spans = (
         ", ".join(range_text(span) for span in own.ranges)
         or "none, so our members earn and spend at home alone"

@@ -32,12 +32,16 @@ def init(
     coalition: Annotated[str, typer.Option(help="Short id of the coalition: a-z, 0-9 and hyphen.")],
     currency: Annotated[str, typer.Option(help="ISO 4217 code in which points are worth something.")] = "IRR",
     timezone: Annotated[str, typer.Option(help="IANA time zone of the settlement calendar.")] = "Asia/Tehran",
+    purse: Annotated[
+        str, typer.Option(help="The purse of everybody's programme that works abroad.")
+    ] = "points",
 ) -> None:
     """Make an operator's directory: the coalition's terms to be edited, and the key that signs them."""
     today = datetime.now(UTC).date()
     toml = TEMPLATE.format(
         id=json.dumps(coalition),
         currency=json.dumps(currency),
+        purse=json.dumps(purse),
         time_zone=json.dumps(timezone),
         first_day=today.replace(day=1).isoformat(),
         from_time=f"{today.replace(day=1).isoformat()}T00:00:00Z",
@@ -72,7 +76,9 @@ def admit(
     home.keep_request(partner, request.read_text(encoding="utf-8-sig"))
     if partner not in terms.partners:
         ranges = ", ".join(json.dumps(range_text(span)) for span in asked.partner.ranges)
-        _append(home.terms_path, f'\n[partners.{partner}]\nstatus = "active"\nranges = [{ranges}]\n')
+        relay = asked.partner.relay_partner_id
+        said = f"relay = {json.dumps(relay)}\n" if relay else ""
+        _append(home.terms_path, f'\n[partners.{partner}]\nstatus = "active"\nranges = [{ranges}]\n{said}')
     typer.echo(f"Admitted {partner}: {asked.partner.name}")
     for key in asked.partner.keys:
         typer.echo(f"  key {key.uri}")

@@ -27,6 +27,8 @@ from node.identity.exchange_keys import exchange_key_pems, load_exchange_keys
 from node.identity.keys import NodeSecrets
 from node.identity.signers import Signer
 from node.peering.relay import may_come_from
+from node.people.identifiers import IdentifierKind, normalise
+from node.people.invalid import Invalid
 from node.programme.model import Programme
 from node.rpc.partners import Partners
 from node.telemetry import Figures
@@ -92,7 +94,7 @@ class CoalitionSide:
         )
         self.tills = TillsAbroad(trade, merchant.country)
         counter.abroad = self.tills
-        self._members = members
+        self._members, self._region = members, merchant.country
         sending = messenger(config.coalition.message_gateway, Path(config.coalition.message_file))
         self.words = Words(directories, sending, self._contact, merchant.language)
         self.exchanging.told = self.words.tell
@@ -130,7 +132,9 @@ class CoalitionSide:
         """Where a member is reached, and in which language."""
         caller = Caller(Role.ADMIN, self._own_id, "coalition")
         answer = await self._members.ask(caller, Op.GET_MEMBER, contact_asked(account_id), "")
-        return contact_from(answer.body) if answer.kind == AnswerKind.DONE else ("", "")
+        phone, language = contact_from(answer.body) if answer.kind == AnswerKind.DONE else ("", "")
+        normal = normalise(IdentifierKind.PHONE, phone, region=self._region)
+        return (phone if isinstance(normal, Invalid) else normal.text), language
 
     def sealer(self) -> EnvelopeSealer:
         """Signs with whichever of the node's keys the newest directory admits at that time."""

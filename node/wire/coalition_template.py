@@ -12,7 +12,7 @@ id = {id}
 [purse]
 # The one purse that is earned and spent at other partners. Every partner's programme has a purse of this
 # code. Code and exponent are fixed once published.
-code = "coalition"
+code = {purse}
 # Decimal places of one point, 0 to 6.
 exponent = 0
 # Its name by language (BCP 47).

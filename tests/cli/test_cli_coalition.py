@@ -135,7 +135,7 @@ def test_windows_follow_the_calendar_without_gaps_and_stay_as_they_were_publishe
         ("T00:00:00Z", "T00:00:00", "offset from UTC"),
         ("[caps]", "[caps]\nunits = 3", "units"),
         ("freshness_seconds = 300", "freshness_seconds = 1", "freshness_seconds"),
-        ('code = "coalition"', "code = ", "not TOML"),
+        ('code = "points"', "code = ", "not TOML"),
     ],
 )
 def test_terms_that_nobody_would_follow_are_not_published(
