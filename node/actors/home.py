@@ -17,10 +17,11 @@ from node.actors.home_lanes import HomeLanes, Life
 from node.actors.home_opening import HomeOpening
 from node.actors.home_proofs import HomeProofs
 from node.actors.turn import Opening
-from node.coalition import home, home_recovery, home_words
+from node.coalition import home, home_recovery, home_words, lanes
 from node.coalition.envelopes import Envelope, Message
 from node.coalition.home_facts import HomeExchange, HomeFacts, HomeStep, Original, Say
 from node.coalition.messages import (
+    LANE_UNKNOWN,
     ExchangeReason,
     HeadAck,
     HelloReply,
@@ -77,6 +78,8 @@ class HomeSide:
             return None
         if message.header.type in (MessageType.CHALLENGE, MessageType.INQUIRE):
             return self._proofs.asked(opening, life, carried)
+        if message.header.lane != LANE_UNKNOWN and lanes.is_ahead(life.record.lane, message.header.epoch):
+            self._opens.above(opening, life, message.header.epoch)
         if message.header.type not in home.DECIDES:
             self.refuse(opening, life, message, ExchangeReason.MALFORMED)
             return None
@@ -285,7 +288,11 @@ class HomeSide:
 
     def _acknowledged(self, opening: Opening, life: Life, message: Message, ack: HeadAck) -> None:
         """HEAD_ACK; one that repeats the last asks for the records that follow."""
-        if not life.ready or message.header.epoch != life.record.lane.epoch or life.record.lane.disputed:
+        if life.record.lane.disputed:
+            return
+        if lanes.is_ahead(life.record.lane, message.header.epoch):
+            self._opens.above(opening, life, message.header.epoch)
+        if not life.ready or message.header.epoch != life.record.lane.epoch:
             return
         hash_at = self.lanes.hash_at(opening, life, ack.head.number)
         taken = self.lanes.acknowledged(life, ack, hash_at, opening.work.clock_ms)

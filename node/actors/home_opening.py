@@ -68,9 +68,14 @@ class HomeOpening:
         """HELLO_REPLY: the lane is open, or something must come back first."""
         message, reply = carried.message, carried.message.body
         assert isinstance(reply, HelloReply)
-        if life.ready or not life.hello or life.record.lane.disputed:
+        if life.record.lane.disputed:
+            return
+        if lanes.is_ahead(life.record.lane, message.header.epoch):
+            self.above(opening, life, message.header.epoch)
             return
         found = lanes.on_hello_reply(life.record.lane, reply, message.header.epoch)
+        if life.ready or not life.hello:
+            return
         if found is lanes.Opening.AGAIN:
             self._again(opening, life, reply, carried.evidence)
             return
@@ -87,6 +92,13 @@ class HomeOpening:
                 return
         if found is lanes.Opening.READY:
             self._open(opening, life, reply)
+
+    def above(self, opening: Opening, life: Life, epoch: int) -> None:
+        """The acquirer speaks in an epoch that we have not reached: the lane is opened anew above it."""
+        if life.hello and opening.work.clock_ms - life.hello_ms < HELLO_PAUSE_MS:
+            opening.says.append(Said(life.partner_id, life.hello))
+        else:
+            self._propose(opening, life, epoch)
 
     def _again(self, opening: Opening, life: Life, reply: HelloReply, evidence: Sequence[bytes]) -> None:
         """The acquirer knows of a higher epoch, and shows our own word for it."""

@@ -41,15 +41,17 @@ def on_answer(known: AcquirerExchange | None, message: Message, facts: AcquirerF
         return _refused(known, message, body, facts)
     lane, header = facts.lane, message.header
     if lane is None or lane.disputed or header.epoch != lane.epoch or header.lane != lane.lane:
-        return AcquirerStep(asks=lane is not None and header.epoch > lane.epoch)
+        # Our HEAD_ACK tells a home node that has forgotten its epoch which one it is.
+        return AcquirerStep(asks=lane is not None and header.epoch < lane.epoch)
     if known.lane not in (LANE_UNKNOWN, lane.lane):
         return AcquirerStep()
     known = replace(known, lane=lane.lane)
     if isinstance(body, Authorized):
         return _authorized(known, message, body, facts)
     if isinstance(body, Declined) and body.request_hash == known.body_hash:
-        return _failed(known, AcquirerEvent.DECLINED, body.reason, facts)
+        return _failed(replace(known, void_epoch=header.epoch), AcquirerEvent.DECLINED, body.reason, facts)
     if isinstance(body, Voided) and (not body.request_body_hash or body.request_body_hash == known.body_hash):
+        known = replace(known, void_epoch=header.epoch)
         return _failed(known, AcquirerEvent.VOIDED, known.reason or body.reason, facts)
     return AcquirerStep()
 

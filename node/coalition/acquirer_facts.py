@@ -80,6 +80,7 @@ class AcquirerExchange(Struct, frozen=True, array_like=True):
     original_exchange_id: bytes = b""
     returned: int = 0
     asked: bytes = b""
+    void_epoch: int = 0
 
     @property
     def ended(self) -> bool:

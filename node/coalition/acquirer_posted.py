@@ -14,7 +14,7 @@ from node.coalition import caps
 from node.coalition.acquirer import ended, row_of, uncounted
 from node.coalition.acquirer_facts import AcquirerExchange, AcquirerFacts, AcquirerStep, Dispute, Record
 from node.coalition.envelopes import Message
-from node.coalition.exchange import AcquirerEvent, AcquirerState, Effect, ExchangeKind, acquirer_row
+from node.coalition.exchange import AcquirerEvent, AcquirerState, Effect, ExchangeKind
 from node.coalition.lanes import AcquirerLane, Arrival, arrival, follow
 from node.coalition.messages import (
     Accrue,
@@ -48,7 +48,7 @@ def on_posted(
     signed = request.header_bytes if request else b""
     at = arrival(lane, body, message.header.epoch, signed)
     if at is Arrival.OLD_EPOCH or message.header.lane != lane.lane:
-        return AcquirerStep(refused=ExchangeReason.WRONG_EPOCH)
+        return AcquirerStep(refused=ExchangeReason.WRONG_EPOCH, asks=message.header.epoch < lane.epoch)
     if at is Arrival.KNOWN:
         return AcquirerStep(acks=True)
     if at is Arrival.GAP or (request is None and body.core.kind is not RecordKind.CUT):
@@ -61,12 +61,12 @@ def on_posted(
             refused=ExchangeReason.WRONG_WINDOW
         )  # our directory is the older one; it comes again
     after = follow(lane, body)
+    first = _first_signed(message, evidence)
     problem = Dispute.FORKED if after.disputed else _problem(known, body.core, request, lane, facts)
+    problem = problem or _contradiction(known, first)
     if problem is not None:
         return _disputed(lane, problem)
-    record = Record(
-        body.core.number, request.envelope if request else None, _first_signed(message, evidence).envelope
-    )
+    record = Record(body.core.number, request.envelope if request else None, first.envelope)
     if request is None:
         return AcquirerStep(lane=after, record=record, acks=True)
     return _done(known, body, request, after, record, facts)
@@ -122,11 +122,22 @@ def _problem(
         return Dispute.NOT_ASKED if core.units or core.exchange_id else None
     if core.purse != facts.directory.purse.code or not _answers(core, request):
         return Dispute.NOT_ASKED
-    state = known.state if known else AcquirerState.NONE
-    # DONE before means that the home node posted one exchange twice, FAILED that it takes its word back.
-    if state is AcquirerState.DONE or acquirer_row(state, AcquirerEvent.POSTED) is None:
-        return Dispute.CONTRADICTION
     return None
+
+
+def _contradiction(known: AcquirerExchange | None, first: Message) -> Dispute | None:
+    """Whether the home node posts one exchange twice, or takes its word back that it came to nothing.
+
+    A record of an older epoch than that word is none: the node was put back onto a disk on which it had
+    posted, and what it signed then it owes, or is owed, until it is given back.
+    """
+    if known is None or not known.ended:
+        return None
+    if known.state is AcquirerState.FAILED and (
+        first.header.epoch < known.void_epoch or not known.void_epoch
+    ):
+        return None
+    return Dispute.CONTRADICTION
 
 
 def _answers(core: PostedCore, request: Message) -> bool:
@@ -157,7 +168,7 @@ def _done(
     core = body.core
     before = known or _restored(core, request, facts)
     row = row_of(before.state, AcquirerEvent.POSTED)
-    usage = uncounted(facts.usage, before) if known else facts.usage
+    usage = facts.usage if before.ended or known is None else uncounted(facts.usage, before)
     exchange = replace(
         ended(before, row, facts),
         kind=before.kind or _restored(core, request, facts).kind,
@@ -177,7 +188,7 @@ def _done(
         booking=Accepted(_ENTRIES[core.kind], (position_moved(core, facts.partner_id),)),
         record=record,
         acks=True,
-        give_back=core.units if Effect.RETURN_ALL in row.effects else 0,
+        give_back=core.units if Effect.RETURN_ALL in row.effects and core.kind in _UNDONE else 0,
     )
 
 
@@ -213,6 +224,9 @@ def position_moved(core: PostedCore, partner_id: str) -> PositionMoved:
     book, sign = owed[core.kind]
     return PositionMoved(book, core.purse, sign * core.units, core.exchange_id, core.lane, core.number)
 
+
+_UNDONE = (RecordKind.ACCRUAL, RecordKind.REDEMPTION)
+"""What a return can give back."""
 
 _ENTRIES = {
     RecordKind.REDEMPTION: TransactionKind.REDEMPTION,

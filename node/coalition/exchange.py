@@ -237,16 +237,12 @@ ACQUIRER: dict[tuple[AcquirerState, AcquirerEvent], Row] = {
     (_S.QUEUED, _V.REFUSED): _CANCELLING,
     (_S.QUEUED, _V.POSTED): _DONE,
     # Ended: the till hears the same answer again.
-    **{
-        (state, event): Row(state)
-        for state in (_S.DONE, _S.FAILED)
-        for event in AcquirerEvent
-        if (state, event) != (_S.FAILED, _V.POSTED)
-    },
+    **{(_S.DONE, event): Row(_S.DONE) for event in AcquirerEvent},
+    **{(_S.FAILED, event): Row(_S.FAILED) for event in AcquirerEvent},
+    # A home node that was put back onto a disk on which it had posted: the record stands, and is given back.
+    (_S.FAILED, _V.POSTED): Row(_S.DONE, (_X.APPEND, _X.FORGET, _X.RETURN_ALL)),
 }
-"""The acquirer. POSTED after FAILED is missing: the home node contradicts itself, and the lane is
-disputed.
-"""
+"""The acquirer. POSTED after DONE moves nothing here: a second record of one exchange is a dispute."""
 
 RESENT: dict[AcquirerState, tuple[MessageType, ...]] = {
     AcquirerState.INTENT: (MessageType.RESERVE,),

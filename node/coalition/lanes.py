@@ -126,6 +126,16 @@ def propose(lane: HomeLane, nonce: bytes, above: int = 0) -> tuple[HomeLane, Dra
     return lane, Draft(MessageType.HELLO, lane.lane, epoch, b"", Hello(lane.head, nonce))
 
 
+def is_ahead(lane: HomeLane, epoch: int) -> bool:
+    """Whether the acquirer speaks in an epoch that we have not reached: a HELLO of ours that we forgot came
+    late.
+
+    Then the lane is opened anew above it, or neither side would ever take the other's word again. An
+    acquirer that makes an epoch up shuts but its own lane for a moment.
+    """
+    return lane.epoch < epoch < MAX_EPOCH
+
+
 class Opening(StrEnum):
     """What a HELLO_REPLY makes of a lane."""
 
@@ -145,10 +155,14 @@ def on_hello_reply(lane: HomeLane, reply: HelloReply, epoch: int) -> Opening:
 
     The acquirer's number may be above ours (we lost records), below (they are sent again), or the same.
     """
-    if not lane.nonce or reply.nonce != lane.nonce or reply.head.lane != lane.lane:
+    if reply.head.lane != lane.lane or max(epoch, reply.head.epoch) >= MAX_EPOCH:
+        return Opening.IGNORED
+    if is_ahead(lane, epoch):
+        return Opening.AGAIN
+    if not lane.nonce or reply.nonce != lane.nonce:
         return Opening.IGNORED
     if reply.head.epoch >= lane.epoch:
-        return Opening.AGAIN if reply.head.epoch < MAX_EPOCH else Opening.IGNORED
+        return Opening.AGAIN
     if epoch != lane.epoch:
         return Opening.IGNORED
     if reply.head.number > lane.number:

@@ -151,6 +151,8 @@ class Nile:
         if isinstance(message.body, HelloReply):
             return self.opens(message, message.body)
         if isinstance(message.body, HeadAck):
+            if lanes.is_ahead(self.lane, message.header.epoch):
+                return self.above(message.header.epoch)
             return self.acknowledged(message.body)
         due = settle(self.account, self.now_ms)
         if due is not None:
@@ -199,12 +201,17 @@ class Nile:
         self.lane, draft = lanes.propose(self.lane, self.hellos.to_bytes(16, "big"))
         return [Sent(SAFFRON, seal(draft, NILE, SAFFRON, self.now_ms))]
 
+    def above(self, epoch: int) -> list[Sent]:
+        """HELLO once more, above an epoch that we had not reached."""
+        self.ready = False
+        self.hellos += 1
+        self.lane, draft = lanes.propose(self.lane, self.hellos.to_bytes(16, "big"), epoch)
+        return [Sent(SAFFRON, seal(draft, NILE, SAFFRON, self.now_ms))]
+
     def opens(self, message: Message, reply: HelloReply) -> list[Sent]:
         opening = lanes.on_hello_reply(self.lane, reply, message.header.epoch)
         if opening is lanes.Opening.AGAIN:
-            self.hellos += 1
-            self.lane, draft = lanes.propose(self.lane, self.hellos.to_bytes(16, "big"), reply.head.epoch)
-            return [Sent(SAFFRON, seal(draft, NILE, SAFFRON, self.now_ms))]
+            return self.above(max(reply.head.epoch, message.header.epoch))
         if opening is lanes.Opening.IMPORT and not self.ready:
             self.import_from({at: self.partners[at] for at in self.partners if at <= reply.head.number})
             opening = lanes.on_hello_reply(self.lane, reply, message.header.epoch)

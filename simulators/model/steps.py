@@ -1,0 +1,362 @@
+"""Everything that can happen next in the model. Transitions of the exchange are those of
+`node.coalition.exchange`.
+
+Messages:
+    (ASK,) (CAPTURE, epoch) (CANCEL,) (ACK, epoch)               acquirer to home; ASK is RESERVE or ACCRUE
+    (AUTHORIZED, epoch) (VOIDED, epoch) (POSTED, epoch, chain)   home to acquirer; the chain up to the record
+    (HELLO, epoch, id, chain)                                    home to acquirer
+    (REPLY, epoch, id, prior epoch, chain, is void)              acquirer to home
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from node.coalition.exchange import (
+    ACQUIRER,
+    HOME,
+    AcquirerEvent,
+    AcquirerState,
+    Effect,
+    HomeEvent,
+    HomeState,
+)
+from simulators.model.state import (
+    PROPOSED,
+    READY,
+    SHUT,
+    Acquirer,
+    AcquirerDisk,
+    Home,
+    HomeDisk,
+    Message,
+    Rules,
+    State,
+)
+
+ASK, CAPTURE, CANCEL, ACK = "ASK", "CAPTURE", "CANCEL", "ACK"
+AUTHORIZED, VOIDED, POSTED = "AUTHORIZED", "VOIDED", "POSTED"
+HELLO, REPLY = "HELLO", "REPLY"
+_H, _A = HomeState, AcquirerState
+_VOID = (_A.FAILED, _A.CANCELLING)
+_OPEN = (_A.NONE, _A.INTENT, _A.QUEUED)
+
+
+class Step(NamedTuple):
+    """One thing that can happen. `is_fault`: it need not, once faults stop."""
+
+    what: str
+    state: State
+    is_fault: bool = False
+
+
+def steps(state: State, rules: Rules) -> Iterator[Step]:
+    """All that can happen next."""
+    for step in _all(state, rules):
+        yield step._replace(state=tidied(step.state, rules))
+
+
+def _all(state: State, rules: Rules) -> Iterator[Step]:
+    yield from _home_alone(state, rules)
+    yield from _acquirer_alone(state, rules)
+    for message in state.net:
+        yield from _home_hears(state, message, rules)
+        yield from _acquirer_hears(state, message, rules)
+    yield from _faults(state, rules)
+
+
+def tidied(state: State, rules: Rules) -> State:
+    """The same state with less in it, so that fewer have to be visited. Nothing that could happen is lost:
+
+    - A node that syncs before it says anything is synced at once: a crash in between is one before the
+    step, or one
+      whose answer was lost. Nodes that take a shortcut there are looked at sync by sync.
+    - Messages that nobody will take any more are dropped, and so are disks to which nobody can be restored.
+    """
+    home, own, left = state.home, state.acquirer, state.faults
+    net = state.net
+    if rules.home_syncs_first:
+        net, home = net | home.out, home._replace(disk=home.mem, out=frozenset())
+    if rules.acquirer_syncs_first and rules.hello_syncs_first:
+        net, own = net | own.out, own._replace(disk=own.mem, out=frozenset())
+    return state._replace(
+        home=home,
+        acquirer=own,
+        net=frozenset(message for message in net if _can_matter(message, state, rules)),
+        home_past=state.home_past | {home.disk} if left.home_rollbacks else frozenset(),
+        acquirer_past=state.acquirer_past | {own.disk} if left.acquirer_rollbacks else frozenset(),
+    )
+
+
+def _can_matter(message: Message, state: State, rules: Rules) -> bool:
+    kind, home, own, left = message[0], state.home, state.acquirer, state.faults
+    if kind == REPLY:
+        return message[2] == home.hello
+    if kind in (ASK, CANCEL):
+        return True
+    epoch = message[1]
+    assert isinstance(epoch, int)
+    if kind == CAPTURE:
+        return not rules.fence_to_home or bool(left.home_rollbacks) or epoch >= home.mem.epoch
+    if kind == HELLO:
+        return message[2] == home.hello or bool(left.acquirer_rollbacks) or epoch > own.mem.epoch
+    return not rules.fence_to_acquirer or bool(left.acquirer_rollbacks) or epoch >= own.mem.epoch
+
+
+# --- the home node -----------------------------------------------------------------------------------------
+
+
+def _home_alone(state: State, rules: Rules) -> Iterator[Step]:
+    home = state.home
+    if home.mem != home.disk or home.out:
+        synced = home._replace(disk=home.mem, out=frozenset())
+        yield Step("home syncs", state._replace(home=synced, net=state.net | home.out))
+    unheard = home.phase == READY and not state.acquirer.heard and rules.hello
+    if home.phase == SHUT or unheard:
+        yield Step("home proposes", _propose(state, rules, home.mem.epoch))
+    if rules.neighbour and home.phase == READY and "n" not in home.mem.chain:
+        chain = home.mem.chain + "n"
+        posted = home._replace(mem=home.mem._replace(chain=chain))
+        said = _say(state, posted, rules, (POSTED, home.mem.epoch, chain))
+        yield Step("home posts the neighbour", said)
+
+
+def _propose(state: State, rules: Rules, above: int) -> State:
+    """HELLO, for when its epoch is on the disk; without HELLO the lane is simply open."""
+    home = state.home
+    if not rules.hello:
+        return state._replace(home=home._replace(phase=READY), acquirer=state.acquirer._replace(heard=True))
+    raised = rules.epoch_at_every_start or home.mem.epoch == 0
+    epoch = max(above, home.mem.epoch) + (1 if raised else 0)
+    hello = state.hellos + 1
+    mem = home.mem._replace(epoch=epoch)
+    opened = home._replace(mem=mem, phase=PROPOSED, hello=hello)
+    return _say(state._replace(hellos=hello), opened, rules, (HELLO, epoch, hello, mem.chain))
+
+
+def _say(state: State, home: Home, rules: Rules, *messages: Message) -> State:
+    """The home node says something: after the next sync, or at once where that is the shortcut."""
+    if rules.home_syncs_first:
+        return state._replace(home=home._replace(out=home.out | frozenset(messages)))
+    return state._replace(home=home, net=state.net | frozenset(messages))
+
+
+def _home_hears(state: State, message: Message, rules: Rules) -> Iterator[Step]:
+    home, kind = state.home, message[0]
+    if kind == REPLY:
+        yield from _home_hears_reply(state, message, rules)
+        return
+    if kind in (CAPTURE, ACK) and rules.hello and rules.epoch_at_every_start:
+        epoch = message[1]
+        assert isinstance(epoch, int)
+        if epoch > home.mem.epoch and home.phase != PROPOSED:
+            yield Step("home proposes above", _propose(state, rules, epoch))
+            return
+    if home.phase != READY or kind not in (ASK, CAPTURE, CANCEL):
+        return
+    if kind == CAPTURE and rules.fence_to_home and message[1] != home.mem.epoch:
+        return
+    for event in _events(state, kind, rules):
+        if not rules.tombstones and home.mem.state is _H.NONE and kind == CANCEL:
+            yield Step("home forgets a CANCEL", _say(state, home, rules, (VOIDED, home.mem.epoch)))
+            continue
+        row = HOME[home.mem.state, event]
+        mem = home.mem._replace(state=_H(row.then))
+        if Effect.APPEND in row.effects:
+            mem = mem._replace(chain=mem.chain + "o", posted=mem.epoch)
+        answer: Message = (VOIDED, mem.epoch)
+        if mem.state is _H.POSTED:
+            answer = (POSTED, mem.epoch, mem.chain[: mem.chain.index("o") + 1])
+        elif mem.state is _H.RESERVED:
+            answer = (AUTHORIZED, mem.epoch)
+        yield Step(f"home: {event}", _say(state, home._replace(mem=mem), rules, answer))
+
+
+def _events(state: State, kind: object, rules: Rules) -> Iterator[HomeEvent]:
+    """What a message may be to the home node: it may decline, and a hold's time may be over."""
+    at = state.home.mem.state
+    if kind == ASK:
+        asked = HomeEvent.ACCRUE if rules.accrual else HomeEvent.RESERVE
+        if at is _H.NONE:
+            yield HomeEvent.DECLINE
+            if state.fresh:
+                yield asked
+        else:
+            yield asked
+    else:
+        yield HomeEvent.CAPTURE if kind == CAPTURE else HomeEvent.CANCEL
+    if at is _H.RESERVED:
+        yield HomeEvent.HOLD_OVER
+
+
+def _home_hears_reply(state: State, message: Message, rules: Rules) -> Iterator[Step]:
+    """The rules of `lanes.on_hello_reply`, and then what comes back with a reply."""
+    home = state.home
+    _, epoch, hello, prior, chain, is_void = message
+    assert isinstance(epoch, int)
+    assert isinstance(prior, int)
+    assert isinstance(chain, str)
+    if home.phase != PROPOSED or hello != home.hello:
+        return
+    if prior >= home.mem.epoch and rules.epoch_at_every_start:
+        yield Step("home proposes again", _propose(state, rules, prior))
+        return
+    if epoch != home.mem.epoch:
+        return
+    shorter, longer = sorted((chain, home.mem.chain), key=len)
+    if not longer.startswith(shorter):
+        yield Step("home sees a fork", state._replace(fault="the chains of two honest nodes fork"))
+        return
+    mem = home.mem
+    if len(chain) > len(mem.chain):
+        if "o" in chain and "o" not in mem.chain:
+            mem = mem._replace(state=_H(HOME[mem.state, HomeEvent.IMPORT_POSTED].then), posted=mem.epoch)
+        mem = mem._replace(chain=chain, epoch=mem.epoch + (0 if rules.epoch_at_every_start else 1))
+    if is_void:
+        mem = mem._replace(state=_H(HOME[mem.state, HomeEvent.IMPORT_VOIDED].then))
+    missing = [mem.chain[:at] for at in range(len(chain) + 1, len(mem.chain) + 1)]
+    words = [(POSTED, mem.epoch, record) for record in missing]
+    yield Step("home opens the lane", _say(state, home._replace(mem=mem, phase=READY), rules, *words))
+
+
+# --- the acquirer ------------------------------------------------------------------------------------------
+
+
+def _acquirer_alone(state: State, rules: Rules) -> Iterator[Step]:
+    own = state.acquirer
+    if own.mem != own.disk or own.out:
+        synced = own._replace(disk=own.mem, out=frozenset())
+        yield Step("acquirer syncs", state._replace(acquirer=synced, net=state.net | own.out))
+    begins = AcquirerEvent.EARN if rules.accrual else AcquirerEvent.SPEND
+    for event in (begins, AcquirerEvent.CAPTURE, AcquirerEvent.CANCEL, AcquirerEvent.GIVE_UP):
+        row = ACQUIRER.get((own.mem.state, event))
+        if row is not None and row.then != own.mem.state:
+            mem = own.mem._replace(state=_A(row.then))
+            yield Step(f"till: {event}", state._replace(acquirer=own._replace(mem=mem)))
+    yield from _acquirer_sends(state, rules)
+    if state.fresh and own.mem.state not in _OPEN and own.disk.state not in _OPEN:
+        yield Step("time passes", state._replace(fresh=False))
+    if not state.goods and _hands_over(own, rules):
+        yield Step("goods", state._replace(goods=True))
+
+
+def _acquirer_sends(state: State, rules: Rules) -> Iterator[Step]:
+    """What the state sends until it is answered; only what is on the disk is sent."""
+    own = state.acquirer
+    synced = own.mem == own.disk or not rules.acquirer_syncs_first
+    if not synced:
+        return
+    at = own.mem.state
+    if at in (_A.INTENT, _A.QUEUED):
+        yield Step("acquirer asks", state._replace(net=state.net | {(ASK,)}, fresh=True))
+    if at is _A.CAPTURING and own.heard:
+        yield Step("acquirer captures", state._replace(net=state.net | {(CAPTURE, own.mem.epoch)}))
+    if own.heard and own.mem.epoch > state.home.mem.epoch:  # else it would change nothing
+        yield Step("acquirer acknowledges", state._replace(net=state.net | {(ACK, own.mem.epoch)}))
+    if at is _A.CANCELLING:
+        yield Step("acquirer cancels", state._replace(net=state.net | {(CANCEL,)}))
+
+
+def _hands_over(own: Acquirer, rules: Rules) -> bool:
+    """Goods go on what is on the disk."""
+    if own.disk.state is _A.DONE:
+        return True
+    if not rules.goods_on_posted_only and own.disk.state is _A.AUTHORIZED:
+        return True
+    return rules.goods_after_capture and own.disk.state is _A.CAPTURING
+
+
+_ANSWERS = {AUTHORIZED: AcquirerEvent.AUTHORIZED, VOIDED: AcquirerEvent.VOIDED, POSTED: AcquirerEvent.POSTED}
+
+
+def _acquirer_hears(state: State, message: Message, rules: Rules) -> Iterator[Step]:
+    own, kind = state.acquirer, message[0]
+    if kind == HELLO:
+        yield Step("acquirer greets", _greet(state, message, rules))
+        return
+    event = _ANSWERS.get(str(kind))
+    if event is None or (rules.fence_to_acquirer and message[1] != own.mem.epoch):
+        return
+    mem = own.mem
+    if event is AcquirerEvent.POSTED:
+        chain = str(message[2])
+        if len(chain) <= len(mem.chain) or (rules.no_gaps and chain[:-1] != mem.chain):
+            return
+        mem = mem._replace(chain=chain)
+        if chain[-1] != "o":
+            yield Step("acquirer follows", state._replace(acquirer=own._replace(mem=mem)))
+            return
+    row = ACQUIRER.get((mem.state, event))
+    if row is None:
+        yield Step("acquirer disputes", state._replace(fault="an honest home node contradicts itself"))
+        return
+    then = _A(row.then)
+    if (
+        event is AcquirerEvent.POSTED
+        and mem.state is _A.CANCELLING
+        and not rules.posted_counts_while_cancelling
+    ):
+        then = _A.FAILED
+    if then is _A.FAILED and mem.state is not _A.FAILED:
+        mem = mem._replace(voided=int(str(message[1])))
+    heard = own._replace(mem=mem._replace(state=then))
+    if heard != own:
+        yield Step(f"acquirer: {event}", state._replace(acquirer=heard))
+
+
+def _greet(state: State, message: Message, rules: Rules) -> State:
+    """The rules of `lanes.on_hello`; the reply shows what is on the disk by the time that it is said."""
+    own, (_, epoch, hello, _) = state.acquirer, message
+    assert isinstance(epoch, int)
+    assert isinstance(hello, int)
+    mem = own.mem
+    prior = mem.epoch
+    if epoch == mem.epoch and hello == mem.hello:
+        prior = mem.prior
+    elif epoch > mem.epoch:
+        mem = mem._replace(epoch=epoch, prior=mem.epoch, hello=hello)
+    elif not rules.epoch_at_every_start and epoch == mem.epoch:
+        prior = epoch - 1
+    shown = mem if rules.hello_syncs_first else own.disk
+    is_void = rules.hello_tells_void and state.fresh and shown.state in _VOID
+    reply = (REPLY, epoch, hello, prior, shown.chain, is_void)
+    own = own._replace(mem=mem, heard=own.heard or prior < epoch)
+    if rules.hello_syncs_first:
+        return state._replace(acquirer=own._replace(out=own.out | {reply}))
+    return state._replace(acquirer=own, net=state.net | {reply})
+
+
+# --- faults ------------------------------------------------------------------------------------------------
+
+
+def _faults(state: State, rules: Rules) -> Iterator[Step]:
+    """A process ends, and its disk has what was synced, or all, or is an old backup's.
+
+    What both have lost nobody has: one side is restored only while the other has what it must show.
+    """
+    left, home, own = state.faults, state.home, state.acquirer
+    if left.home_restarts:
+        fewer = state._replace(faults=left._replace(home_restarts=left.home_restarts - 1))
+        for disk in {home.disk, home.mem}:
+            yield Step("home restarts", _home_on(fewer, disk), True)
+    if left.home_rollbacks and (not state.goods or "o" in own.disk.chain or not rules.goods_on_posted_only):
+        fewer = state._replace(faults=left._replace(home_rollbacks=left.home_rollbacks - 1))
+        for disk in state.home_past:
+            yield Step("home is restored", _home_on(fewer, disk), True)
+    if left.acquirer_restarts:
+        fewer = state._replace(faults=left._replace(acquirer_restarts=left.acquirer_restarts - 1))
+        for disk_ in {own.disk, own.mem}:
+            yield Step("acquirer restarts", _acquirer_on(fewer, disk_, rules), True)
+    if left.acquirer_rollbacks and home.phase == READY and (not state.goods or "o" in home.disk.chain):
+        fewer = state._replace(faults=left._replace(acquirer_rollbacks=left.acquirer_rollbacks - 1))
+        for disk_ in state.acquirer_past:
+            yield Step("acquirer is restored", _acquirer_on(fewer, disk_, rules), True)
+
+
+def _home_on(state: State, disk: HomeDisk) -> State:
+    return state._replace(home=Home(disk, disk))
+
+
+def _acquirer_on(state: State, disk: AcquirerDisk, rules: Rules) -> State:
+    return state._replace(acquirer=Acquirer(disk, disk, not rules.hello))
