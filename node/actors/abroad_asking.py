@@ -11,6 +11,7 @@ from node.coalition.exchange import AcquirerState
 from node.coalition.messages import ExchangeReason, Inquire, Inquired, MessageType, commitment
 from node.ledger.refusals import Refused
 from node.wire import abroad as words
+from node.wire import abroad_refusals as refusals
 from node.wire.coalition import carried_bytes, identifier_commitment
 from node.wire.coalition_records import Said
 from node.wire.commands import Answer, done, refused
@@ -55,7 +56,7 @@ async def look_up(trade: Trade, errand: Errand) -> Answer:
     if found is None or found.state is AcquirerState.FAILED:
         return unknown_abroad()
     if found.state in (AcquirerState.INTENT, AcquirerState.CAPTURING, AcquirerState.CANCELLING):
-        return refused(words.still_open())
+        return refused(refusals.still_open())
     return done(words.looked_up(found, trade.looks))
 
 
@@ -63,13 +64,13 @@ async def _inquire(trade: Trade, errand: Errand) -> Inquired | Refused:
     """Asks the home node; nothing of it is kept on either side."""
     partner_id, exchanging = errand.member.partner_id, trade.exchanging
     if not trade.connected(partner_id):
-        return words.unreachable(False)
+        return refusals.unreachable(False)
     salt = trade.entropy(ID_BYTES)
     exchange_id = commitment(salt, b"inquiry")[:ID_BYTES]
     body = Inquire(identifier_commitment(salt, errand.member.kind, errand.member.normal))
     message = exchanging.seal(MessageType.INQUIRE, exchange_id, body, partner_id)
     if message is None:
-        return words.unreachable(False)
+        return refusals.unreachable(False)
     carried = carried_bytes(
         message, identifier_kind=errand.member.kind, identifier=errand.member.normal, salt=salt
     )
@@ -79,6 +80,6 @@ async def _inquire(trade: Trade, errand: Errand) -> Inquired | Refused:
             async with asyncio.timeout(QUESTION_SECONDS):
                 answer = (await future).body
         except TimeoutError:
-            return words.unreachable(False)
+            return refusals.unreachable(False)
     assert isinstance(answer, Inquired), "only an INQUIRED answers an INQUIRE"
-    return answer if answer.reason is ExchangeReason.UNSPECIFIED else words.why_not(answer.reason)
+    return answer if answer.reason is ExchangeReason.UNSPECIFIED else refusals.why_not(answer.reason)

@@ -20,6 +20,7 @@ from node.ledger.purchase import Purchase
 from node.ledger.refusals import Refused
 from node.ledger.returns import taken_back_by
 from node.wire import abroad as words
+from node.wire import abroad_refusals as refusals
 from node.wire.coalition_records import SALE_FOUND
 from node.wire.commands import Answer, AnswerKind, Op, done, refused
 from node.wire.parse import transaction_ref
@@ -62,10 +63,10 @@ async def accrue(trade: Trade, errand: Errand) -> Answer:
     if found is None:
         known = await trade.look(errand, trade.exchange_id(errand))
         if not isinstance(known, AcquirerExchange):
-            return refused(known or words.still_open())
+            return refused(known or refusals.still_open())
         found = known
     if found.state is AcquirerState.FAILED:
-        problem = words.why_not(found.reason).message
+        problem = refusals.why_not(found.reason).message
         return done(words.accrued(sale.body, (), None, trade.looks, problem=problem))
     return done(words.accrued(sale.body, awards, found, trade.looks))
 
@@ -89,7 +90,7 @@ async def give_back(trade: Trade, errand: Errand) -> Answer:
     if found is None:
         return done(local) if local else unknown_abroad()
     if found.state is AcquirerState.FAILED:
-        return refused(words.why_not(found.reason))
+        return refused(refusals.why_not(found.reason))
     return done(words.returned(found, trade.looks, local))
 
 
@@ -107,7 +108,9 @@ async def _returned(
     if original is None or original.state is AcquirerState.FAILED:
         return None
     if original.state is not AcquirerState.DONE:
-        return refused(words.still_open())  # it has not reached the home node, so nothing can come back yet
+        return refused(
+            refusals.still_open()
+        )  # it has not reached the home node, so nothing can come back yet
     units = await _units(trade, sale, original, amount)
     if isinstance(units, Refused):
         return refused(units)
@@ -123,7 +126,7 @@ async def _returned(
     if found is not None:
         return found
     begun = await trade.look(errand, mine)
-    return refused(begun or words.still_open()) if not isinstance(begun, AcquirerExchange) else begun
+    return refused(begun or refusals.still_open()) if not isinstance(begun, AcquirerExchange) else begun
 
 
 async def _units(trade: Trade, sale: str, original: AcquirerExchange, amount: int) -> int | Refused:
@@ -138,7 +141,7 @@ async def _units(trade: Trade, sale: str, original: AcquirerExchange, amount: in
     looking = step(Op.LOOK_SALE, ref.partition, body=msgspec.msgpack.encode(ref.sequence))
     answer = await router.ask(looking)
     if answer.kind != AnswerKind.DONE:
-        return answer.refusal or words.still_open()
+        return answer.refusal or refusals.still_open()
     found = SALE_FOUND.decode(answer.body)
     awards = granted(trade, found.purchase, found.occurred_ms)
     back = sum(taken_back_by(Earned(found.purchase, awards), found.amended))

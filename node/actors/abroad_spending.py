@@ -10,6 +10,7 @@ from node.coalition.exchange import AcquirerState, ExchangeKind
 from node.coalition.messages import Challenge, Challenged, MessageType, Reserve
 from node.ledger.refusals import Reason, Refused, refuse
 from node.wire import abroad as words
+from node.wire import abroad_refusals as refusals
 from node.wire.coalition import carried_bytes
 from node.wire.coalition_records import Said
 from node.wire.commands import Answer, done, refused
@@ -42,7 +43,7 @@ async def _reserve(trade: Trade, errand: Errand, *, one_step: bool) -> Answer:
         if isinstance(known, Refused):
             return refused(known)
         if known is None:  # nothing was begun, so nothing has to be let go
-            return refused(words.unreachable(True))
+            return refused(refusals.unreachable(True))
     body = Reserve(
         asked.units,
         trade.terms(errand, asked.units),
@@ -59,7 +60,7 @@ async def _reserve(trade: Trade, errand: Errand, *, one_step: bool) -> Answer:
     if found is None:
         return await _too_late(trade, errand, wish.exchange_id)
     if found.state in _OVER:
-        return refused(words.why_not(found.reason))
+        return refused(refusals.why_not(found.reason))
     return done(words.redeemed(found, trade.looks) if one_step else words.authorized(found, trade.looks))
 
 
@@ -77,9 +78,9 @@ async def _too_late(trade: Trade, errand: Errand, exchange_id: bytes) -> Answer:
     if isinstance(known, Refused):
         return refused(known)
     if known is not None and known.state is AcquirerState.CAPTURING:
-        return refused(words.still_open())  # a capture that timed out is unknown, never failed
+        return refused(refusals.still_open())  # a capture that timed out is unknown, never failed
     gone = await trade.let_go(errand, exchange_id)
-    return refused(gone if isinstance(gone, Refused) else words.unreachable(True))
+    return refused(gone if isinstance(gone, Refused) else refusals.unreachable(True))
 
 
 async def capture(trade: Trade, errand: Errand) -> Answer:
@@ -92,14 +93,14 @@ async def capture(trade: Trade, errand: Errand) -> Answer:
     if isinstance(units, Refused):
         return refused(units)
     if known.state in _OVER:
-        return refused(words.why_not(known.reason))
+        return refused(refusals.why_not(known.reason))
     ended = await trade.capture(errand, ref, units or known.capture_units or known.units, SPEND_SECONDS)
     if isinstance(ended, Refused):
         return refused(ended)
     if ended is None:
-        return refused(words.still_open())
+        return refused(refusals.still_open())
     if ended.state is AcquirerState.FAILED:
-        return refused(words.why_not(ended.reason))
+        return refused(refusals.why_not(ended.reason))
     return done(words.captured(ended, trade.looks))
 
 
@@ -141,7 +142,7 @@ async def request_proof(trade: Trade, errand: Errand) -> Answer:
     exchanging, exchange_id = trade.exchanging, trade.exchange_id(errand)
     message = exchanging.seal(MessageType.CHALLENGE, exchange_id, body, partner_id)
     if message is None or not trade.connected(partner_id):
-        return refused(words.unreachable(False))
+        return refused(refusals.unreachable(False))
     carried = carried_bytes(
         message,
         identifier_kind=errand.member.kind,
@@ -154,7 +155,7 @@ async def request_proof(trade: Trade, errand: Errand) -> Answer:
             async with asyncio.timeout(QUESTION_SECONDS):
                 answer = await future
         except TimeoutError:
-            return refused(words.unreachable(False))
+            return refused(refusals.unreachable(False))
     assert isinstance(answer.body, Challenged), "only a CHALLENGED answers a CHALLENGE"
     return done(words.proof_requested(answer.body.expire_time_ms, True))
 

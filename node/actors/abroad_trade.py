@@ -18,6 +18,7 @@ from node.identity.coalition_secrets import CoalitionSecrets
 from node.ledger.refusals import Reason, Refused
 from node.storage.keyspace import partner_partition
 from node.wire import abroad as words
+from node.wire import abroad_refusals as refusals
 from node.wire.coalition import identifier_commitment, proof_commitment
 from node.wire.coalition_bodies import ENCODER, proof_bytes
 from node.wire.coalition_records import ExchangeWish, Outcome, WishRecord
@@ -151,7 +152,7 @@ class Trade:
         self, errand: Errand, ref: words.Ref, units: int, seconds: float
     ) -> AcquirerExchange | Refused | None:
         """Captures an authorization, to its end; see `reach`."""
-        wish = ExchangeWish(ref.partner_id, ref.exchange_id, units)
+        wish = ExchangeWish(ref.partner_id, ref.exchange_id, units, capture_id=self.exchange_id(errand))
         doing = self._do(errand, Op.ACQUIRER_CAPTURE, encode(wish))
         return await self.reach(errand, ref.exchange_id, lambda found: found.ended, seconds, doing)
 
@@ -184,7 +185,7 @@ class Trade:
             if isinstance(outcome, Refused):
                 return outcome
             if outcome.refused:
-                return words.why_not(outcome.refused)
+                return refusals.why_not(outcome.refused)
             if outcome.exchange is not None and arrived(outcome.exchange):
                 return outcome.exchange
             try:
@@ -201,7 +202,7 @@ class Trade:
 def _exchange_or_why(outcome: Outcome | Refused) -> AcquirerExchange | Refused | None:
     if isinstance(outcome, Refused):
         return outcome
-    return words.why_not(outcome.refused) if outcome.refused else outcome.exchange
+    return refusals.why_not(outcome.refused) if outcome.refused else outcome.exchange
 
 
 _TYPES = {

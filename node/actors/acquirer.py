@@ -16,8 +16,8 @@ from node.actors.acquirer_lanes import Partner
 from node.actors.acquirer_opening import AcquirerOpening
 from node.actors.turn import Opening, Turn
 from node.coalition import acquirer, acquirer_answers, acquirer_posted, lanes
-from node.coalition.acquirer import Unknown, Wish
-from node.coalition.acquirer_facts import AcquirerExchange
+from node.coalition.acquirer import Wish
+from node.coalition.acquirer_facts import AcquirerExchange, Unknown
 from node.coalition.envelopes import Message
 from node.coalition.messages import (
     LANE_UNKNOWN,

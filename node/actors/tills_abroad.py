@@ -21,6 +21,7 @@ from node.ledger.refusals import Reason, Refused
 from node.people.identifiers import IdentifierKind, normalise
 from node.people.invalid import Invalid
 from node.wire import abroad as words
+from node.wire import abroad_refusals as refusals
 from node.wire.commands import Answer, Op, refused
 from node.wire.routes import opened
 
@@ -84,7 +85,7 @@ class TillsAbroad:
         """One request, to its answer."""
         do = _DO.get(ask.op)
         if do is None:
-            return refused(words.not_abroad())
+            return refused(refusals.not_abroad())
         message = ask.message if ask.message is not None else opened(ask.op, ask.body)
         if isinstance(message, Refused):
             return refused(message)

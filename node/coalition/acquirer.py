@@ -19,6 +19,7 @@ from node.coalition.acquirer_facts import (
     AcquirerFacts,
     AcquirerStep,
     Secretly,
+    Unknown,
     Utter,
 )
 from node.coalition.directory import ExchangeBounds, may_begin
@@ -63,20 +64,8 @@ class Wish(Struct, frozen=True):
     lane: int = LANE_UNKNOWN
 
 
-class Unknown(Struct, frozen=True):
-    """An exchange that a till takes back and that is not known here: the home node may know it."""
-
-    exchange_id: bytes
-    secretly: Secretly
-    scope: str = ""
-    request_id: str = ""
-    lane: int = LANE_UNKNOWN
-
-
 def begin(known: AcquirerExchange | None, wish: Wish, facts: AcquirerFacts) -> AcquirerStep:
-    """Begins an exchange, INTENT or QUEUED; known already, it goes on as it stands, or is CONFLICT by
-    another body.
-    """
+    """Begins an exchange; known already, it goes on as it stands, or is CONFLICT by another body."""
     kind, event, type_ = _BEGINNINGS[type(wish.body)]
     asked = facts.encoder.body(wish.body)
     body_hash = sha256(asked)
@@ -139,9 +128,7 @@ def _may_return(body: ReturnAbroad, original: AcquirerExchange | None) -> Exchan
 
 
 def capture(known: AcquirerExchange, units: int, facts: AcquirerFacts) -> AcquirerStep:
-    """A till captures `units` of an authorization. Refused: ABOVE_AUTHORIZED, CONFLICT (another amount
-    before).
-    """
+    """A till captures `units`. Refused: ABOVE_AUTHORIZED, CONFLICT (another amount before)."""
     if known.kind is not ExchangeKind.REDEMPTION or known.state is AcquirerState.INTENT:
         return AcquirerStep(refused=ExchangeReason.UNKNOWN_EXCHANGE)
     if not 0 < units <= known.units:

@@ -141,6 +141,16 @@ class Utter(Struct, frozen=True):
     keeps: bool = False
 
 
+class Unknown(Struct, frozen=True):
+    """An exchange that a till takes back and that is not known here: the home node may know it."""
+
+    exchange_id: bytes
+    secretly: Secretly
+    scope: str = ""
+    request_id: str = ""
+    lane: int = LANE_UNKNOWN
+
+
 class AcquirerStep(Struct, frozen=True):
     """What a decision changes; None means that it stays. All of it goes into one batch, and then `says` is
     sent.
