@@ -97,15 +97,22 @@ class AcquirerSide:
         if known is None:
             opening.refused = ExchangeReason.UNKNOWN_EXCHANGE
             return None
+        if wish.capture_id and self._books.exchange(opening, partner, wish.capture_id) is not None:
+            opening.refused = ExchangeReason.CANCELLED  # the capture was reversed before it came
+            return None
         facts = self._books.facts(opening, partner, known.lane)
-        self._books.take(opening, partner, known, acquirer.capture(known, wish.units, facts))
+        step = acquirer.capture(known, wish.units, facts)
+        if wish.capture_id and step.refused is None:
+            key = keys.capture_key(opening.partition.number, partner.partner_id, wish.capture_id)
+            opening.work.put(key, wish.exchange_id)
+        self._books.take(opening, partner, known, step)
         return None
 
     def _cancel(self, opening: Opening) -> Answer | None:
         """A till voids or reverses; what is done already is given back."""
         wish = EXCHANGE_WISH.decode(opening.command.body)
         partner = self._books.lanes.partner(opening.partition.number, wish.partner_id, opening.work)
-        known = self._books.exchange(opening, partner, wish.exchange_id)
+        known = self._meant(opening, partner, wish.exchange_id)
         unknown = _unknown(wish.unknown) if wish.unknown else None
         if known is None and unknown is None:
             opening.refused = ExchangeReason.UNKNOWN_EXCHANGE
@@ -117,8 +124,13 @@ class AcquirerSide:
     def _look(self, opening: Opening) -> Answer | None:
         wish = EXCHANGE_WISH.decode(opening.command.body)
         partner = self._books.lanes.partner(opening.partition.number, wish.partner_id, opening.work)
-        opening.exchange = shown(self._books.exchange(opening, partner, wish.exchange_id))
+        opening.exchange = shown(self._meant(opening, partner, wish.exchange_id))
         return None
+
+    def _meant(self, opening: Opening, partner: Partner, exchange_id: bytes) -> AcquirerExchange | None:
+        """The exchange of that id, or the one that the capture was about whose request has that id."""
+        noted = opening.work.get(keys.capture_key(opening.partition.number, partner.partner_id, exchange_id))
+        return self._books.exchange(opening, partner, noted or exchange_id)
 
     # --- the home node -------------------------------------------------------------------------------------
 

@@ -33,6 +33,11 @@ def acquirer_exchange_key(partition: int, partner_id: str, exchange_id: bytes) -
     return _kind(partition, Kind.ACQUIRER_EXCHANGE) + _partner(partner_id) + _id(exchange_id)
 
 
+def capture_key(partition: int, partner_id: str, capture_id: bytes) -> bytes:
+    """The key of the note that says which exchange a capture's request is about."""
+    return _kind(partition, Kind.CAPTURE) + _partner(partner_id) + _id(capture_id)
+
+
 def parse_exchange(key: bytes, kind: Kind) -> tuple[int, str, bytes]:
     """(partition, partner, exchange id) of a key of HOME_EXCHANGE or ACQUIRER_EXCHANGE."""
     partner_id, rest = _parse_partner(key, kind, 2)

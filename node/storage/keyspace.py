@@ -70,6 +70,8 @@ class Kind(IntEnum):
     """What is kept of a member's proofs, by account id."""
     LANE_DISPUTE = 0x14
     """What was received when a lane was set aside, by role, partner and lane."""
+    CAPTURE = 0x15
+    """Which exchange a till's capture was about, by partner and the exchange id of the capture's request."""
 
 
 class PartitionMeta(IntEnum):

@@ -95,12 +95,16 @@ class WishRecord(Struct, frozen=True, array_like=True):
 class ExchangeWish(Struct, frozen=True, array_like=True):
     """ACQUIRER_CAPTURE (`units`), ACQUIRER_CANCEL (`unknown`: what it is where nothing is known here), and
     ACQUIRER_LOOK.
+
+    `capture_id` is the exchange id that the capture's own request would have: by it the till may reverse the
+    capture, and the other two find the exchange by it too.
     """
 
     partner_id: str
     exchange_id: bytes
     units: int = 0
     unknown: WishRecord | None = None
+    capture_id: bytes = b""
 
 
 class LaneWish(Struct, frozen=True, array_like=True):
