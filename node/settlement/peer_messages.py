@@ -32,7 +32,7 @@ class HashesWish(Struct, frozen=True):
 
 
 class LaneHashes(Struct, frozen=True):
-    """What one side says of a lane; `hashes` as (number, hash), the hash empty where it has no such record."""
+    """What one side says of a lane; `hashes` as (number, hash), empty where it has no such record."""
 
     coalition_id: str
     window: int

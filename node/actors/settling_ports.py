@@ -1,0 +1,46 @@
+"""What settling needs of the rest of a node: its lanes' records, and partners to talk to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from node.settlement.closes import LanePart, LaneStart
+from node.settlement.peer_messages import Said
+from node.wire.coalition_store import LaneEntry
+
+
+class LanesUnavailable(Exception):
+    """A shard does not answer now; what was asked is to be asked again."""
+
+
+class LaneBooks(Protocol):
+    """A node's lanes with a partner, in either role. `home`: whether this node is the home node."""
+
+    async def lanes(self, partner_id: str, *, home: bool) -> Sequence[int]:
+        """The lanes that have records. May raise LanesUnavailable, as all of these."""
+        ...
+
+    async def part(
+        self, partner_id: str, start: LaneStart, window: int, *, home: bool, until: int | None = None
+    ) -> LanePart:
+        """A lane's part of a close. A fault in its records raises SettlingFault: nobody signs over it."""
+        ...
+
+    async def entries(
+        self, partner_id: str, lane: int, numbers: Sequence[int], *, home: bool
+    ) -> Sequence[LaneEntry | None]:
+        """Some records, None where there is none of that number."""
+        ...
+
+
+class SettlingFault(Exception):
+    """Records of this node's own are not what they must be; the text is for who looks after it."""
+
+
+class Asking(Protocol):
+    """Partners, as far as windows are concerned."""
+
+    async def ask(self, partner_id: str, said: Said) -> Said | None:
+        """The partner's answer; None where none came in time."""
+        ...

@@ -1,0 +1,97 @@
+"""Merchants that settle with each other in memory: real messages, real signatures, each with records of its
+own.
+"""
+
+from collections.abc import Sequence
+
+from node.actors.settling import Settling
+from node.actors.settling_ports import SettlingFault
+from node.settlement.closes import LanePart, LaneStart
+from node.settlement.peer_messages import Said
+from node.storage.memory import MemoryStore
+from node.wire.coalition_store import LaneEntry
+from node.wire.settlement_peer import peer_bytes, read_peer
+from node.wire.settlement_scan import LaneBroken, entry_of, lane_part
+from tests.settlement.settlement_world import World
+
+
+class HeldLanes:
+    """A merchant's lanes: what the world made, unless a test says that this merchant holds something else."""
+
+    def __init__(self, own_id: str, world: World) -> None:
+        self.own_id = own_id
+        self.world = world
+        self.held: dict[tuple[str, str, int], list[bytes]] = {}
+
+    def records(self, partner_id: str, lane: int, *, home: bool) -> list[bytes]:
+        key = (self.own_id, partner_id, lane) if home else (partner_id, self.own_id, lane)
+        return self.held.get(key, self.world.records.get(key, []))
+
+    async def lanes(self, partner_id: str, *, home: bool) -> Sequence[int]:
+        pair = (self.own_id, partner_id) if home else (partner_id, self.own_id)
+        return sorted({key[2] for key in self.world.records if key[:2] == pair})
+
+    async def part(
+        self, partner_id: str, start: LaneStart, window: int, *, home: bool, until: int | None = None
+    ) -> LanePart:
+        records = self.records(partner_id, start.lane, home=home)[start.number :]
+        try:
+            part = lane_part(start, window, map(entry_of, records), until=until)
+        except LaneBroken as broken:
+            raise SettlingFault(str(broken)) from None
+        if not isinstance(part, LanePart):
+            raise SettlingFault(part)
+        return part
+
+    async def entries(
+        self, partner_id: str, lane: int, numbers: Sequence[int], *, home: bool
+    ) -> Sequence[LaneEntry | None]:
+        records = self.records(partner_id, lane, home=home)
+        return [entry_of(records[number - 1]) if 0 < number <= len(records) else None for number in numbers]
+
+
+class Bazaar:
+    """All merchants of a world, reachable from each other. `away` are those that answer nothing."""
+
+    def __init__(self, world: World, now_ms: int) -> None:
+        self.world = world
+        self.now_ms = now_ms
+        self.away: set[str] = set()
+        self.asked: list[tuple[str, str, Said]] = []
+        self.stores = {own_id: MemoryStore() for own_id in world.coalition.signers}
+        self.lanes = {own_id: HeldLanes(own_id, world) for own_id in world.coalition.signers}
+        self.merchants = {own_id: self.opened(own_id) for own_id in world.coalition.signers}
+
+    def opened(self, own_id: str) -> Settling:
+        """A merchant's settling as it is after a start: from its store."""
+        coalition = self.world.coalition
+        made = Settling(
+            own_id,
+            self.stores[own_id],
+            lambda: coalition.directory,
+            lambda: [coalition.operator.public_uri],
+            lambda: coalition.signers[own_id],
+            self.lanes[own_id],
+            _Voice(self, own_id),
+            self.world.open,
+            lambda: self.now_ms,
+        )
+        self.merchants = getattr(self, "merchants", {}) | {own_id: made}
+        return made
+
+    async def deliver(self, sender: str, receiver: str, said: Said) -> Said | None:
+        self.asked.append((sender, receiver, said))
+        if receiver in self.away:
+            return None
+        _, heard = read_peer(peer_bytes(bytes(16), said))
+        assert heard == said
+        answer = await self.merchants[receiver].answer(sender, heard)
+        return None if answer is None else read_peer(peer_bytes(bytes(16), answer))[1]
+
+
+class _Voice:
+    def __init__(self, bazaar: Bazaar, own_id: str) -> None:
+        self._bazaar, self._own_id = bazaar, own_id
+
+    async def ask(self, partner_id: str, said: Said) -> Said | None:
+        return await self._bazaar.deliver(self._own_id, partner_id, said)
