@@ -12,10 +12,17 @@ from node.actors.acquirer_lanes import AcquirerLanes, Partner
 from node.actors.turn import Opening
 from node.coalition import acquirer, lanes
 from node.coalition.acquirer import Wish
-from node.coalition.acquirer_facts import AcquirerExchange, AcquirerFacts, AcquirerStep, Secretly, Utter
+from node.coalition.acquirer_facts import (
+    AcquirerExchange,
+    AcquirerFacts,
+    AcquirerStep,
+    Secretly,
+    Utter,
+    give_back_id,
+)
 from node.coalition.envelopes import Message
 from node.coalition.exchange import AcquirerState
-from node.coalition.messages import MessageType, ReturnAbroad, sha256
+from node.coalition.messages import MessageType, ReturnAbroad
 from node.ledger.decision import Accepted
 from node.ledger.transactions import Entry
 from node.storage import coalition_keys as keys
@@ -27,8 +34,6 @@ from node.wire.coalition_records import Said
 
 if TYPE_CHECKING:
     from node.actors.abroad import Abroad
-
-_RETURN_TAG = b"vafa return of the whole\x00"
 
 
 class AcquirerBooks:
@@ -60,6 +65,7 @@ class AcquirerBooks:
             encoder=abroad.encoder,
             lane=partner.lanes.get(lane),
             ready=partner.is_ready(lane),
+            heard=lane in partner.heard,
             jitter=abroad.entropy(1)[0] / 256,
             original=original,
         )
@@ -153,7 +159,7 @@ class AcquirerBooks:
         """Begins the return of everything that was posted and has not come back."""
         assert original is not None
         shown = opening.exchange
-        exchange_id = sha256(_RETURN_TAG + original.exchange_id)[:16]
+        exchange_id = give_back_id(original.exchange_id)
         body = ReturnAbroad(original.exchange_id, original.number, units, original.terms)
         wish = Wish(exchange_id, body, Secretly(), original.scope, original.request_id, lane=original.lane)
         known = self.exchange(opening, partner, exchange_id)

@@ -10,7 +10,7 @@ from node.actors.turn import Opening
 from node.coalition import lanes
 from node.coalition.envelopes import Draft, Envelope, Message
 from node.coalition.exchange import AcquirerState
-from node.coalition.lanes import MAX_LISTED_IDS, AcquirerLane
+from node.coalition.lanes import MAX_LISTED_IDS, NONCE_BYTES, AcquirerLane
 from node.coalition.messages import LANE_UNKNOWN, ExchangeReason, Hello, HelloRequest, LaneHead, MessageType
 from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
@@ -36,6 +36,8 @@ class AcquirerOpening:
         self._abroad = abroad
         self._side = side
         self._books = books
+        self._nonce = abroad.entropy(NONCE_BYTES)
+        """Of this life: a HELLO that was on its way before it is not taken."""
 
     def ask(self, opening: Opening) -> Answer | None:
         """Says HELLO_REQUEST to each of the partners for the lanes that are not open; repeats HEAD_ACK
@@ -47,7 +49,9 @@ class AcquirerOpening:
             unheard = [lane for lane in range(entry.partitions if entry else 0) if lane not in partner.heard]
             if unheard:
                 heads = tuple(self._lane(partner, lane).head for lane in unheard)
-                draft = Draft(MessageType.HELLO_REQUEST, LANE_UNKNOWN, 0, b"", HelloRequest(heads))
+                draft = Draft(
+                    MessageType.HELLO_REQUEST, LANE_UNKNOWN, 0, b"", HelloRequest(heads, self._nonce)
+                )
                 message = self._abroad.seal(draft, partner_id, opening.work.clock_ms)
                 opening.says.append(Said(partner_id, carried_bytes(message)))
                 continue
@@ -68,6 +72,9 @@ class AcquirerOpening:
         if before.disputed:
             opening.refused = ExchangeReason.BROKEN_CHAIN
             return
+        heard = before.lane in partner.heard
+        if not lanes.is_of_this_life(hello, heard, self._nonce):
+            return  # our own HELLO_REQUEST brings another
         taken = lanes.on_hello(before, message)
         if isinstance(taken, ExchangeReason):
             opening.refused = taken

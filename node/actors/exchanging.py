@@ -7,7 +7,7 @@ exchange of this node's, a till, waits here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 from msgspec.structs import replace
@@ -17,7 +17,7 @@ from node.actors.resolver import Found, Resolver
 from node.actors.router import Router
 from node.actors.waiting import Waiting
 from node.coalition.envelopes import Draft, Header, Message, Sealer
-from node.coalition.messages import LANE_UNKNOWN, Body, ExchangeReason, MessageType, Refusal
+from node.coalition.messages import LANE_UNKNOWN, Body, ExchangeReason, HelloRequest, MessageType, Refusal
 from node.identity.keys import KeyUnusable
 from node.ledger.refusals import Reason, Refused
 from node.peering.ports import Links
@@ -65,6 +65,7 @@ class Exchanging:
         self.links: Links | None = None
         self.greeted: Callable[[str], None] = lambda partner_id: None
         self.noted: Callable[[int, Outcome], None] = lambda partition, outcome: None
+        self.settling: Callable[[Message], Awaitable[None]] = _unheard
         self.told: Callable[[Outcome], None] = lambda outcome: None
         self.waiting = Waiting(MAX_WAITING)
         self._resolver = resolver
@@ -118,6 +119,9 @@ class Exchanging:
         header = message.header
         if not self._may_carry(partner_id, header.sender_id):
             return self._refused(partner_id, ExchangeReason.MISROUTED, None, b"")
+        if header.type is MessageType.SETTLEMENT:
+            await self.settling(message)
+            return ()
         if header.type in (MessageType.INQUIRED, MessageType.CHALLENGED):
             self.waiting.answer(header.sender_id, header.exchange_id, message)
             return ()
@@ -143,8 +147,11 @@ class Exchanging:
             partition = partner_partition(sender_id, partitions)
             return [self._partners(Op.ACQUIRER_MESSAGE, partition, sender_id, carried)]
         if header.type is MessageType.HELLO_REQUEST:
-            body = encode(LaneWish((sender_id,), again=True))
-            return [self._partners(Op.HOME_HELLO, at, sender_id, body) for at in range(partitions)]
+            asked = opened.message.body
+            assert isinstance(asked, HelloRequest), "the type says what the body is"
+            body = encode(LaneWish((sender_id,), nonce=asked.nonce))
+            lanes = sorted({head.lane for head in asked.heads if head.lane < partitions})
+            return [self._partners(Op.HOME_HELLO, at, sender_id, body) for at in lanes]
         if header.lane != LANE_UNKNOWN:
             return [self._partners(Op.HOME_MESSAGE, header.lane, sender_id, carried)]
         found = await self._find(opened)
@@ -269,3 +276,7 @@ class Exchanging:
             log.error("lane_disputed", partition=partition, why=outcome.dispute)
         self.noted(partition, outcome)
         return outcome
+
+
+async def _unheard(_message: Message) -> None:
+    """Nobody here speaks about windows yet."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from node.actors.home_booking import NOBODY, Posting, Seat, elsewhere, seat_of
+from node.actors.home_cards import card_good_until_ms
 from node.actors.home_lanes import HomeLanes, Life
 from node.actors.home_opening import HomeOpening
 from node.actors.home_proofs import HomeProofs
@@ -96,7 +97,9 @@ class HomeSide:
             return None
         try:
             self.cut(opening, life)
-            facts = self.facts(opening, life, seat, carried, self._original(opening, life, message))
+            card_until_ms = 0 if known else card_good_until_ms(self._abroad, opening, seat, carried)
+            original = self._original(opening, life, message)
+            facts = self.facts(opening, life, seat, carried, original, card_until_ms)
             step = home.decide(known, message, facts)
             self.take(opening, life, seat, step)
         except self._abroad.desk.storage_faults:
@@ -159,6 +162,7 @@ class HomeSide:
         seat: Seat,
         carried: Carried | None = None,
         original: Original | None = None,
+        card_good_until_ms: int = 0,
     ) -> HomeFacts:
         """The circumstances of a decision about an account."""
         abroad, now_ms = self._abroad, opening.now_ms
@@ -185,7 +189,7 @@ class HomeSide:
             pseudonym=abroad.pseudonym(life.partner_id, account_id) if account_id else b"",
             proof=carried.proof if carried else None,
             proofs=self.proofs(opening, account_id),
-            secrets=Secrets(abroad.secrets.codes, abroad.secrets.app(account_id)),
+            secrets=Secrets(abroad.secrets.codes, abroad.secrets.app(account_id), card_good_until_ms),
             rules=abroad.spec.rules,
             day=abroad.local_day(now_ms),
             original=original,

@@ -39,6 +39,7 @@ class Life:
         self.hello = b""
         self.hello_ms = 0
         self.again_ms = 0
+        self.request_nonce = b""
 
 
 class HomeLanes:

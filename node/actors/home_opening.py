@@ -46,18 +46,24 @@ class HomeOpening:
         wish = LANE_WISH.decode(opening.command.body)
         for partner_id in wish.partner_ids:
             life = self._side.lanes.life(opening.partition.number, partner_id, opening.work)
-            waits = life.hello and opening.work.clock_ms - life.hello_ms < HELLO_PAUSE_MS
-            if life.ready and not wish.again:
+            if life.record.lane.disputed:
+                continue
+            if wish.nonce and wish.nonce != life.request_nonce:  # the acquirer has started anew
+                life.request_nonce = wish.nonce
+                self._propose(opening, life)
+            elif life.ready:
                 opening.ready.append(partner_id)
-            elif not life.ready and life.hello and (waits or not wish.again):
+            elif life.hello:
                 opening.says.append(Said(partner_id, life.hello))
-            elif not life.record.lane.disputed:
+            else:
                 self._propose(opening, life)
         return None
 
     def _propose(self, opening: Opening, life: Life, above: int = 0) -> None:
         """The next epoch, durable before the HELLO that says it; until the reply the lane is shut."""
-        lane, draft = lanes.propose(life.record.lane, self._abroad.entropy(NONCE_BYTES), above)
+        lane, draft = lanes.propose(
+            life.record.lane, self._abroad.entropy(NONCE_BYTES), above, life.request_nonce
+        )
         message = self._abroad.seal(draft, life.partner_id, opening.work.clock_ms)
         life.ready = False
         life.hello, life.hello_ms = carried_bytes(message), opening.work.clock_ms

@@ -40,9 +40,11 @@ def on_answer(known: AcquirerExchange | None, message: Message, facts: AcquirerF
     if isinstance(body, Refusal):
         return _refused(known, message, body, facts)
     lane, header = facts.lane, message.header
-    if lane is None or lane.disputed or header.epoch != lane.epoch or header.lane != lane.lane:
+    if not facts.heard or lane is None or lane.disputed or header.lane != lane.lane:
+        return AcquirerStep()
+    if header.epoch != lane.epoch:
         # Our HEAD_ACK tells a home node that has forgotten its epoch which one it is.
-        return AcquirerStep(asks=lane is not None and header.epoch < lane.epoch)
+        return AcquirerStep(asks=header.epoch < lane.epoch)
     if known.lane not in (LANE_UNKNOWN, lane.lane):
         return AcquirerStep()
     known = replace(known, lane=lane.lane)

@@ -11,11 +11,13 @@ from node.coalition.directory import Directory
 from node.coalition.envelopes import Draft, Encoder, Envelope
 from node.coalition.exchange import AcquirerState, ExchangeKind
 from node.coalition.lanes import AcquirerLane
-from node.coalition.messages import LANE_UNKNOWN, ExchangeReason, MessageType, RecordKind, SaleTerms
+from node.coalition.messages import LANE_UNKNOWN, ExchangeReason, MessageType, RecordKind, SaleTerms, sha256
 from node.ledger.decision import Accepted
 
 RETRY_FIRST_MS = 500
 RETRY_MAX_MS = 60_000
+EXCHANGE_ID_BYTES = 16
+_GIVE_BACK_TAG = b"vafa return of the whole\x00"
 HOLD_SLACK_MS = 60_000
 """How long after a hold's end by the home node's clock the acquirer lets an authorization go by itself."""
 
@@ -91,7 +93,8 @@ class AcquirerExchange(Struct, frozen=True, array_like=True):
 class AcquirerFacts(Struct, frozen=True):
     """The circumstances of one decision. `lane` is None where the partner's lane is not known here (yet).
 
-    `ready`: HELLO was done on the lane in this life of the process, and nothing is missing on it.
+    `heard`: HELLO came on the lane in this life of the process; before, no answer is believed. `ready`: and
+    nothing is missing on it.
     `closed_window` is the last window whose close this node has signed with the partner. `jitter` is in [0,
     1).
     """
@@ -104,6 +107,7 @@ class AcquirerFacts(Struct, frozen=True):
     encoder: Encoder
     lane: AcquirerLane | None = None
     ready: bool = False
+    heard: bool = False
     closed_window: int = 0
     jitter: float = 0.5
     original: AcquirerExchange | None = None
@@ -149,6 +153,11 @@ class Unknown(Struct, frozen=True):
     scope: str = ""
     request_id: str = ""
     lane: int = LANE_UNKNOWN
+
+
+def give_back_id(exchange_id: bytes) -> bytes:
+    """The exchange by which the acquirer itself gives an exchange back: at most one, always the same."""
+    return sha256(_GIVE_BACK_TAG + exchange_id)[:EXCHANGE_ID_BYTES]
 
 
 class AcquirerStep(Struct, frozen=True):

@@ -42,7 +42,7 @@ def on_posted(
     """
     body, lane = message.body, facts.lane
     assert isinstance(body, Posted)
-    if lane is None or lane.disputed:
+    if not facts.heard or lane is None or lane.disputed:
         return AcquirerStep()
     request = _request_of(known, body.core, evidence, facts)
     signed = request.header_bytes if request else b""

@@ -175,6 +175,13 @@ class SettlementTerms(Struct, frozen=True):
     prepaid_alert_percents: tuple[int, ...] = ()
 
 
+class OperatorNode(Struct, frozen=True):
+    """Where the operator's own service is, and by which authority it shows itself."""
+
+    endpoints: tuple[str, ...] = ()
+    authority_pem: bytes = b""
+
+
 class Directory(Struct, frozen=True):
     """What the operator signs, and nothing else."""
 
@@ -189,6 +196,7 @@ class Directory(Struct, frozen=True):
     operator_keys: tuple[Key, ...] = ()
     bounds: ExchangeBounds = ExchangeBounds()
     settlement_terms: tuple[SettlementTerms, ...] = ()
+    operator: OperatorNode | None = None
 
     def partner(self, partner_id: str) -> Partner | None:
         """The partner of that id, whatever its status."""

@@ -14,6 +14,8 @@ from itertools import pairwise
 from node.coalition.directory import Directory, Partner
 
 MAX_LISTED_PROBLEMS = 20
+OPERATOR_ID = "operator"
+"""What statements call the operator."""
 
 
 def problems(directory: Directory) -> list[str]:
@@ -25,6 +27,7 @@ def problems(directory: Directory) -> list[str]:
         *_window_problems(directory),
         *_cap_problems(directory),
         *_bound_problems(directory),
+        *_settlement_problems(directory),
     ]
     return found[:MAX_LISTED_PROBLEMS]
 
@@ -49,6 +52,14 @@ def succession_problems(before: Directory, after: Directory) -> list[str]:
         begun = window.open_time_ms <= after.publish_time_ms
         if begun and after.window(window.number) != window:
             found.append(f"Window {window.number} has begun and was changed or taken out.")
+    begun_window = max(
+        (w.number for w in before.windows if w.open_time_ms <= after.publish_time_ms), default=0
+    )
+    found.extend(
+        f"The settlement terms from window {terms.from_window} on apply already and were changed or taken out."
+        for terms in before.settlement_terms
+        if terms.from_window <= begun_window and terms not in after.settlement_terms
+    )
     for partner in before.partners:
         found.extend(_changes_of(partner, after.partner(partner.partner_id)))
     return found[:MAX_LISTED_PROBLEMS]
@@ -91,6 +102,21 @@ def _partner_problems(directory: Directory) -> Iterator[str]:
                 yield f"{name} and {owners[key.uri]} have the same key."
         if len({key.uri for key in partner.keys}) != len(partner.keys):
             yield f"{name} lists a key twice."
+
+
+def _settlement_problems(directory: Directory) -> Iterator[str]:
+    if directory.partner(OPERATOR_ID) is not None:
+        yield f"No partner may be called {OPERATOR_ID}: statements name the operator so."
+    starts = [terms.from_window for terms in directory.settlement_terms]
+    if starts != sorted(set(starts)):
+        yield "Settlement terms stand in the order of their first windows, one for each."
+    for terms in directory.settlement_terms:
+        codes = [(fee.code, fee.partner_id) for fee in terms.fees]
+        if len(codes) != len(set(codes)):
+            yield f"The settlement terms from window {terms.from_window} on have a fee twice."
+        for rate in terms.restated_rates:
+            if directory.rate(rate.rate_version) is None:
+                yield f"Settlement terms restate rate version {rate.rate_version}, which there is not."
 
 
 def _range_problems(directory: Directory) -> Iterator[str]:

@@ -119,11 +119,16 @@ class AcquirerLane(Struct, frozen=True, array_like=True):
 # --- the home node -----------------------------------------------------------------------------------------
 
 
-def propose(lane: HomeLane, nonce: bytes, above: int = 0) -> tuple[HomeLane, Draft]:
-    """Opens a lane anew: the next epoch, above `above` too, and the HELLO to send once it is durable."""
+def propose(
+    lane: HomeLane, nonce: bytes, above: int = 0, request_nonce: bytes = b""
+) -> tuple[HomeLane, Draft]:
+    """Opens a lane anew: the next epoch, above `above` too, and the HELLO to send once it is durable.
+
+    `request_nonce` is of the last HELLO_REQUEST that came in this life.
+    """
     epoch = max(lane.epoch, above) + 1
     lane = replace(lane, epoch=epoch, nonce=nonce)
-    return lane, Draft(MessageType.HELLO, lane.lane, epoch, b"", Hello(lane.head, nonce))
+    return lane, Draft(MessageType.HELLO, lane.lane, epoch, b"", Hello(lane.head, nonce, request_nonce))
 
 
 def is_ahead(lane: HomeLane, epoch: int) -> bool:
@@ -231,6 +236,16 @@ def on_hello(lane: AcquirerLane, message: Message) -> tuple[AcquirerLane, int] |
     if hello.head.number == lane.number and hello.head.hash != lane.hash:
         return replace(adopted, disputed=True), lane.epoch
     return adopted, lane.epoch
+
+
+def is_of_this_life(hello: Hello, heard: bool, own_nonce: bytes) -> bool:
+    """Whether an acquirer may take a HELLO: it has heard one in this life, or this one answers its own
+    request.
+
+    An acquirer that comes back from an old backup would else take a HELLO that was on its way, and with it
+    whatever was said in that epoch.
+    """
+    return heard or (bool(own_nonce) and hello.request_nonce == own_nonce)
 
 
 def hello_reply(

@@ -266,12 +266,14 @@ class Hello(Struct, frozen=True, array_like=True):
 
     head: LaneHead
     nonce: bytes
+    request_nonce: bytes = b""
 
 
 class HelloRequest(Struct, frozen=True, array_like=True):
-    """Asks the home node for a Hello on every lane."""
+    """Asks the home node for a Hello on these lanes; the nonce is that of the acquirer's present life."""
 
     heads: tuple[LaneHead, ...]
+    nonce: bytes = b""
 
 
 class HelloReply(Struct, frozen=True, array_like=True):

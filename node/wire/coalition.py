@@ -199,8 +199,8 @@ class Opener:
             return ExchangeReason.MISROUTED
         if header.issue_time_ms > now_ms + keys.skew_ms:
             return ExchangeReason.STALE
-        on_a_lane = header.type in ON_A_LANE or _is_cut(message)
-        if bool(header.exchange_id) == on_a_lane and header.type not in _EITHER:
+        free = header.type in _EITHER or _is_cut(message)
+        if bool(header.exchange_id) == (header.type in ON_A_LANE) and not free:
             return ExchangeReason.MALFORMED
         home_id = header.sender_id if header.type in BY_HOME else self._own_id
         unknown = header.lane == LANE_UNKNOWN and header.type not in NAMES_LANE

@@ -110,8 +110,8 @@ class ExchangeWish(Struct, frozen=True, array_like=True):
 class LaneWish(Struct, frozen=True, array_like=True):
     """HOME_HELLO, HOME_TICK and ACQUIRER_HELLO: with which partners; ACQUIRER_DUE and LANE_RECORDS: what.
 
-    `home` of LANE_RECORDS: whether this node is the lane's home node. `again`: open even a lane that is open,
-    for the partner has started anew; else HOME_HELLO and ACQUIRER_HELLO say nothing where all is open.
+    `home` of LANE_RECORDS: whether this node is the lane's home node. `nonce`: of the partner's
+    HELLO_REQUEST; a new one says that it has started anew, and opens even a lane that is open.
     """
 
     partner_ids: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ class LaneWish(Struct, frozen=True, array_like=True):
     lane: int = 0
     from_number: int = 1
     most: int = 100
-    again: bool = False
+    nonce: bytes = b""
 
 
 class SaleFound(Struct, frozen=True, array_like=True):

@@ -82,6 +82,8 @@ class Nile:
     spending_open: bool = True
     knows_member: bool = True
     hellos: int = 0
+    acquirers_life: int = 0
+    """Of which life of the acquirer the last HELLO_REQUEST was."""
     partners: dict[int, tuple[Envelope, Envelope | None]] = field(default_factory=dict)
     """The partner's records, to which a node that lost some has access."""
 
@@ -194,18 +196,29 @@ class Nile:
                 self.exchanges[kept.exchange_id] = kept
         return out
 
+    @property
+    def request_nonce(self) -> bytes:
+        return self.acquirers_life.to_bytes(16, "big") if self.acquirers_life else b""
+
+    def asked(self, life: int) -> list[Sent]:
+        """A HELLO_REQUEST has come, of that life of the acquirer."""
+        self.acquirers_life = life
+        return self.start()
+
     def start(self) -> list[Sent]:
         """A start of the process: HELLO."""
         self.ready = False
         self.hellos += 1
-        self.lane, draft = lanes.propose(self.lane, self.hellos.to_bytes(16, "big"))
+        self.lane, draft = lanes.propose(self.lane, self.hellos.to_bytes(16, "big"), 0, self.request_nonce)
         return [Sent(SAFFRON, seal(draft, NILE, SAFFRON, self.now_ms))]
 
     def above(self, epoch: int) -> list[Sent]:
         """HELLO once more, above an epoch that we had not reached."""
         self.ready = False
         self.hellos += 1
-        self.lane, draft = lanes.propose(self.lane, self.hellos.to_bytes(16, "big"), epoch)
+        self.lane, draft = lanes.propose(
+            self.lane, self.hellos.to_bytes(16, "big"), epoch, self.request_nonce
+        )
         return [Sent(SAFFRON, seal(draft, NILE, SAFFRON, self.now_ms))]
 
     def opens(self, message: Message, reply: HelloReply) -> list[Sent]:

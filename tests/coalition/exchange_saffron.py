@@ -56,6 +56,7 @@ class Saffron:
     exchanges: dict[bytes, AcquirerExchange] = field(default_factory=dict)
     lane: AcquirerLane = field(default_factory=lambda: AcquirerLane(NILE, LANE))
     heard_hello: bool = False
+    life: int = 1
     usage: caps.Usage = field(default_factory=caps.Usage)
     records: dict[int, tuple[Envelope, Envelope | None]] = field(default_factory=dict)
     books: Books = field(default_factory=lambda: Books({}))
@@ -78,6 +79,7 @@ class Saffron:
             encoder=ENCODER,
             lane=self.lane,
             ready=self.ready,
+            heard=self.heard_hello,
             original=original,
         )
 
@@ -130,6 +132,8 @@ class Saffron:
         return self.take(acquirer_answers.on_answer(known, message, self.facts(original)))
 
     def greeted(self, message: Message, hello: Hello) -> list[Sent]:
+        if not lanes.is_of_this_life(hello, self.heard_hello, self.life.to_bytes(16, "big")):
+            return []
         taken = lanes.on_hello(self.lane, message)
         if isinstance(taken, ExchangeReason):
             self.refusals.append(taken)
@@ -181,3 +185,4 @@ class Saffron:
     def restart(self) -> None:
         """A new life of the process: no HELLO yet."""
         self.heard_hello = False
+        self.life += 1

@@ -29,7 +29,7 @@ class World:
         world.nile.partners = world.saffron.records
         world.nile.give(balance)
         world.nile.send_code()
-        world.say(world.nile.start())
+        world.say(world.nile.asked(world.saffron.life))
         world.settle()
         assert world.nile.ready
         return world

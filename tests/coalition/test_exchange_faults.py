@@ -111,7 +111,7 @@ class Faults(RuleBasedStateMachine):
     @rule()
     def saffron_restarts(self) -> None:
         self.world.saffron.restart()
-        self.world.say(self.world.nile.start())
+        self.world.say(self.world.nile.asked(self.world.saffron.life))
 
     @rule()
     def backups_are_made(self) -> None:
@@ -126,6 +126,7 @@ class Faults(RuleBasedStateMachine):
         now_ms, hellos = self.world.nile.now_ms, self.world.nile.hellos
         self.world.nile = copy.deepcopy(self.niles[which % len(self.niles)])
         self.world.nile.now_ms = now_ms
+        self.world.nile.acquirers_life = 0
         self.world.nile.hellos = hellos  # what is chance in a real node does not come back with a backup
         self.world.nile.partners = self.world.saffron.records
         self.world.say(self.world.nile.start())
@@ -138,9 +139,10 @@ class Faults(RuleBasedStateMachine):
         self.handed |= saffron.goods
         self.world.saffron = copy.deepcopy(self.saffrons[which % len(self.saffrons)])
         self.world.saffron.now_ms = saffron.now_ms
+        self.world.saffron.life = saffron.life
         self.world.nile.partners = self.world.saffron.records
         self.world.saffron.restart()
-        self.world.say(self.world.nile.start())
+        self.world.say(self.world.nile.asked(self.world.saffron.life))
 
     # --- what must hold ------------------------------------------------------------------------------------
 
@@ -157,7 +159,7 @@ class Faults(RuleBasedStateMachine):
         world.settle()
         for _ in range(40):
             if not world.nile.ready or not world.saffron.ready:
-                world.say(world.nile.start())
+                world.say(world.nile.asked(world.saffron.life))
                 world.settle()
             world.pass_time(400_000)
             for key, known in list(world.saffron.exchanges.items()):

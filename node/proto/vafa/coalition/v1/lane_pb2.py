@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvafa/coalition/v1/lane.proto\x12\x11vafa.coalition.v1\"E\n\x08LaneHead\x12\x0c\n\x04lane\x18\x01 \x01(\x05\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0c\n\x04hash\x18\x03 \x01(\x0c\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\"4\n\x07HeadAck\x12)\n\x04head\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.LaneHead\"A\n\x05Hello\x12)\n\x04head\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.LaneHead\x12\r\n\x05nonce\x18\x02 \x01(\x0c\":\n\x0cHelloRequest\x12*\n\x05heads\x18\x01 \x03(\x0b\x32\x1b.vafa.coalition.v1.LaneHead\"~\n\nHelloReply\x12)\n\x04head\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.LaneHead\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x1b\n\x13voided_exchange_ids\x18\x03 \x03(\x0c\x12\x19\n\x11open_exchange_ids\x18\x04 \x03(\x0c\"\x1d\n\nSettlement\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cvafa/coalition/v1/lane.proto\x12\x11vafa.coalition.v1\"E\n\x08LaneHead\x12\x0c\n\x04lane\x18\x01 \x01(\x05\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x0c\n\x04hash\x18\x03 \x01(\x0c\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\"4\n\x07HeadAck\x12)\n\x04head\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.LaneHead\"X\n\x05Hello\x12)\n\x04head\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.LaneHead\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x15\n\rrequest_nonce\x18\x03 \x01(\x0c\"I\n\x0cHelloRequest\x12*\n\x05heads\x18\x01 \x03(\x0b\x32\x1b.vafa.coalition.v1.LaneHead\x12\r\n\x05nonce\x18\x02 \x01(\x0c\"~\n\nHelloReply\x12)\n\x04head\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.LaneHead\x12\r\n\x05nonce\x18\x02 \x01(\x0c\x12\x1b\n\x13voided_exchange_ids\x18\x03 \x03(\x0c\x12\x19\n\x11open_exchange_ids\x18\x04 \x03(\x0c\"\x1d\n\nSettlement\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,11 +36,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HEADACK']._serialized_start=122
   _globals['_HEADACK']._serialized_end=174
   _globals['_HELLO']._serialized_start=176
-  _globals['_HELLO']._serialized_end=241
-  _globals['_HELLOREQUEST']._serialized_start=243
-  _globals['_HELLOREQUEST']._serialized_end=301
-  _globals['_HELLOREPLY']._serialized_start=303
-  _globals['_HELLOREPLY']._serialized_end=429
-  _globals['_SETTLEMENT']._serialized_start=431
-  _globals['_SETTLEMENT']._serialized_end=460
+  _globals['_HELLO']._serialized_end=264
+  _globals['_HELLOREQUEST']._serialized_start=266
+  _globals['_HELLOREQUEST']._serialized_end=339
+  _globals['_HELLOREPLY']._serialized_start=341
+  _globals['_HELLOREPLY']._serialized_end=467
+  _globals['_SETTLEMENT']._serialized_start=469
+  _globals['_SETTLEMENT']._serialized_end=498
 # @@protoc_insertion_point(module_scope)

@@ -86,8 +86,13 @@ class Hello(_message.Message):
 
     HEAD_FIELD_NUMBER: _builtins.int
     NONCE_FIELD_NUMBER: _builtins.int
+    REQUEST_NONCE_FIELD_NUMBER: _builtins.int
     nonce: _builtins.bytes
     """Random, 16 bytes, echoed by the reply: an old reply opens nothing."""
+    request_nonce: _builtins.bytes
+    """The nonce of the last HelloRequest that this process of the home node has taken from the acquirer; empty where
+    it has taken none. An acquirer that has started since takes no Hello but one with the nonce of its own life.
+    """
     @_builtins.property
     def head(self) -> Global___LaneHead:
         """What the home node has. Its epoch, and the header's, is a proposal: one above the highest that the home node
@@ -99,10 +104,11 @@ class Hello(_message.Message):
         *,
         head: Global___LaneHead | None = ...,
         nonce: _builtins.bytes = ...,
+        request_nonce: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["head", b"head"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "nonce", b"nonce"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["head", b"head", "nonce", b"nonce", "request_nonce", b"request_nonce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,18 +121,22 @@ class HelloRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     HEADS_FIELD_NUMBER: _builtins.int
+    NONCE_FIELD_NUMBER: _builtins.int
+    nonce: _builtins.bytes
+    """Random, 16 bytes, chosen once in the life of the acquirer's process."""
     @_builtins.property
     def heads(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneHead]:
-        """What the acquirer has of each lane with records or open exchanges."""
+        """The lanes that are to be opened, with what the acquirer has of each."""
 
     def __init__(
         self,
         *,
         heads: _abc.Iterable[Global___LaneHead] | None = ...,
+        nonce: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heads", b"heads", "nonce", b"nonce"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
