@@ -183,11 +183,12 @@ async def test_what_a_home_node_says_goes_to_the_one_partition_that_it_has_here(
     assert (command.op, command.partition) == (Op.ACQUIRER_MESSAGE, partner_partition("nile", PARTITIONS))
 
 
-async def test_a_partner_that_has_started_has_all_lanes_opened_again(home: Home) -> None:
-    draft = Draft(MessageType.HELLO_REQUEST, -1, 0, b"", HelloRequest((), bytes(16)))
+async def test_a_partner_that_has_started_has_the_lanes_opened_that_it_names(home: Home) -> None:
+    heads = tuple(LaneHead(lane, 0, bytes(32), 0) for lane in (5, 2, 5, 63))
+    draft = Draft(MessageType.HELLO_REQUEST, -1, 0, b"", HelloRequest(heads, b"n" * 16))
     await home.gateway.received("nile", home.from_nile(draft))
-    assert [command.partition for command in home.shards.came] == list(range(PARTITIONS))
-    assert all(LANE_WISH.decode(command.body).again for command in home.shards.came)
+    assert [command.partition for command in home.shards.came] == [2, 5]
+    assert {LANE_WISH.decode(command.body).nonce for command in home.shards.came} == {b"n" * 16}
 
 
 async def test_what_a_shard_says_is_sent_and_a_single_call_gets_its_own_answers_back(home: Home) -> None:
