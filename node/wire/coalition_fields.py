@@ -114,7 +114,7 @@ BOUNDS: dict[str, _Check] = {
     "LaneHead.hash": _HASH,
     "Hello.nonce": _size_span(8, 32),
     "Hello.request_nonce": _sizes(0, 16),
-    "HelloRequest.nonce": _sizes(16),
+    "HelloRequest.nonce": _sizes(0, 16),
     "HelloReply.nonce": _size_span(8, 32),
     "HelloRequest.heads": _size_span(0, 64),
     "Settlement.payload": _size_span(1, 400 * 1024),

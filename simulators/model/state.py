@@ -28,12 +28,16 @@ class HomeDisk(NamedTuple):
 
 
 class Home(NamedTuple):
-    """The home node: what is in memory, what is on the disk, and what will be said once it is synced."""
+    """The home node: what is in memory, what is on the disk, and what will be said once it is synced.
+
+    `asked_by` is the life of the acquirer whose HELLO_REQUEST came last.
+    """
 
     mem: HomeDisk = HomeDisk()
     disk: HomeDisk = HomeDisk()
     phase: str = SHUT
     hello: int = 0
+    asked_by: int = 0
     out: frozenset[Message] = frozenset()
 
 
@@ -51,11 +55,12 @@ class AcquirerDisk(NamedTuple):
 
 
 class Acquirer(NamedTuple):
-    """The acquirer. `heard`: HELLO came in this life of the process."""
+    """The acquirer. `heard`: HELLO came in this life of the process, whose number is `life`."""
 
     mem: AcquirerDisk = AcquirerDisk()
     disk: AcquirerDisk = AcquirerDisk()
     heard: bool = False
+    life: int = 1
     out: frozenset[Message] = frozenset()
 
 
@@ -105,3 +110,4 @@ class Rules(NamedTuple):
     fence_to_home: bool = True
     no_gaps: bool = True
     tombstones: bool = True
+    hello_of_this_life: bool = True

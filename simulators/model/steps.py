@@ -4,7 +4,7 @@
 Messages:
     (ASK,) (CAPTURE, epoch) (CANCEL,) (ACK, epoch)               acquirer to home; ASK is RESERVE or ACCRUE
     (AUTHORIZED, epoch) (VOIDED, epoch) (POSTED, epoch, chain)   home to acquirer; the chain up to the record
-    (HELLO, epoch, id, chain)                                    home to acquirer
+    (HELLO, epoch, id, chain, asked by)                          home to acquirer
     (REPLY, epoch, id, prior epoch, chain, is void)              acquirer to home
 """
 
@@ -112,9 +112,11 @@ def _home_alone(state: State, rules: Rules) -> Iterator[Step]:
     if home.mem != home.disk or home.out:
         synced = home._replace(disk=home.mem, out=frozenset())
         yield Step("home syncs", state._replace(home=synced, net=state.net | home.out))
-    unheard = home.phase == READY and not state.acquirer.heard and rules.hello
-    if home.phase == SHUT or unheard:
+    if home.phase == SHUT:
         yield Step("home proposes", _propose(state, rules, home.mem.epoch))
+    if rules.hello and not state.acquirer.heard and home.asked_by != state.acquirer.life:
+        asked = state._replace(home=home._replace(asked_by=state.acquirer.life))
+        yield Step("home is asked for HELLO", _propose(asked, rules, home.mem.epoch))
     if rules.neighbour and home.phase == READY and "n" not in home.mem.chain:
         chain = home.mem.chain + "n"
         posted = home._replace(mem=home.mem._replace(chain=chain))
@@ -132,7 +134,7 @@ def _propose(state: State, rules: Rules, above: int) -> State:
     hello = state.hellos + 1
     mem = home.mem._replace(epoch=epoch)
     opened = home._replace(mem=mem, phase=PROPOSED, hello=hello)
-    return _say(state._replace(hellos=hello), opened, rules, (HELLO, epoch, hello, mem.chain))
+    return _say(state._replace(hellos=hello), opened, rules, (HELLO, epoch, hello, mem.chain, home.asked_by))
 
 
 def _say(state: State, home: Home, rules: Rules, *messages: Message) -> State:
@@ -273,7 +275,10 @@ _ANSWERS = {AUTHORIZED: AcquirerEvent.AUTHORIZED, VOIDED: AcquirerEvent.VOIDED, 
 def _acquirer_hears(state: State, message: Message, rules: Rules) -> Iterator[Step]:
     own, kind = state.acquirer, message[0]
     if kind == HELLO:
-        yield Step("acquirer greets", _greet(state, message, rules))
+        if own.heard or message[4] == own.life or not rules.hello_of_this_life:
+            yield Step("acquirer greets", _greet(state, message, rules))
+        return
+    if not own.heard:
         return
     event = _ANSWERS.get(str(kind))
     if event is None or (rules.fence_to_acquirer and message[1] != own.mem.epoch):
@@ -307,7 +312,7 @@ def _acquirer_hears(state: State, message: Message, rules: Rules) -> Iterator[St
 
 def _greet(state: State, message: Message, rules: Rules) -> State:
     """The rules of `lanes.on_hello`; the reply shows what is on the disk by the time that it is said."""
-    own, (_, epoch, hello, _) = state.acquirer, message
+    own, (_, epoch, hello, _, _) = state.acquirer, message
     assert isinstance(epoch, int)
     assert isinstance(hello, int)
     mem = own.mem
@@ -359,4 +364,4 @@ def _home_on(state: State, disk: HomeDisk) -> State:
 
 
 def _acquirer_on(state: State, disk: AcquirerDisk, rules: Rules) -> State:
-    return state._replace(acquirer=Acquirer(disk, disk, not rules.hello))
+    return state._replace(acquirer=Acquirer(disk, disk, not rules.hello, state.acquirer.life + 1))
