@@ -19,6 +19,7 @@ from node.actors.acquirer import AcquirerSide
 from node.actors.coalition_spec import CoalitionSpec
 from node.actors.desk import Desk, describe
 from node.actors.home import HomeSide
+from node.actors.lane_sums import LaneSums
 from node.actors.member import MemberActor, internal_fault
 from node.actors.partition import Partition
 from node.actors.turn import Opening, Turn
@@ -69,6 +70,7 @@ class Abroad:
         self.opener = Opener(spec.own_id, lambda: self.known)
         self._home = HomeSide(self)
         self._acquirer = AcquirerSide(self)
+        self._sums = LaneSums()
 
     def follow(self, spec: CoalitionSpec) -> None:
         """Takes newer directories, keys and rules into use; lanes that are open stay open."""
@@ -147,6 +149,8 @@ class Abroad:
             return self._home.ops[op](opening)
         if op in self._acquirer.ops:
             return self._acquirer.ops[op](opening)
+        if op in self._sums.ops:
+            return self._sums.ops[op](opening)
         raise ValueError(f"no command of the coalition has the number {op}")
 
 

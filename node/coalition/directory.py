@@ -12,6 +12,9 @@ from functools import lru_cache
 
 from msgspec import Struct
 
+OPERATOR_ID = "operator"
+"""What statements call the operator; no partner may be called so."""
+
 
 class PartnerStatus(IntEnum):
     """Whether a partner takes part; the numbers are the protos'."""

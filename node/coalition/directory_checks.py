@@ -11,11 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
-from node.coalition.directory import Directory, Partner
+from node.coalition.directory import OPERATOR_ID, Directory, Partner
 
 MAX_LISTED_PROBLEMS = 20
-OPERATOR_ID = "operator"
-"""What statements call the operator."""
 
 
 def problems(directory: Directory) -> list[str]:
@@ -56,7 +54,7 @@ def succession_problems(before: Directory, after: Directory) -> list[str]:
         (w.number for w in before.windows if w.open_time_ms <= after.publish_time_ms), default=0
     )
     found.extend(
-        f"The settlement terms from window {terms.from_window} on apply already and were changed or taken out."
+        f"The settlement terms from window {terms.from_window} apply already and were changed."
         for terms in before.settlement_terms
         if terms.from_window <= begun_window and terms not in after.settlement_terms
     )

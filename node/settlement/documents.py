@@ -10,10 +10,8 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from node.coalition.directory import OPERATOR_ID as OPERATOR_ID
 from node.coalition.messages import RecordKind
-
-OPERATOR_ID = "operator"
-"""The operator among the parties of a statement; no partner may be called so."""
 
 WIDE_MIN, WIDE_MAX = -(1 << 127), (1 << 127) - 1
 """What 16 bytes of two's complement hold."""

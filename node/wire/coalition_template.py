@@ -18,7 +18,7 @@ exponent = 0
 # Its name by language (BCP 47).
 names = {{ en = "Coalition points", fa = "امتیاز ائتلاف", ar = "نقاط الائتلاف" }}
 
-# What a point is worth between partners, in micro-units (millionths) of the smallest unit of the currency.
+# What a point is worth between partners, in micro-units (millionths) of the currency: of one rial, one euro.
 # A version never changes once published: to change a worth, add a version that applies from a later time.
 [[rates]]
 version = 1

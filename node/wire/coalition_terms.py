@@ -17,8 +17,10 @@ from node.coalition.directory import (
     CoalitionPurse,
     Directory,
     ExchangeBounds,
+    Funding,
     IdentifierRange,
     Key,
+    OperatorNode,
     Partner,
     PartnerStatus,
     Rate,
@@ -28,6 +30,7 @@ from node.config import SLUG_PATTERN
 from node.people.calendars import LAST_DAY, Calendar, CalendarDate, in_calendar
 from node.people.identifiers import IdentifierKind
 from node.wire.coalition_directory import JoinRequest, Unreadable
+from node.wire.settlement_terms import AccountSection, OperatorSection, SettlementSection
 
 Slug = Annotated[str, Meta(pattern=rf"^{SLUG_PATTERN}\Z")]
 _KINDS = {kind.name.lower(): kind for kind in IdentifierKind}
@@ -97,6 +100,10 @@ class PartnerTerms(_Section, frozen=True):
     relay: str = ""
     endpoints: tuple[str, ...] | None = None
     ended_keys: dict[str, datetime] = {}
+    account: AccountSection | None = None
+    funding: Literal["postpaid", "prepaid"] = "postpaid"
+    from_window: Annotated[int, Meta(ge=0)] = 0
+    last_window: Annotated[int, Meta(ge=0)] = 0
 
 
 class Terms(_Section, frozen=True):
@@ -109,6 +116,8 @@ class Terms(_Section, frozen=True):
     caps: CapTerms = CapTerms()
     bounds: ExchangeBounds = ExchangeBounds()
     partners: dict[Slug, PartnerTerms] = {}
+    settlement: tuple[SettlementSection, ...] = ()
+    operator: OperatorSection = OperatorSection()
 
 
 def read_terms(text: str) -> Terms:
@@ -167,8 +176,11 @@ def next_directory(
     before: Directory | None,
     operator_keys: tuple[Key, ...],
     now_ms: int,
+    authority_pem: bytes = b"",
 ) -> Directory:
     """The directory that the terms make, to follow `before`; Unreadable where a partner has no request.
+
+    `authority_pem` is that of the operator's own service, where it has one.
 
     Whether it is sound is `coalition.directory_checks`' to say.
     """
@@ -203,7 +215,8 @@ def next_directory(
         caps=_caps(terms),
         operator_keys=operator_keys,
         bounds=terms.bounds,
-        settlement_terms=before.settlement_terms if before else (),
+        settlement_terms=tuple(section.terms() for section in terms.settlement),
+        operator=OperatorNode(terms.operator.endpoints, authority_pem) if terms.operator.endpoints else None,
     )
 
 
@@ -265,9 +278,10 @@ def _partner(request: JoinRequest, said: PartnerTerms, known: Partner | None, no
         relay_partner_id=said.relay,
         keys=_keys(wanted, said, known, now_ms),
         ranges=tuple(range_from(text) for text in said.ranges),
-        funding=known.funding if known else wanted.funding,
-        from_window=known.from_window if known else 0,
-        last_window=known.last_window if known else 0,
+        account=said.account.account() if said.account else wanted.account,
+        funding=Funding.PREPAID if said.funding == "prepaid" else Funding.POSTPAID,
+        from_window=said.from_window,
+        last_window=said.last_window,
     )
 
 

@@ -35,6 +35,8 @@ class Op(IntEnum):
     GET_BALANCE = 23
     LIST_STATEMENT = 24
     REQUEST_PROOF = 25
+    BEGIN_CARD_PROOF = 26
+    CONTINUE_CARD_PROOF = 27
 
     ENROL = 40
     GET_MEMBER = 41
@@ -51,6 +53,7 @@ class Op(IntEnum):
     JOIN_POOL = 52
     LEAVE_POOL = 53
     RELEASE_QUARANTINED = 54
+    RECORD_CARD = 55
 
     # Steps of work that spans partitions; only the node itself sends these.
     RESOLVE = 70
@@ -95,6 +98,10 @@ class Op(IntEnum):
     ACQUIRER_HELLO = 116
     """Says HELLO_REQUEST to each of the partners: this node has started."""
     LANE_RECORDS = 120
+    LANE_LIST = 121
+    """For settlement; bodies of these three and their answers are in `wire.settlement_wishes`."""
+    LANE_TALLY = 122
+    LANE_ENTRIES = 123
 
 
 class Command(Struct, frozen=True, array_like=True, gc=False):

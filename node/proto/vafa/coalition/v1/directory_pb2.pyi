@@ -114,6 +114,7 @@ class Directory(_message.Message):
     OPERATOR_KEYS_FIELD_NUMBER: _builtins.int
     BOUNDS_FIELD_NUMBER: _builtins.int
     SETTLEMENT_TERMS_FIELD_NUMBER: _builtins.int
+    OPERATOR_FIELD_NUMBER: _builtins.int
     coalition_id: _builtins.str
     """The coalition's id, a slug; it stands in every envelope."""
     version: _builtins.int
@@ -154,6 +155,10 @@ class Directory(_message.Message):
     def settlement_terms(self) -> _containers.RepeatedCompositeFieldContainer[Global___SettlementTerms]:
         """How windows are settled: of a window apply the terms with the highest `from_window` not above it."""
 
+    @_builtins.property
+    def operator(self) -> Global___OperatorNode:
+        """Where the operator's own service is; absent where closes are handed over in other ways."""
+
     def __init__(
         self,
         *,
@@ -168,14 +173,43 @@ class Directory(_message.Message):
         operator_keys: _abc.Iterable[Global___Key] | None = ...,
         bounds: Global___ExchangeBounds | None = ...,
         settlement_terms: _abc.Iterable[Global___SettlementTerms] | None = ...,
+        operator: Global___OperatorNode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "publish_time", b"publish_time", "purse", b"purse"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "operator", b"operator", "publish_time", b"publish_time", "purse", b"purse"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "caps", b"caps", "coalition_id", b"coalition_id", "operator_keys", b"operator_keys", "partners", b"partners", "publish_time", b"publish_time", "purse", b"purse", "rates", b"rates", "settlement_terms", b"settlement_terms", "version", b"version", "windows", b"windows"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bounds", b"bounds", "caps", b"caps", "coalition_id", b"coalition_id", "operator", b"operator", "operator_keys", b"operator_keys", "partners", b"partners", "publish_time", b"publish_time", "purse", b"purse", "rates", b"rates", "settlement_terms", b"settlement_terms", "version", b"version", "windows", b"windows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Directory: _TypeAlias = Directory  # noqa: Y015
+
+@_typing.final
+class OperatorNode(_message.Message):
+    """The operator's service for settlement windows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    AUTHORITY_PEM_FIELD_NUMBER: _builtins.int
+    authority_pem: _builtins.bytes
+    """The certificate authority of its connections, in PEM."""
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Where it can be dialled, host:port."""
+
+    def __init__(
+        self,
+        *,
+        endpoints: _abc.Iterable[_builtins.str] | None = ...,
+        authority_pem: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authority_pem", b"authority_pem", "endpoints", b"endpoints"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorNode: _TypeAlias = OperatorNode  # noqa: Y015
 
 @_typing.final
 class SignedDirectory(_message.Message):

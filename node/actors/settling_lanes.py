@@ -1,0 +1,130 @@
+"""This node's lanes for settlement, from its shards; and partners to talk to about windows, by the links."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from node.actors.exchanging import Exchanging
+from node.actors.settling_ports import LanesUnavailable, SettlingFault
+from node.coalition.envelopes import Message
+from node.coalition.messages import MessageType, Settlement
+from node.settlement.closes import LaneFault, LanePart, LaneStart, begin_tally
+from node.settlement.peer_messages import QUESTIONS, Heads, Said
+from node.storage.keyspace import partner_partition
+from node.wire import settlement_wishes as wishes
+from node.wire.coalition import carried_bytes
+from node.wire.coalition_store import LaneEntry
+from node.wire.commands import AnswerKind, Command, Op, encode
+from node.wire.settlement_fields import DocumentUnreadable
+from node.wire.settlement_peer import ID_BYTES, peer_bytes, read_peer
+from node.wire.settlement_wishes import EntriesWish, LaneListWish, TallyWish
+
+ANSWER_SECONDS = 10.0
+MAX_WAITING = 256
+"""Questions that wait for partners at a time."""
+
+
+class ShardLanes:
+    """`settling_ports.LaneBooks` over this node's shards."""
+
+    def __init__(self, exchanging: Exchanging) -> None:
+        self._exchanging = exchanging
+
+    async def lanes(self, partner_id: str, *, home: bool) -> Sequence[int]:
+        body = encode(LaneListWish(partner_id, home))
+        partitions = range(self._exchanging.router.partitions) if home else [self._partition(partner_id)]
+        answers = await asyncio.gather(*(self._ask(Op.LANE_LIST, at, body) for at in partitions))
+        return sorted(lane for answer in answers for lane in wishes.LANES_FOUND.decode(answer))
+
+    async def part(
+        self, partner_id: str, start: LaneStart, window: int, *, home: bool, until: int | None = None
+    ) -> LanePart:
+        tally = begin_tally(start)
+        partition = start.lane if home else self._partition(partner_id)
+        while not tally.done:
+            wish = TallyWish(partner_id, home, window, tally, -1 if until is None else until)
+            answer = wishes.TALLY_FOUND.decode(await self._ask(Op.LANE_TALLY, partition, encode(wish)))
+            if answer.tally is None:
+                raise SettlingFault(f"Lane {start.lane} with {partner_id}: {answer.fault}.")
+            tally = answer.tally
+        part = tally.part()
+        if isinstance(part, LaneFault):
+            raise SettlingFault(f"Lane {start.lane} with {partner_id}: {part}.")
+        return part
+
+    async def entries(
+        self, partner_id: str, lane: int, numbers: Sequence[int], *, home: bool
+    ) -> Sequence[LaneEntry | None]:
+        partition = lane if home else self._partition(partner_id)
+        body = encode(EntriesWish(partner_id, home, lane, tuple(numbers)))
+        return wishes.ENTRIES_FOUND.decode(await self._ask(Op.LANE_ENTRIES, partition, body))
+
+    def _partition(self, partner_id: str) -> int:
+        return partner_partition(partner_id, self._exchanging.router.partitions)
+
+    async def _ask(self, op: Op, partition: int, body: bytes) -> bytes:
+        if not 0 <= partition < self._exchanging.router.partitions:
+            raise SettlingFault(f"This node has no lane {partition}.")
+        answer = await self._exchanging.router.ask(Command(op, partition, b"", b"", "", "", "", "", body))
+        if answer.kind != AnswerKind.DONE:
+            raise LanesUnavailable("a shard does not answer")
+        return answer.body
+
+
+class PeerVoice:
+    """`settling_ports.Asking` over the links, and partners' questions handed to `answer`.
+
+    `entropy` gives random bytes: an answer belongs to the question with the same id.
+    """
+
+    def __init__(self, exchanging: Exchanging, entropy: Callable[[int], bytes]) -> None:
+        self._exchanging = exchanging
+        self._entropy = entropy
+        self._waiting: dict[tuple[str, bytes], asyncio.Future[Said]] = {}
+        self.answer: Callable[[str, Said], Awaitable[Said | None]] = _nothing
+
+    async def ask(self, partner_id: str, said: Said) -> Said | None:
+        if len(self._waiting) >= MAX_WAITING:
+            return None
+        message_id = self._entropy(ID_BYTES)
+        future: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
+        self._waiting[partner_id, message_id] = future
+        try:
+            if not await self._send(partner_id, message_id, said):
+                return None
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await future
+        except TimeoutError:
+            return None
+        finally:
+            del self._waiting[partner_id, message_id]
+
+    async def heard(self, message: Message) -> None:
+        """Takes a verified message of the type SETTLEMENT: an answer that is waited for, or a question."""
+        assert isinstance(message.body, Settlement)
+        try:
+            message_id, said = read_peer(message.body.payload)
+        except DocumentUnreadable:
+            return
+        sender_id = message.header.sender_id
+        future = self._waiting.get((sender_id, message_id))
+        if future is not None:
+            if not future.done():
+                future.set_result(said)
+        elif isinstance(said, (*QUESTIONS, Heads)):
+            answer = await self.answer(sender_id, said)
+            if answer is not None:
+                await self._send(sender_id, message_id, answer)
+
+    async def _send(self, partner_id: str, message_id: bytes, said: Said) -> bool:
+        body = Settlement(peer_bytes(message_id, said))
+        message = self._exchanging.seal(MessageType.SETTLEMENT, b"", body, partner_id)
+        links = self._exchanging.links
+        if message is None or links is None:
+            return False
+        return await links.send(partner_id, carried_bytes(message))
+
+
+async def _nothing(_partner_id: str, _said: Said) -> Said | None:
+    return None

@@ -1,0 +1,55 @@
+"""What travels between the gateway and the shards for settlement: which lanes there are, and their records
+summed.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct
+
+from node.settlement.closes import LaneTally
+from node.wire.coalition_store import LaneEntry
+
+
+class LaneListWish(Struct, frozen=True, array_like=True):
+    """LANE_LIST: the lanes with records with a partner in a role. The answer is a list of numbers."""
+
+    partner_id: str
+    home: bool
+
+
+class TallyWish(Struct, frozen=True, array_like=True):
+    """LANE_TALLY: a lane summed on from `tally`, at most `most` records of it; `until` -1 for as far as it
+    goes.
+    """
+
+    partner_id: str
+    home: bool
+    window: int
+    tally: LaneTally
+    until: int = -1
+    most: int = 1_000
+
+
+class TallyAnswer(Struct, frozen=True, array_like=True):
+    """The tally as it is now; or what is wrong with the lane's records, in words."""
+
+    tally: LaneTally | None = None
+    fault: str = ""
+
+
+class EntriesWish(Struct, frozen=True, array_like=True):
+    """LANE_ENTRIES: some records of a lane. The answer is a list, with nothing where there is none."""
+
+    partner_id: str
+    home: bool
+    lane: int
+    numbers: tuple[int, ...]
+
+
+LANE_LIST = msgspec.msgpack.Decoder(LaneListWish)
+TALLY = msgspec.msgpack.Decoder(TallyWish)
+ENTRIES = msgspec.msgpack.Decoder(EntriesWish)
+LANES_FOUND = msgspec.msgpack.Decoder(list[int])
+TALLY_FOUND = msgspec.msgpack.Decoder(TallyAnswer)
+ENTRIES_FOUND = msgspec.msgpack.Decoder(list[LaneEntry | None])
