@@ -18,6 +18,7 @@ from node.cli import (
     doctor,
     init,
     join,
+    lane,
     member,
     operator,
     programme,
@@ -78,6 +79,7 @@ app.add_typer(shards.app, name="shards")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(operator.app, name="operator")
 app.add_typer(directory.app, name="directory")
+app.add_typer(lane.app, name="lane")
 
 
 @cache

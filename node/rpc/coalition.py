@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 
-from node.actors.directories import Directories
+from node.actors.exchanging import Exchanging
 from node.ledger.refusals import Refused
 from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
 from node.rpc.partners import Partners
 from node.rpc.status import Context, fail
 from node.wire.balances import stamp
+from node.wire.coalition_frames import RecordsWish, page_size_of
 
 
 class CoalitionService:
     """The servicer."""
 
-    def __init__(self, directories: Directories, partners: Partners) -> None:
-        self._directories = directories
+    def __init__(self, exchanging: Exchanging, partners: Partners) -> None:
+        self._exchanging = exchanging
+        self._directories = exchanging.directories
         self._partners = partners
 
     async def AdoptDirectory(  # noqa: N802 - the proto's name
@@ -41,4 +43,17 @@ class CoalitionService:
             response.accept_time.CopyFrom(stamp(self._directories.accepted_ms))
         for partner_id, (connected, waiting) in sorted(self._partners.links.waiting().items()):
             response.links.add(partner_id=partner_id, connected=connected, waiting_messages=waiting)
+        return response
+
+    async def ListRecords(  # noqa: N802 - the proto's name
+        self, request: pb.ListRecordsRequest, context: Context
+    ) -> pb.ListRecordsResponse:
+        """Reads records of a lane; none where there is no such lane."""
+        own_id, partner_id = self._exchanging.own_id, request.partner_id
+        home_id, acquirer_id = (own_id, partner_id) if request.home else (partner_id, own_id)
+        first, page = max(request.from_number, 1), page_size_of(request.page_size)
+        wish = RecordsWish(home_id, acquirer_id, request.lane, first, page)
+        response = pb.ListRecordsResponse()
+        for data in await self._exchanging.lane_records(partner_id, wish):
+            response.records.add().MergeFromString(data)
         return response

@@ -131,6 +131,11 @@ def receiver_of(carried: bytes) -> str:
         return ""
 
 
+def page_size_of(asked: int) -> int:
+    """How many records a page has where so many were asked for."""
+    return min(asked, MAX_PAGE_RECORDS) if asked > 0 else DEFAULT_PAGE_RECORDS
+
+
 def lane_record_bytes(request: bytes, posted: bytes) -> bytes:
     """A LaneRecord around two envelopes' bytes; an empty `request` is left out, as of a cut."""
     record = exchange_pb2.LaneRecord()
@@ -151,6 +156,5 @@ def _wish_message(wish: RecordsWish) -> peer_service_pb2.ListLaneRecordsRequest:
 
 
 def _wish(message: peer_service_pb2.ListLaneRecordsRequest) -> RecordsWish:
-    size = message.page_size
-    page = min(size, MAX_PAGE_RECORDS) if size > 0 else DEFAULT_PAGE_RECORDS
+    page = page_size_of(message.page_size)
     return RecordsWish(message.home_id, message.acquirer_id, message.lane, max(message.from_number, 1), page)

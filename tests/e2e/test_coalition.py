@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from node.proto.vafa.coalition.v1 import envelope_pb2
+from node.proto.vafa.coalition.v1 import coalition_service_pb2, envelope_pb2
 from node.proto.vafa.common.v1 import purchase_pb2
 from node.proto.vafa.common.v1.identifier_pb2 import Identifier
 from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, undo_pb2
+from tests.cli.cli_shop import run_vafa
 from tests.e2e.union import PURSE, Merchant, Union, union, until
 from tests.rpc.shop import refused, sale, spend
 
@@ -193,6 +194,23 @@ async def test_a_card_that_nobody_carries_is_nobodys_abroad_either(two: Two) -> 
     assert [effect.WhichOneof("kind") for effect in sold.effects] == ["text"]
 
 
+async def test_both_sides_hold_the_same_signed_records_and_people_can_read_them(two: Two) -> None:
+    nile, saffron = two
+    card = await saffron.member()
+    for points in (1, 2, 3):
+        await nile.accrue(card, points)
+    for lane in range(saffron.node.config.storage.partitions):
+        async with asyncio.timeout(60):
+            while (held := [await records(*side, lane) for side in sides(two)])[0] != held[1]:
+                await asyncio.sleep(0.05)
+    shown = await asyncio.to_thread(
+        run_vafa, "lane", "show", "nile", "--config", saffron.node.directory / "vafa.toml",
+        "--address", saffron.node.addresses.address,
+    )  # fmt: skip
+    assert shown.status == 0, shown.err
+    assert shown.out.count("both signatures hold") >= 3
+
+
 async def test_a_batch_mixes_members_of_all_merchants(two: Two) -> None:
     nile, saffron = two
     own, other = await nile.member(), await saffron.member()
@@ -220,6 +238,19 @@ async def test_what_is_earned_while_the_home_node_is_away_arrives_and_nothing_is
     await saffron.start()
     town.publish()
     await until_points(saffron, card, 65)
+
+
+def sides(two: Two) -> list[tuple[Merchant, Merchant, bool]]:
+    """Both sides of the lanes on which saffron is at home."""
+    nile, saffron = two
+    return [(saffron, nile, True), (nile, saffron, False)]
+
+
+async def records(one: Merchant, other: Merchant, home: bool, lane: int) -> list[bytes]:
+    """A lane as one side holds it."""
+    request = coalition_service_pb2.ListRecordsRequest(partner_id=other.name, home=home, lane=lane)
+    answer = await one.coalition.ListRecords(request)
+    return [record.SerializeToString() for record in answer.records]
 
 
 async def until_points(home: Merchant, card: Identifier, points: int) -> None:

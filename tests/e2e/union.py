@@ -29,7 +29,7 @@ from node.identity.caller import Role
 from node.identity.exchange_keys import load_exchange_keys
 from node.identity.signers import ed25519_signer
 from node.ledger.refusals import Refused
-from node.proto.vafa.coalition.v1 import envelope_pb2
+from node.proto.vafa.coalition.v1 import coalition_service_pb2_grpc, envelope_pb2
 from node.proto.vafa.common.v1.identifier_pb2 import Identifier
 from node.proto.vafa.member.v1 import member_service_pb2, person_pb2
 from node.proto.vafa.pos.v1 import inquiry_pb2, spending_pb2
@@ -67,6 +67,7 @@ class Merchant:
         self.till = Line(self.node.channel(self.node.certificate(Role.TILL, "till-1", "north")))
         self.admin = Line(self.node.channel(self.node.certificate(Role.ADMIN, "admin")))
         self._lines += [self.till, self.admin]
+        self.coalition = coalition_service_pb2_grpc.CoalitionServiceStub(self.admin.channel)
 
     async def stop(self) -> None:
         for line in self._lines:

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from node.proto.vafa.coalition.v1 import directory_pb2 as _directory_pb2
+from node.proto.vafa.coalition.v1 import exchange_pb2 as _exchange_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -162,3 +163,65 @@ class PartnerLink(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartnerLink: _TypeAlias = PartnerLink  # noqa: Y015
+
+@_typing.final
+class ListRecordsRequest(_message.Message):
+    """Asks for records of a lane."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    HOME_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    FROM_NUMBER_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    partner_id: _builtins.str
+    """With which partner."""
+    home: _builtins.bool
+    """Whether this node is the lane's home node: its members at the partner's tills. Else the other way round."""
+    lane: _builtins.int
+    """The home node's partition."""
+    from_number: _builtins.int
+    """From which number on; 0 means 1."""
+    page_size: _builtins.int
+    """At most so many; 0 means 100, and more than 500 means 500."""
+    def __init__(
+        self,
+        *,
+        partner_id: _builtins.str = ...,
+        home: _builtins.bool = ...,
+        lane: _builtins.int = ...,
+        from_number: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_number", b"from_number", "home", b"home", "lane", b"lane", "page_size", b"page_size", "partner_id", b"partner_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecordsRequest: _TypeAlias = ListRecordsRequest  # noqa: Y015
+
+@_typing.final
+class ListRecordsResponse(_message.Message):
+    """Records in their order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[_exchange_pb2.LaneRecord]:
+        """The records."""
+
+    def __init__(
+        self,
+        *,
+        records: _abc.Iterable[_exchange_pb2.LaneRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecordsResponse: _TypeAlias = ListRecordsResponse  # noqa: Y015

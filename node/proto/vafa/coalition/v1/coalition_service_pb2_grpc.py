@@ -45,6 +45,11 @@ class CoalitionServiceStub:
                 request_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetCoalitionRequest.SerializeToString,
                 response_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetCoalitionResponse.FromString,
                 _registered_method=True)
+        self.ListRecords = channel.unary_unary(
+                '/vafa.coalition.v1.CoalitionService/ListRecords',
+                request_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsRequest.SerializeToString,
+                response_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsResponse.FromString,
+                _registered_method=True)
 
 
 class CoalitionServiceServicer:
@@ -65,6 +70,13 @@ class CoalitionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListRecords(self, request, context):
+        """Reads records of a lane, as both sides signed them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CoalitionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +89,11 @@ def add_CoalitionServiceServicer_to_server(servicer, server):
                     servicer.GetCoalition,
                     request_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetCoalitionRequest.FromString,
                     response_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetCoalitionResponse.SerializeToString,
+            ),
+            'ListRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecords,
+                    request_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsRequest.FromString,
+                    response_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +151,33 @@ class CoalitionService:
             '/vafa.coalition.v1.CoalitionService/GetCoalition',
             vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetCoalitionRequest.SerializeToString,
             vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetCoalitionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.coalition.v1.CoalitionService/ListRecords',
+            vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsRequest.SerializeToString,
+            vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,8 @@ class CoalitionServiceStub:
     """Takes a directory into use. The same one again changes nothing; an older or forged one is refused."""
     GetCoalition: _grpc.UnaryUnaryMultiCallable[_coalition_service_pb2.GetCoalitionRequest, _coalition_service_pb2.GetCoalitionResponse]
     """Shows the directory in use, and how the links to partners stand."""
+    ListRecords: _grpc.UnaryUnaryMultiCallable[_coalition_service_pb2.ListRecordsRequest, _coalition_service_pb2.ListRecordsResponse]
+    """Reads records of a lane, as both sides signed them."""
 
 @_typing.type_check_only
 class CoalitionServiceAsyncStub(CoalitionServiceStub):
@@ -47,6 +49,8 @@ class CoalitionServiceAsyncStub(CoalitionServiceStub):
     """Takes a directory into use. The same one again changes nothing; an older or forged one is refused."""
     GetCoalition: _aio.UnaryUnaryMultiCallable[_coalition_service_pb2.GetCoalitionRequest, _coalition_service_pb2.GetCoalitionResponse]  # type: ignore[assignment]
     """Shows the directory in use, and how the links to partners stand."""
+    ListRecords: _aio.UnaryUnaryMultiCallable[_coalition_service_pb2.ListRecordsRequest, _coalition_service_pb2.ListRecordsResponse]  # type: ignore[assignment]
+    """Reads records of a lane, as both sides signed them."""
 
 class CoalitionServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the merchant's own people ask of their node about its coalition."""
@@ -66,5 +70,13 @@ class CoalitionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_coalition_service_pb2.GetCoalitionResponse, _abc.Awaitable[_coalition_service_pb2.GetCoalitionResponse]]:
         """Shows the directory in use, and how the links to partners stand."""
+
+    @_abc_1.abstractmethod
+    def ListRecords(
+        self,
+        request: _coalition_service_pb2.ListRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_coalition_service_pb2.ListRecordsResponse, _abc.Awaitable[_coalition_service_pb2.ListRecordsResponse]]:
+        """Reads records of a lane, as both sides signed them."""
 
 def add_CoalitionServiceServicer_to_server(servicer: CoalitionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

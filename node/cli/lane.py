@@ -1,0 +1,128 @@
+"""`vafa lane`: what two merchants have signed to each other, record by record."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+
+from node.cli.connection import (
+    DEADLINE_SECONDS,
+    DEFAULT_CONFIG,
+    AddressOption,
+    CertificateOption,
+    ConfigOption,
+    JsonOption,
+    connected,
+    load,
+)
+from node.cli.join import JoinRefused
+from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
+from node.proto.vafa.coalition.v1 import coalition_service_pb2_grpc
+from node.wire.coalition_directory import read_directory
+from node.wire.coalition_trust import KnownDirectories
+from node.wire.lane_lines import LaneLine, lane_lines
+
+app = typer.Typer(help="Lanes with partners: the records that both sides have signed.", no_args_is_help=True)
+
+PAGE = 500
+
+
+@app.command()
+def show(
+    partner: Annotated[str, typer.Argument(help="The partner's id.")],
+    abroad: Annotated[
+        bool, typer.Option("--abroad", help="The partner's members at our tills; else ours at theirs.")
+    ] = False,
+    lane: Annotated[int, typer.Option(help="One lane, a partition of the home node; -1: all of them.")] = -1,
+    first: Annotated[int, typer.Option("--from", help="From which number on.")] = 1,
+    config: ConfigOption = DEFAULT_CONFIG,
+    address: AddressOption = "",
+    certificate: CertificateOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the records of lanes with a partner; exit status 1 where one does not hold.
+
+    Each is verified here: the home node's signature, the acquirer's, and that its hash follows.
+    """
+    own_id = load(config).merchant.id
+    home_id, acquirer_id = (partner, own_id) if abroad else (own_id, partner)
+    broken = 0
+    with connected(config, address, certificate) as channel:
+        stub = coalition_service_pb2_grpc.CoalitionServiceStub(channel)
+        known = _known(stub)
+        partitions = known.partitions_of(home_id)
+        if not partitions or not known.partitions_of(acquirer_id):
+            raise JoinRefused(
+                f"{home_id} and {acquirer_id} are not both in the directory that the node follows."
+            )
+        for number in range(partitions) if lane < 0 else (lane,):
+            records = _records(stub, partner, not abroad, number, first)
+            for line in lane_lines(records, known, home_id, acquirer_id, from_start=first <= 1):
+                broken += bool(line.problems)
+                typer.echo(_json(number, line) if json else _text(number, line))
+    if broken:
+        typer.echo(f"{broken} record(s) do not hold. Keep a backup, and show them to {partner}.", err=True)
+        raise typer.Exit(1)
+
+
+def _known(stub: coalition_service_pb2_grpc.CoalitionServiceStub) -> KnownDirectories:
+    answer = stub.GetCoalition(pb.GetCoalitionRequest(), timeout=DEADLINE_SECONDS)
+    if not answer.HasField("signed_directory"):
+        raise JoinRefused("The node is in no coalition. `vafa join COALITION` makes a request to join one.")
+    # The newest one is enough: no directory takes away a key that an older one named.
+    return KnownDirectories([read_directory(answer.signed_directory.SerializeToString(deterministic=True))])
+
+
+def _records(
+    stub: coalition_service_pb2_grpc.CoalitionServiceStub, partner: str, home: bool, lane: int, first: int
+) -> Iterator[bytes]:
+    """All records of a lane from a number on, page by page."""
+    while True:
+        request = pb.ListRecordsRequest(
+            partner_id=partner, home=home, lane=lane, from_number=first, page_size=PAGE
+        )
+        page = stub.ListRecords(request, timeout=DEADLINE_SECONDS).records
+        yield from (record.SerializeToString() for record in page)
+        first += len(page)
+        if len(page) < PAGE:
+            return
+
+
+def _text(lane: int, line: LaneLine) -> str:
+    core = line.core
+    verdict = "both signatures hold" if not line.problems else "; ".join(line.problems).upper()
+    if core is None:
+        return f"{lane:>2}  {verdict}"
+    when = datetime.fromtimestamp(core.post_time_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    kind = core.kind.name.lower()
+    if not line.problems and not line.acquirer_key:
+        verdict = "signature holds"
+    return (
+        f"{lane:>2} {core.number:>6}  {when}  {kind:<18} {core.units:>10} {core.purse}  window {core.window} "
+        f"rate {core.rate_version}  {line.hash.hex()[:16]}  {verdict}"
+    )
+
+
+def _json(lane: int, line: LaneLine) -> str:
+    core = line.core
+    said = {"lane": lane, "problems": list(line.problems)}
+    if core is not None:
+        said |= {
+            "number": core.number,
+            "kind": core.kind.name,
+            "units": core.units,
+            "purse": core.purse,
+            "window": core.window,
+            "rate_version": core.rate_version,
+            "post_time_ms": core.post_time_ms,
+            "exchange_id": core.exchange_id.hex(),
+            "epoch": line.epoch,
+            "hash": line.hash.hex(),
+            "home_key": line.home_key,
+            "acquirer_key": line.acquirer_key,
+        }
+    return jsonlib.dumps(said)
