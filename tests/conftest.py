@@ -53,6 +53,17 @@ def short_directory() -> Iterator[Path]:
     shutil.rmtree(path, ignore_errors=True)
 
 
+def _claimed_by_this_process() -> Path:
+    """Fails where another process of this run has started Ray: the groups of pytest-xdist do not hold then."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", secrets.token_hex(8))
+    claim = Path(tempfile.gettempdir(), f"vafa-ray-of-{run}")
+    try:
+        claim.touch(exist_ok=False)
+    except FileExistsError:
+        pytest.fail("Two processes of one test run start Ray: the group of the tests on Ray has no effect.")
+    return claim
+
+
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
     """The session's one Ray instance on loopback, started by the first test that asks for it.
@@ -61,6 +72,7 @@ def local_ray() -> Iterator[None]:
     """
     import ray
 
+    claim = _claimed_by_this_process()
     directory = tempfile.mkdtemp(prefix="vafa-", dir="/tmp")
     ray.init(
         address="local",
@@ -74,6 +86,7 @@ def local_ray() -> Iterator[None]:
     yield
     ray.shutdown()
     shutil.rmtree(directory, ignore_errors=True)
+    claim.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
