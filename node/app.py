@@ -20,6 +20,7 @@ from msgspec.structs import replace
 
 from node import installation, telemetry
 from node.actors.books import Books
+from node.actors.card_spec import cards_spec
 from node.actors.control import Control
 from node.actors.counter import Counter
 from node.actors.delivery import Delivery
@@ -141,6 +142,7 @@ class Node:
 
     def _specs(self) -> list[ShardSpec]:
         merchant, limits = self.config.merchant, self.config.limits
+        cards = cards_spec(merchant.id, self.config.cards)
         settings = ShardSettings(
             merchant=merchant.id,
             currency=merchant.currency,
@@ -163,6 +165,7 @@ class Node:
                 master_key=self.secrets.master_key.raw,
                 log_level=self.config.log.level,
                 log_format=self.config.log.format,
+                cards=cards,
             )
             for number, identity in enumerate(registered_stores(self._opened.store))
         ]
@@ -239,7 +242,7 @@ class Node:
                 self.books,
                 self.backups,
             ),
-            coalition=CoalitionService(self.coalition.exchanging, self.coalition.partners),
+            coalition=CoalitionService(self.coalition.directories, self.coalition.partners),
         )
 
     def _server_certificate(self) -> tuple[bytes, bytes]:

@@ -19,7 +19,7 @@ import msgspec
 import phonenumbers
 from msgspec import Meta
 
-from node.config_template import TEMPLATE
+from node.config_template import TEMPLATE, CardsSection
 
 SLUG_PATTERN = r"[a-z0-9][a-z0-9-]{0,39}"
 """The form of every name that stands in a certificate: merchant, store, terminal, person of staff."""
@@ -118,6 +118,7 @@ class Config(_Section, frozen=True):
     ray: RaySection = RaySection()
     limits: LimitsSection = LimitsSection()
     coalition: CoalitionSection = CoalitionSection()
+    cards: CardsSection = CardsSection()
     log: LogSection = LogSection()
 
     @property
@@ -215,6 +216,7 @@ def _parse(text: str, path: Path) -> Config:
             directory_file=config.coalition.directory_file and str(base / config.coalition.directory_file),
             message_file=str(base / config.coalition.message_file),
         ),
+        cards=config.cards.beside(base),
     )
     for key, problem in _contradictions(config):
         raise _error(path, key, problem)

@@ -3,6 +3,31 @@
 The comment above each key says what is allowed, and errors quote it: one text for both.
 """
 
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta, Struct
+from msgspec.structs import replace
+
+
+class CardsSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """With which keys chip cards are verified, and what a tap alone may spend, in units."""
+
+    key_store: str = ""
+    passphrase_file: str = ""
+    tap_transaction_units: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
+    tap_day_units: Annotated[int, Meta(ge=0, le=1 << 53)] = 0
+
+    def beside(self, base: Path) -> "CardsSection":
+        """The same with files named from the directory `base`; a token's name stays as it is."""
+        is_file = self.key_store and not self.key_store.startswith("pkcs11:")
+        return replace(
+            self,
+            key_store=str(base / self.key_store) if is_file else self.key_store,
+            passphrase_file=self.passphrase_file and str(base / self.passphrase_file),
+        )
+
+
 TEMPLATE = """\
 # vafa.toml: what this installation of Vafa is. Read once at start: restart the node after a change.
 
@@ -91,6 +116,17 @@ message_gateway = "none"
 # With "file": where messages are appended, a JSON object a line, for a program that sends them; a relative
 # path starts at this file.
 message_file = "messages.jsonl"
+
+[cards]
+# The key store with this merchant's verification keys for chip cards: a file, relative to this one, or
+# pkcs11:token=LABEL?module-path=/path. "" = cards are numbers only, and prove nothing.
+key_store = ""
+# A private file (0600) whose first line is the store's passphrase or PIN.
+passphrase_file = ""
+# The most units that a tap without conversation may spend in one go, 0 or more. 0 = none.
+tap_transaction_units = 0
+# The most units that one card's taps may spend in a local day, 0 or more. 0 = none.
+tap_day_units = 0
 
 [log]
 # debug, info, warning or error.

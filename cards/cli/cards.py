@@ -8,15 +8,21 @@ from importlib.metadata import entry_points
 
 import typer
 
+from cards.cli import jobs, one_card
 from cards.cli.terminal import spoken
 from cards.pcsc import reader_names
 
 
 def _app() -> typer.Typer:
     app = typer.Typer(help="Chip cards and their readers.", no_args_is_help=True)
-    # A group also while `readers` is all there is: Typer would make it a single command otherwise.
-    app.callback()(lambda: None)
     app.command("readers")(readers)
+    app.command("sign")(jobs.sign)
+    app.command("personalise")(jobs.personalise)
+    app.command("audit")(jobs.audit)
+    app.command("print")(jobs.print_file)
+    app.command("inspect")(one_card.inspect)
+    app.command("verify")(one_card.verify)
+    app.command("retire")(one_card.retire)
     # Virtual cards live in simulators/, which this package does not know.
     for point in entry_points(group="vafa.cards.commands"):
         app.command(point.name)(point.load())

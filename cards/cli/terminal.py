@@ -13,10 +13,15 @@ import typer
 
 from cards.apdu import CardError
 from cards.ceremony import CeremonyRefused
+from cards.jobs import JobRefused, JournalBroken, JournalInUse
 from cards.keystore import STORE_WORDS, KeyStore, KeyStoreError, StoreUnusable, open_store
+from cards.printing import PrintRefused
 from node.identity.keys import KeyUnusable, read_secret
 
-MENDABLE = (CardError, CeremonyRefused, KeyStoreError, KeyUnusable)
+MENDABLE = (
+    CardError, CeremonyRefused, JobRefused, JournalBroken, JournalInUse, KeyStoreError, KeyUnusable,
+    PrintRefused,
+)  # fmt: skip
 """What the person at the terminal can mend; the text of each says how."""
 
 _Parameters = ParamSpec("_Parameters")

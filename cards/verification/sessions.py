@@ -46,6 +46,11 @@ class OnlineSessions:
         self._open[begun.session.session_id] = begun.session
         return None
 
+    def sale_of(self, session_id: bytes) -> Sale | None:
+        """What an open conversation is about; None for one that is not open."""
+        session = self._open.get(session_id)
+        return None if session is None else session.sale
+
     def answer(self, session_id: bytes, answer: bytes, sale: Sale, *, now_ms: int) -> Step:
         """Take the card's answer: what to send next, or how it ended. SESSION_OVER for a session that is not
         open.

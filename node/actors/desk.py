@@ -27,6 +27,7 @@ from node.wire.records import Quarantine, RequestRecord
 from node.wire.requests import unpack
 
 if TYPE_CHECKING:
+    from node.actors.card_desk import CardDesk
     from node.actors.vault import Vault
 
 EVIDENCE_CHARS = 300
@@ -99,6 +100,8 @@ class Desk:
         self.clock = clock
         self.digests = digests
         self.vault = vault
+        self.cards: CardDesk | None = None
+        """Chip cards; None at a node without their keys."""
         self.parsers: dict[Op, Parser] = {}
         self.deciders: dict[Op, Decider] = {}
         self.answerers: dict[Op, Answerer] = {}

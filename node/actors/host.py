@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
+from node.actors.card_spec import SPEC as CARDS_SPEC
 from node.actors.coalition_spec import SPEC
 from node.actors.desk import describe
 from node.actors.partition import Partition
@@ -57,6 +58,7 @@ class ShardSpec(Struct, frozen=True):
     log_level: str = "info"
     log_format: str = "json"
     coalition: bytes = b""
+    cards: bytes = b""
 
     def __repr__(self) -> str:
         return f"ShardSpec(number={self.number}, directory={self.directory!r})"
@@ -106,6 +108,8 @@ class ShardHost:
             digests=RequestDigests(master_key),
             vault=Vault(master_key),
         )
+        if spec.cards:
+            self.shard.take_cards(CARDS_SPEC.decode(spec.cards))
         if spec.coalition:
             self.join(spec.coalition)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from node.actors import inquiries, pools, staff, tills
+from node.actors import card_proofs, inquiries, pools, staff, tills
 from node.actors.desk import Desk
-from node.wire import answers, member_answers, members, requests, steps
+from node.wire import answers, cards, member_answers, members, requests, steps
 from node.wire import inquiries as questions
 from node.wire.commands import Op
 
@@ -19,8 +19,10 @@ def equip(desk: Desk) -> None:
     desk.deciders.update(tills.DECIDERS)
     desk.deciders.update(staff.DECIDERS)
     desk.deciders.update(pools.DECIDERS)
+    desk.deciders.update(card_proofs.DECIDERS)
     desk.inquiries.update(inquiries.INQUIRIES)
     desk.inquiries.update(staff.INQUIRIES)
+    desk.inquiries.update(card_proofs.INQUIRIES)
     for op in _TILL_MUTATIONS:
         desk.parsers[op] = requests.parse
         desk.answerers[op] = answers.answer
@@ -29,7 +31,9 @@ def equip(desk: Desk) -> None:
     for op in steps.STEPS:
         desk.parsers[op] = steps.parse_step
         desk.answerers[op] = steps.answer_step
-    for op in (*staff.DECIDERS, Op.TRANSFER, Op.JOIN_POOL, Op.LEAVE_POOL):
+    for op in card_proofs.INQUIRIES:
+        desk.parsers[op] = cards.parse_card_proof
+    for op in (*staff.DECIDERS, *card_proofs.DECIDERS, Op.TRANSFER, Op.JOIN_POOL, Op.LEAVE_POOL):
         desk.parsers[op] = members.parse_member
         desk.answerers[op] = member_answers.answer_member
     desk.parsers[Op.GET_MEMBER] = members.parse_get_member

@@ -15,6 +15,8 @@ from typing import Protocol
 from node import telemetry
 from node.actors import index
 from node.actors.abroad import FIRST_OP, Abroad
+from node.actors.card_desk import CardDesk
+from node.actors.card_spec import CardsSpec
 from node.actors.coalition_spec import CoalitionSpec
 from node.actors.desk import Desk
 from node.actors.member import MemberActor
@@ -133,6 +135,10 @@ class Shard:
         self._commit(work, woken)
         assert None not in answers
         return answers  # type: ignore[return-value]
+
+    def take_cards(self, spec: CardsSpec) -> None:
+        """Verifies chip cards from now on, with these keys."""
+        self._desk.cards = CardDesk(spec, self.settings.time_zone)
 
     def join(self, spec: CoalitionSpec, secrets: CoalitionSecrets) -> None:
         """Takes part in a coalition from now on, or follows its newer directory."""

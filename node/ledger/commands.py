@@ -44,6 +44,8 @@ class Authorize(Struct, frozen=True):
     spends: tuple[SpendRequest, ...]
     place: Place
     hold_seconds: int
+    card_proof: bytes = b""
+    """What a chip card proved, as it was handed in; empty where no card was asked."""
 
 
 class Capture(Struct, frozen=True):
@@ -61,11 +63,12 @@ class Void(Struct, frozen=True):
 
 
 class Redeem(Struct, frozen=True):
-    """Spend in one step."""
+    """Spend in one step. `card_proof` as in `Authorize`."""
 
     spends: tuple[SpendRequest, ...]
     place: Place
     receipt_number: str
+    card_proof: bytes = b""
 
 
 class Return(Struct, frozen=True):

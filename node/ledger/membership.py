@@ -94,6 +94,11 @@ def unlink(account: Account, digest: bytes, now_ms: int, occurred_ms: int) -> De
     return refuse(Reason.IDENTIFIER_NOT_LINKED, "The identifier is not linked to this account.")
 
 
+def note_card(account: Account) -> Decision:
+    """Notes in the journal who said when that a chip of the account's is, or is not, to be trusted."""
+    return closed(account) or _account_entry()
+
+
 def set_block(account: Account, blocked: bool, reason: str, context: Context) -> Decision:
     """Stops the account from spending, or lets it spend again."""
     if refused := closed(account):

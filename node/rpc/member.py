@@ -20,6 +20,7 @@ UNARY: dict[str, Op] = {
     "UpdatePerson": Op.UPDATE_PERSON,
     "LinkIdentifier": Op.LINK_IDENTIFIER,
     "UnlinkIdentifier": Op.UNLINK_IDENTIFIER,
+    "RecordCard": Op.RECORD_CARD,
     "SetBlock": Op.SET_BLOCK,
     "CloseAccount": Op.CLOSE_ACCOUNT,
     "ErasePerson": Op.ERASE_PERSON,

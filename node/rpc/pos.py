@@ -50,6 +50,8 @@ UNARY: dict[str, Op] = {
     "GetBalance": Op.GET_BALANCE,
     "ListStatement": Op.LIST_STATEMENT,
     "RequestProof": Op.REQUEST_PROOF,
+    "BeginCardProof": Op.BEGIN_CARD_PROOF,
+    "ContinueCardProof": Op.CONTINUE_CARD_PROOF,
 }
 
 STREAM_WINDOW = 1_024

@@ -72,6 +72,8 @@ class Kind(IntEnum):
     """What was received when a lane was set aside, by role, partner and lane."""
     CAPTURE = 0x15
     """Which exchange a till's capture was about, by partner and the exchange id of the capture's request."""
+    CARD = 0x16
+    """What is known of a chip card, by account id and the digest of the card's number."""
 
 
 class PartitionMeta(IntEnum):

@@ -76,6 +76,7 @@ _ONLY_TIME: dict[Op, type[Message]] = {
     Op.UPDATE_PERSON: pb.UpdatePersonResponse,
     Op.LINK_IDENTIFIER: pb.LinkIdentifierResponse,
     Op.UNLINK_IDENTIFIER: pb.UnlinkIdentifierResponse,
+    Op.RECORD_CARD: pb.RecordCardResponse,
     Op.SET_BLOCK: pb.SetBlockResponse,
     Op.CLOSE_ACCOUNT: pb.CloseAccountResponse,
     Op.ERASE_PERSON: pb.ErasePersonResponse,

@@ -15,6 +15,7 @@ from node.people.person import MAX_SOURCE_CHARS
 from node.people.text import clean_text
 from node.proto.vafa.common.v1 import identifier_pb2
 from node.proto.vafa.member.v1 import member_service_pb2 as pb
+from node.wire.cards import chip_of
 from node.wire.commands import Op
 from node.wire.parse import (
     Parsed,
@@ -134,6 +135,7 @@ _REQUESTS: dict[Op, tuple[type, Callable[..., object | Refused]]] = {
     Op.UPDATE_PERSON: (pb.UpdatePersonRequest, _update),
     Op.LINK_IDENTIFIER: (pb.LinkIdentifierRequest, _nothing_more),
     Op.UNLINK_IDENTIFIER: (pb.UnlinkIdentifierRequest, _nothing_more),
+    Op.RECORD_CARD: (pb.RecordCardRequest, chip_of),
     Op.SET_BLOCK: (pb.SetBlockRequest, _set_block),
     Op.CLOSE_ACCOUNT: (pb.CloseAccountRequest, _close),
     Op.ERASE_PERSON: (pb.ErasePersonRequest, _nothing_more),

@@ -132,7 +132,8 @@ def _authorize(
     place = _place(message, store_id)
     if isinstance(place, Refused):
         return place
-    return commands.Authorize(spends, place, message.hold_seconds or DEFAULT_HOLD_SECONDS)
+    seconds = message.hold_seconds or DEFAULT_HOLD_SECONDS
+    return commands.Authorize(spends, place, seconds, message.proof.card_cryptogram)
 
 
 def _capture(
@@ -161,7 +162,8 @@ def _redeem(message: spending_pb2.RedeemRequest, store_id: str, currency: str) -
     if isinstance(place, Refused):
         return place
     problem = too_long("receipt_number", message.receipt_number, MAX_TEXT)
-    return problem or commands.Redeem(spends, place, message.receipt_number)
+    proof = message.proof.card_cryptogram
+    return problem or commands.Redeem(spends, place, message.receipt_number, proof)
 
 
 def _return(message: undo_pb2.ReturnRequest, store_id: str, currency: str) -> commands.Return | Refused:

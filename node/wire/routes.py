@@ -6,7 +6,7 @@ from google.protobuf.message import Message
 from msgspec import Struct
 
 from node.ledger.refusals import Refused
-from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, operation_pb2, spending_pb2, undo_pb2
+from node.proto.vafa.pos.v1 import card_pb2, earning_pb2, inquiry_pb2, operation_pb2, spending_pb2, undo_pb2
 from node.wire.commands import Op
 from node.wire.parse import decode, invalid, time_ms
 
@@ -46,12 +46,15 @@ _KINDS: dict[Op, type[Message]] = {
     Op.GET_BALANCE: inquiry_pb2.GetBalanceRequest,
     Op.LIST_STATEMENT: inquiry_pb2.ListStatementRequest,
     Op.REQUEST_PROOF: spending_pb2.RequestProofRequest,
+    Op.BEGIN_CARD_PROOF: card_pb2.BeginCardProofRequest,
+    Op.CONTINUE_CARD_PROOF: card_pb2.ContinueCardProofRequest,
 }
 
 ANONYMOUS = frozenset({Op.ACCRUE, Op.RETURN, Op.REVERSE, Op.GET_TRANSACTION, Op.QUOTE})
 """What can be asked without a member."""
 
 _NOW = frozenset({Op.IDENTIFY, Op.GET_BALANCE, Op.LIST_STATEMENT})
+_CARD_PROOFS = frozenset({Op.BEGIN_CARD_PROOF, Op.CONTINUE_CARD_PROOF})
 _QUESTIONS = _NOW | {Op.QUOTE, Op.GET_TRANSACTION}
 
 
@@ -66,7 +69,9 @@ def route_of(op: Op, message: Message) -> Route | Refused:
     ask: earning_pb2.AccrueRequest = message  # type: ignore[assignment]  # one face of many alike
     request_id = terminal_id = ""
     occurred_ms = 0
-    if op not in _NOW:
+    if op in _CARD_PROOFS:
+        terminal_id = ask.terminal_id
+    elif op not in _NOW:
         terminal_id = ask.terminal_id
         occurred = time_ms(ask.occurred_time, "occurred_time")
         if isinstance(occurred, Refused):

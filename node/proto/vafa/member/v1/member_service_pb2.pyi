@@ -12,6 +12,7 @@ from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from node.proto.vafa.common.v1 import balance_pb2 as _balance_pb2
 from node.proto.vafa.common.v1 import identifier_pb2 as _identifier_pb2
+from node.proto.vafa.member.v1 import chip_card_pb2 as _chip_card_pb2
 from node.proto.vafa.member.v1 import person_pb2 as _person_pb2
 import builtins as _builtins
 import sys
@@ -477,6 +478,70 @@ class UnlinkIdentifierResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___UnlinkIdentifierResponse: _TypeAlias = UnlinkIdentifierResponse  # noqa: Y015
+
+@_typing.final
+class RecordCardRequest(_message.Message):
+    """Asks to note a chip."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: _builtins.int
+    CARD_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Chosen by the caller, unique among its requests."""
+    @_builtins.property
+    def identifier(self) -> _identifier_pb2.Identifier:
+        """The card, by its number, which is linked to an account."""
+
+    @_builtins.property
+    def occurred_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for. Repeat it unchanged in a retry."""
+
+    @_builtins.property
+    def card(self) -> _chip_card_pb2.ChipCard:
+        """What is to be known of it."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        identifier: _identifier_pb2.Identifier | None = ...,
+        occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        card: _chip_card_pb2.ChipCard | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "identifier", b"identifier", "occurred_time", b"occurred_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "identifier", b"identifier", "occurred_time", b"occurred_time", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordCardRequest: _TypeAlias = RecordCardRequest  # noqa: Y015
+
+@_typing.final
+class RecordCardResponse(_message.Message):
+    """The chip is noted."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POST_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def post_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        post_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["post_time", b"post_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["post_time", b"post_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordCardResponse: _TypeAlias = RecordCardResponse  # noqa: Y015
 
 @_typing.final
 class SetBlockRequest(_message.Message):

@@ -60,6 +60,11 @@ class MemberServiceStub:
                 request_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.UnlinkIdentifierRequest.SerializeToString,
                 response_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.UnlinkIdentifierResponse.FromString,
                 _registered_method=True)
+        self.RecordCard = channel.unary_unary(
+                '/vafa.member.v1.MemberService/RecordCard',
+                request_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardRequest.SerializeToString,
+                response_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardResponse.FromString,
+                _registered_method=True)
         self.SetBlock = channel.unary_unary(
                 '/vafa.member.v1.MemberService/SetBlock',
                 request_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.SetBlockRequest.SerializeToString,
@@ -141,6 +146,13 @@ class MemberServiceServicer:
 
     def UnlinkIdentifier(self, request, context):
         """Takes an identifier off an account, such as a lost card.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RecordCard(self, request, context):
+        """Notes what the chip of a linked card is and holds, or that the card is blocked or retired.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -238,6 +250,11 @@ def add_MemberServiceServicer_to_server(servicer, server):
                     servicer.UnlinkIdentifier,
                     request_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.UnlinkIdentifierRequest.FromString,
                     response_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.UnlinkIdentifierResponse.SerializeToString,
+            ),
+            'RecordCard': grpc.unary_unary_rpc_method_handler(
+                    servicer.RecordCard,
+                    request_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardRequest.FromString,
+                    response_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardResponse.SerializeToString,
             ),
             'SetBlock': grpc.unary_unary_rpc_method_handler(
                     servicer.SetBlock,
@@ -421,6 +438,33 @@ class MemberService:
             '/vafa.member.v1.MemberService/UnlinkIdentifier',
             vafa_dot_member_dot_v1_dot_member__service__pb2.UnlinkIdentifierRequest.SerializeToString,
             vafa_dot_member_dot_v1_dot_member__service__pb2.UnlinkIdentifierResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RecordCard(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.member.v1.MemberService/RecordCard',
+            vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardRequest.SerializeToString,
+            vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -43,6 +43,8 @@ class MemberServiceStub:
     """Links one more identifier to an account."""
     UnlinkIdentifier: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.UnlinkIdentifierRequest, _member_service_pb2.UnlinkIdentifierResponse]
     """Takes an identifier off an account, such as a lost card."""
+    RecordCard: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.RecordCardRequest, _member_service_pb2.RecordCardResponse]
+    """Notes what the chip of a linked card is and holds, or that the card is blocked or retired."""
     SetBlock: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.SetBlockRequest, _member_service_pb2.SetBlockResponse]
     """Stops an account from spending, or lifts that."""
     CloseAccount: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.CloseAccountRequest, _member_service_pb2.CloseAccountResponse]
@@ -81,6 +83,8 @@ class MemberServiceAsyncStub(MemberServiceStub):
     """Links one more identifier to an account."""
     UnlinkIdentifier: _aio.UnaryUnaryMultiCallable[_member_service_pb2.UnlinkIdentifierRequest, _member_service_pb2.UnlinkIdentifierResponse]  # type: ignore[assignment]
     """Takes an identifier off an account, such as a lost card."""
+    RecordCard: _aio.UnaryUnaryMultiCallable[_member_service_pb2.RecordCardRequest, _member_service_pb2.RecordCardResponse]  # type: ignore[assignment]
+    """Notes what the chip of a linked card is and holds, or that the card is blocked or retired."""
     SetBlock: _aio.UnaryUnaryMultiCallable[_member_service_pb2.SetBlockRequest, _member_service_pb2.SetBlockResponse]  # type: ignore[assignment]
     """Stops an account from spending, or lifts that."""
     CloseAccount: _aio.UnaryUnaryMultiCallable[_member_service_pb2.CloseAccountRequest, _member_service_pb2.CloseAccountResponse]  # type: ignore[assignment]
@@ -146,6 +150,14 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_member_service_pb2.UnlinkIdentifierResponse, _abc.Awaitable[_member_service_pb2.UnlinkIdentifierResponse]]:
         """Takes an identifier off an account, such as a lost card."""
+
+    @_abc_1.abstractmethod
+    def RecordCard(
+        self,
+        request: _member_service_pb2.RecordCardRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_member_service_pb2.RecordCardResponse, _abc.Awaitable[_member_service_pb2.RecordCardResponse]]:
+        """Notes what the chip of a linked card is and holds, or that the card is blocked or retired."""
 
     @_abc_1.abstractmethod
     def SetBlock(

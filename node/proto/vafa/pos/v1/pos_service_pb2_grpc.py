@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from node.proto.vafa.pos.v1 import card_pb2 as vafa_dot_pos_dot_v1_dot_card__pb2
 from node.proto.vafa.pos.v1 import earning_pb2 as vafa_dot_pos_dot_v1_dot_earning__pb2
 from node.proto.vafa.pos.v1 import inquiry_pb2 as vafa_dot_pos_dot_v1_dot_inquiry__pb2
 from node.proto.vafa.pos.v1 import operation_pb2 as vafa_dot_pos_dot_v1_dot_operation__pb2
@@ -88,6 +89,16 @@ class PosServiceStub:
                 '/vafa.pos.v1.PosService/RequestProof',
                 request_serializer=vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofRequest.SerializeToString,
                 response_deserializer=vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofResponse.FromString,
+                _registered_method=True)
+        self.BeginCardProof = channel.unary_unary(
+                '/vafa.pos.v1.PosService/BeginCardProof',
+                request_serializer=vafa_dot_pos_dot_v1_dot_card__pb2.BeginCardProofRequest.SerializeToString,
+                response_deserializer=vafa_dot_pos_dot_v1_dot_card__pb2.BeginCardProofResponse.FromString,
+                _registered_method=True)
+        self.ContinueCardProof = channel.unary_unary(
+                '/vafa.pos.v1.PosService/ContinueCardProof',
+                request_serializer=vafa_dot_pos_dot_v1_dot_card__pb2.ContinueCardProofRequest.SerializeToString,
+                response_deserializer=vafa_dot_pos_dot_v1_dot_card__pb2.ContinueCardProofResponse.FromString,
                 _registered_method=True)
         self.Redeem = channel.unary_unary(
                 '/vafa.pos.v1.PosService/Redeem',
@@ -203,6 +214,20 @@ class PosServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BeginCardProof(self, request, context):
+        """Begins a conversation between the node and a chip card, through the till, about one spend.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ContinueCardProof(self, request, context):
+        """Brings the card's answer, and gets the next command or the proof for Authorize or Redeem.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Redeem(self, request, context):
         """Spends units in one step.
         """
@@ -306,6 +331,16 @@ def add_PosServiceServicer_to_server(servicer, server):
                     servicer.RequestProof,
                     request_deserializer=vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofRequest.FromString,
                     response_serializer=vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofResponse.SerializeToString,
+            ),
+            'BeginCardProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.BeginCardProof,
+                    request_deserializer=vafa_dot_pos_dot_v1_dot_card__pb2.BeginCardProofRequest.FromString,
+                    response_serializer=vafa_dot_pos_dot_v1_dot_card__pb2.BeginCardProofResponse.SerializeToString,
+            ),
+            'ContinueCardProof': grpc.unary_unary_rpc_method_handler(
+                    servicer.ContinueCardProof,
+                    request_deserializer=vafa_dot_pos_dot_v1_dot_card__pb2.ContinueCardProofRequest.FromString,
+                    response_serializer=vafa_dot_pos_dot_v1_dot_card__pb2.ContinueCardProofResponse.SerializeToString,
             ),
             'Redeem': grpc.unary_unary_rpc_method_handler(
                     servicer.Redeem,
@@ -597,6 +632,60 @@ class PosService:
             '/vafa.pos.v1.PosService/RequestProof',
             vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofRequest.SerializeToString,
             vafa_dot_pos_dot_v1_dot_spending__pb2.RequestProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BeginCardProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.pos.v1.PosService/BeginCardProof',
+            vafa_dot_pos_dot_v1_dot_card__pb2.BeginCardProofRequest.SerializeToString,
+            vafa_dot_pos_dot_v1_dot_card__pb2.BeginCardProofResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ContinueCardProof(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.pos.v1.PosService/ContinueCardProof',
+            vafa_dot_pos_dot_v1_dot_card__pb2.ContinueCardProofRequest.SerializeToString,
+            vafa_dot_pos_dot_v1_dot_card__pb2.ContinueCardProofResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,6 +5,7 @@ What a till asks of a node."""
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from node.proto.vafa.pos.v1 import card_pb2 as _card_pb2
 from node.proto.vafa.pos.v1 import earning_pb2 as _earning_pb2
 from node.proto.vafa.pos.v1 import inquiry_pb2 as _inquiry_pb2
 from node.proto.vafa.pos.v1 import operation_pb2 as _operation_pb2
@@ -61,6 +62,10 @@ class PosServiceStub:
     """Lets a reservation go before it was captured."""
     RequestProof: _grpc.UnaryUnaryMultiCallable[_spending_pb2.RequestProofRequest, _spending_pb2.RequestProofResponse]
     """Has a code sent to a member of another merchant, with which it agrees to a spend here."""
+    BeginCardProof: _grpc.UnaryUnaryMultiCallable[_card_pb2.BeginCardProofRequest, _card_pb2.BeginCardProofResponse]
+    """Begins a conversation between the node and a chip card, through the till, about one spend."""
+    ContinueCardProof: _grpc.UnaryUnaryMultiCallable[_card_pb2.ContinueCardProofRequest, _card_pb2.ContinueCardProofResponse]
+    """Brings the card's answer, and gets the next command or the proof for Authorize or Redeem."""
     Redeem: _grpc.UnaryUnaryMultiCallable[_spending_pb2.RedeemRequest, _spending_pb2.RedeemResponse]
     """Spends units in one step."""
     Return: _grpc.UnaryUnaryMultiCallable[_undo_pb2.ReturnRequest, _undo_pb2.ReturnResponse]
@@ -107,6 +112,10 @@ class PosServiceAsyncStub(PosServiceStub):
     """Lets a reservation go before it was captured."""
     RequestProof: _aio.UnaryUnaryMultiCallable[_spending_pb2.RequestProofRequest, _spending_pb2.RequestProofResponse]  # type: ignore[assignment]
     """Has a code sent to a member of another merchant, with which it agrees to a spend here."""
+    BeginCardProof: _aio.UnaryUnaryMultiCallable[_card_pb2.BeginCardProofRequest, _card_pb2.BeginCardProofResponse]  # type: ignore[assignment]
+    """Begins a conversation between the node and a chip card, through the till, about one spend."""
+    ContinueCardProof: _aio.UnaryUnaryMultiCallable[_card_pb2.ContinueCardProofRequest, _card_pb2.ContinueCardProofResponse]  # type: ignore[assignment]
+    """Brings the card's answer, and gets the next command or the proof for Authorize or Redeem."""
     Redeem: _aio.UnaryUnaryMultiCallable[_spending_pb2.RedeemRequest, _spending_pb2.RedeemResponse]  # type: ignore[assignment]
     """Spends units in one step."""
     Return: _aio.UnaryUnaryMultiCallable[_undo_pb2.ReturnRequest, _undo_pb2.ReturnResponse]  # type: ignore[assignment]
@@ -204,6 +213,22 @@ class PosServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_spending_pb2.RequestProofResponse, _abc.Awaitable[_spending_pb2.RequestProofResponse]]:
         """Has a code sent to a member of another merchant, with which it agrees to a spend here."""
+
+    @_abc_1.abstractmethod
+    def BeginCardProof(
+        self,
+        request: _card_pb2.BeginCardProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_pb2.BeginCardProofResponse, _abc.Awaitable[_card_pb2.BeginCardProofResponse]]:
+        """Begins a conversation between the node and a chip card, through the till, about one spend."""
+
+    @_abc_1.abstractmethod
+    def ContinueCardProof(
+        self,
+        request: _card_pb2.ContinueCardProofRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_card_pb2.ContinueCardProofResponse, _abc.Awaitable[_card_pb2.ContinueCardProofResponse]]:
+        """Brings the card's answer, and gets the next command or the proof for Authorize or Redeem."""
 
     @_abc_1.abstractmethod
     def Redeem(

@@ -61,7 +61,9 @@ class AuthorizeRequest(_message.Message):
 
     @_builtins.property
     def proof(self) -> _envelope_pb2.MemberProof:
-        """How the member agreed, where it is another merchant's; see RequestProof. Not needed at home."""
+        """How the member agreed. Needed where it is another merchant's (see RequestProof); at home only a
+        chip card's is looked at (see BeginCardProof).
+        """
 
     def __init__(
         self,
@@ -337,7 +339,9 @@ class RedeemRequest(_message.Message):
 
     @_builtins.property
     def proof(self) -> _envelope_pb2.MemberProof:
-        """How the member agreed, where it is another merchant's; see RequestProof. Not needed at home."""
+        """How the member agreed. Needed where it is another merchant's (see RequestProof); at home only a
+        chip card's is looked at (see BeginCardProof).
+        """
 
     def __init__(
         self,
