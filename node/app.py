@@ -242,7 +242,7 @@ class Node:
                 self.books,
                 self.backups,
             ),
-            coalition=CoalitionService(self.coalition.directories, self.coalition.partners),
+            coalition=CoalitionService(self.coalition.exchanging, self.coalition.partners),
         )
 
     def _server_certificate(self) -> tuple[bytes, bytes]:

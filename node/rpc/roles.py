@@ -66,6 +66,7 @@ ROLES: dict[str, frozenset[Role]] = {
     "/vafa.feed.v1.FeedService/Follow": _FEED,
     f"{_COALITION}AdoptDirectory": _ADMIN,
     f"{_COALITION}GetCoalition": _STAFF,
+    f"{_COALITION}ListRecords": _STAFF,
     f"{_ADMINISTRATION}GetStatus": _STAFF,
     f"{_ADMINISTRATION}CreateBackup": _ADMIN,
     f"{_ADMINISTRATION}CheckBooks": _STAFF,

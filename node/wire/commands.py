@@ -98,6 +98,10 @@ class Op(IntEnum):
     ACQUIRER_HELLO = 116
     """Says HELLO_REQUEST to each of the partners: this node has started."""
     LANE_RECORDS = 120
+    LANE_LIST = 121
+    """For settlement; bodies of these three and their answers are in `wire.settlement_wishes`."""
+    LANE_TALLY = 122
+    LANE_ENTRIES = 123
 
 
 class Command(Struct, frozen=True, array_like=True, gc=False):

@@ -72,6 +72,7 @@ READS = {
     "admin.v1.AdminService.GetStatus",
     "admin.v1.AdminService.ListQuarantined",
     "coalition.v1.CoalitionService.GetCoalition",
+    "coalition.v1.CoalitionService.ListRecords",
     "coalition.v1.PeerService.GetDirectory",
     "coalition.v1.PeerService.ListLaneRecords",
     "feed.v1.FeedService.Follow",
