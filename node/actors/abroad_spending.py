@@ -7,7 +7,7 @@ import asyncio
 from node.actors.abroad_trade import SPEND_SECONDS, Errand, Trade, unknown_abroad
 from node.coalition.acquirer_facts import AcquirerExchange
 from node.coalition.exchange import AcquirerState, ExchangeKind
-from node.coalition.messages import Challenge, Challenged, MessageType, Reserve
+from node.coalition.messages import Challenge, Challenged, ExchangeReason, MessageType, Reserve
 from node.ledger.refusals import Reason, Refused, refuse
 from node.wire import abroad as words
 from node.wire import abroad_refusals as refusals
@@ -61,6 +61,9 @@ async def _reserve(trade: Trade, errand: Errand, *, one_step: bool) -> Answer:
         return await _too_late(trade, errand, wish.exchange_id)
     if found.state in _OVER:
         return refused(refusals.why_not(found.reason))
+    gone = await trade.given_back(errand, found)
+    if gone:
+        return refused(gone if isinstance(gone, Refused) else refusals.why_not(ExchangeReason.CANCELLED))
     return done(words.redeemed(found, trade.looks) if one_step else words.authorized(found, trade.looks))
 
 
@@ -101,6 +104,9 @@ async def capture(trade: Trade, errand: Errand) -> Answer:
         return refused(refusals.still_open())
     if ended.state is AcquirerState.FAILED:
         return refused(refusals.why_not(ended.reason))
+    gone = await trade.given_back(errand, ended)
+    if gone:
+        return refused(gone if isinstance(gone, Refused) else refusals.why_not(ExchangeReason.CANCELLED))
     return done(words.captured(ended, trade.looks))
 
 

@@ -11,8 +11,9 @@ from msgspec import Struct
 
 from node.actors.exchanging import Exchanging
 from node.actors.programmes import Programmes
-from node.coalition.acquirer_facts import AcquirerExchange, Secretly
+from node.coalition.acquirer_facts import AcquirerExchange, Secretly, give_back_id
 from node.coalition.envelopes import MemberProof
+from node.coalition.exchange import AcquirerState
 from node.coalition.messages import Accrue, MessageType, Reserve, ReturnAbroad, SaleTerms, commitment
 from node.identity.coalition_secrets import CoalitionSecrets
 from node.ledger.refusals import Reason, Refused
@@ -169,6 +170,13 @@ class Trade:
         wish = ExchangeWish(errand.member.partner_id, exchange_id)
         outcome = await self._do(errand, Op.ACQUIRER_LOOK, encode(wish))
         return outcome if isinstance(outcome, Refused) else outcome.exchange
+
+    async def given_back(self, errand: Errand, exchange: AcquirerExchange) -> bool | Refused:
+        """Whether what was done was let go too late, or reversed, and is given back by this node itself."""
+        if exchange.state is not AcquirerState.DONE or not exchange.returned:
+            return False
+        found = await self.look(errand, give_back_id(exchange.exchange_id))
+        return found if isinstance(found, Refused) else found is not None
 
     async def reach(
         self,
