@@ -21,6 +21,9 @@ from node.wire.coalition_bodies import ENCODER
 from node.wire.coalition_trust import KnownDirectories
 from simulators.sim.checks import Books
 
+Named = tuple[str, str, bytes]
+"""An exchange: home, acquirer, id."""
+
 
 class Side:
     """What one node's disks hold of the coalition."""
@@ -161,9 +164,16 @@ def _core(entry: store.LaneEntry) -> PostedCore:
 def ended(sides: Sequence[Side]) -> list[str]:
     """Every exchange has come to its end on both sides, and both say the same of it."""
     found = []
-    homes = {
-        (side.own_id, one.partner_id, one.exchange_id): one for side in sides for one in side.home_exchanges()
-    }
+    homes: dict[Named, HomeExchange] = {}
+    for side in sides:
+        for one in side.home_exchanges():
+            key = (side.own_id, one.partner_id, one.exchange_id)
+            before = homes.get(key)
+            # One that an acquirer let go before it knew the lane is void on all others, too.
+            if before is None or before.state is HomeState.VOIDED:
+                homes[key] = one
+            elif one.state is not HomeState.VOIDED:
+                found.append(f"exchange {one.exchange_id.hex()} of {one.partner_id} is on two lanes")
     for (home, partner, exchange_id), one in homes.items():
         if one.state is HomeState.RESERVED:
             found.append(f"exchange {exchange_id.hex()} of {partner} is still RESERVED at {home}")
