@@ -12,6 +12,7 @@ BENCHES = {
     "growth": "throughput, memory, start-up and recovery as the members grow",
     "actors": "the member actor as a Ray actor of its own, and in shards",
     "settlement": "closing, netting and checking a window of many merchants and records",
+    "cards": "making chip cards, and verifying them beside the bare CMAC",
     "load": "many simulated tills over mTLS by Locust; ends with PASS or FAIL",
 }
 """The measurements by name; `load` is what `make load` runs."""

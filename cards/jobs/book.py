@@ -102,7 +102,8 @@ class CardBook:
     def accepted(self, found: Accepted) -> None:
         """Write that the card was read back whole."""
         keys = tuple(f"{version}:{check.hex()}" for version, check in found.keys)
-        self.note(What.ACCEPTED, uid=found.uid.hex(), keys=keys, tap_counter=found.tap_counter)
+        # Synced by what follows: ENROLLING or FINISHED.
+        self.note(What.ACCEPTED, sync=False, uid=found.uid.hex(), keys=keys, tap_counter=found.tap_counter)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -192,7 +193,8 @@ class JobBook:
         chip = self.open_numbers.get(number)
         try:
             if chip is not None and card.uid != chip:
-                card.note(What.ASSIGNED, number=number, uid=chip)
+                # The job's journal has it durably; here it is synced with the first visit.
+                card.note(What.ASSIGNED, sync=False, number=number, uid=chip)
         except BaseException:
             card.close()
             raise
@@ -203,9 +205,11 @@ class JobBook:
         line = card.ended
         if line is None:
             raise JournalBroken(f"Card {card.number} has not come to an end. Nothing was closed.")
+        # The card's own journal says durably how it ended; if this line is lost, it is written again.
         closing = self._journal.append(
             What.CLOSED,
             self._now_ms(),
+            sync=False,
             number=card.number,
             uid=card.uid,
             head=card.head,
