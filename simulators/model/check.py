@@ -7,8 +7,9 @@ from collections import deque
 from msgspec import Struct
 
 from node.coalition.exchange import ENDED, AcquirerState, HomeState
-from simulators.model.state import READY, Faults, Home, Rules, State
-from simulators.model.steps import steps, tidied
+from simulators.model.state import READY, Faults, Home, Rules, State, opened
+from simulators.model.steps import steps
+from simulators.model.tidy import tidied
 
 MAX_STATES = 5_000_000
 
@@ -68,7 +69,7 @@ def check(rules: Rules, faults: Faults, *, liveness: bool = True, max_states: in
     """Every state that can be reached with at most these faults. Stops at the first way to each broken
     promise.
     """
-    start = tidied(State(faults=faults), rules)
+    start = tidied(opened(faults), rules)
     came_from: dict[State, tuple[State | None, str]] = {start: (None, "")}
     without_faults: dict[State, list[State]] = {}
     report = Report(violations={})

@@ -4,6 +4,12 @@ rules.
 One exchange is looked at, with at most one record of another beside it on the lane. A chain is a text of
 its records in their order, "o" ours and "n" the neighbour's, so that a hash is the text up to it. The
 network is the set of all messages ever sent: any of them may arrive at any time, again and again, or never.
+
+Messages:
+    (ASK,) (CAPTURE, epoch) (CANCEL,) (ACK, epoch)               acquirer to home; ASK is RESERVE or ACCRUE
+    (AUTHORIZED, epoch) (VOIDED, epoch) (POSTED, epoch, chain)   home to acquirer; the chain up to the record
+    (HELLO, epoch, id, chain, is of this life)                   home to acquirer
+    (REPLY, epoch, id, prior epoch, chain, is void)              acquirer to home
 """
 
 from __future__ import annotations
@@ -13,9 +19,13 @@ from typing import NamedTuple
 from node.coalition.exchange import AcquirerState, HomeState
 
 Message = tuple[object, ...]
-"""(kind, ...): see `steps.py` for what follows in each."""
+"""(kind, ...) as above."""
 
 SHUT, PROPOSED, READY = "shut", "proposed", "ready"
+
+ASK, CAPTURE, CANCEL, ACK = "ASK", "CAPTURE", "CANCEL", "ACK"
+AUTHORIZED, VOIDED, POSTED = "AUTHORIZED", "VOIDED", "POSTED"
+HELLO, REPLY = "HELLO", "REPLY"
 
 
 class HomeDisk(NamedTuple):
@@ -30,14 +40,14 @@ class HomeDisk(NamedTuple):
 class Home(NamedTuple):
     """The home node: what is in memory, what is on the disk, and what will be said once it is synced.
 
-    `asked_by` is the life of the acquirer whose HELLO_REQUEST came last.
+    `asked`: a HELLO_REQUEST of the acquirer's present life has come.
     """
 
     mem: HomeDisk = HomeDisk()
     disk: HomeDisk = HomeDisk()
     phase: str = SHUT
     hello: int = 0
-    asked_by: int = 0
+    asked: bool = False
     out: frozenset[Message] = frozenset()
 
 
@@ -55,12 +65,11 @@ class AcquirerDisk(NamedTuple):
 
 
 class Acquirer(NamedTuple):
-    """The acquirer. `heard`: HELLO came in this life of the process, whose number is `life`."""
+    """The acquirer. `heard`: HELLO came in this life of the process."""
 
     mem: AcquirerDisk = AcquirerDisk()
     disk: AcquirerDisk = AcquirerDisk()
     heard: bool = False
-    life: int = 1
     out: frozenset[Message] = frozenset()
 
 
@@ -111,3 +120,16 @@ class Rules(NamedTuple):
     no_gaps: bool = True
     tombstones: bool = True
     hello_of_this_life: bool = True
+
+
+def opened(faults: Faults) -> State:
+    """Where a check begins: a lane that is open in epoch 1, and nothing has happened yet."""
+    there, here = HomeDisk(epoch=1), AcquirerDisk(epoch=1, hello=1)
+    return State(
+        home=Home(there, there, READY, 1),
+        acquirer=Acquirer(here, here, True),
+        hellos=1,
+        faults=faults,
+        home_past=frozenset((there,)),
+        acquirer_past=frozenset((here,)),
+    )

@@ -1,11 +1,6 @@
 """Everything that can happen next in the model. Transitions of the exchange are those of
 `node.coalition.exchange`.
 
-Messages:
-    (ASK,) (CAPTURE, epoch) (CANCEL,) (ACK, epoch)               acquirer to home; ASK is RESERVE or ACCRUE
-    (AUTHORIZED, epoch) (VOIDED, epoch) (POSTED, epoch, chain)   home to acquirer; the chain up to the record
-    (HELLO, epoch, id, chain, asked by)                          home to acquirer
-    (REPLY, epoch, id, prior epoch, chain, is void)              acquirer to home
 """
 
 from __future__ import annotations
@@ -23,9 +18,18 @@ from node.coalition.exchange import (
     HomeState,
 )
 from simulators.model.state import (
+    ACK,
+    ASK,
+    AUTHORIZED,
+    CANCEL,
+    CAPTURE,
+    HELLO,
+    POSTED,
     PROPOSED,
     READY,
+    REPLY,
     SHUT,
+    VOIDED,
     Acquirer,
     AcquirerDisk,
     Home,
@@ -34,10 +38,8 @@ from simulators.model.state import (
     Rules,
     State,
 )
+from simulators.model.tidy import tidied
 
-ASK, CAPTURE, CANCEL, ACK = "ASK", "CAPTURE", "CANCEL", "ACK"
-AUTHORIZED, VOIDED, POSTED = "AUTHORIZED", "VOIDED", "POSTED"
-HELLO, REPLY = "HELLO", "REPLY"
 _H, _A = HomeState, AcquirerState
 _VOID = (_A.FAILED, _A.CANCELLING)
 _OPEN = (_A.NONE, _A.INTENT, _A.QUEUED)
@@ -66,44 +68,6 @@ def _all(state: State, rules: Rules) -> Iterator[Step]:
     yield from _faults(state, rules)
 
 
-def tidied(state: State, rules: Rules) -> State:
-    """The same state with less in it, so that fewer have to be visited. Nothing that could happen is lost:
-
-    - A node that syncs before it says anything is synced at once: a crash in between is one before the
-    step, or one
-      whose answer was lost. Nodes that take a shortcut there are looked at sync by sync.
-    - Messages that nobody will take any more are dropped, and so are disks to which nobody can be restored.
-    """
-    home, own, left = state.home, state.acquirer, state.faults
-    net = state.net
-    if rules.home_syncs_first:
-        net, home = net | home.out, home._replace(disk=home.mem, out=frozenset())
-    if rules.acquirer_syncs_first and rules.hello_syncs_first:
-        net, own = net | own.out, own._replace(disk=own.mem, out=frozenset())
-    return state._replace(
-        home=home,
-        acquirer=own,
-        net=frozenset(message for message in net if _can_matter(message, state, rules)),
-        home_past=state.home_past | {home.disk} if left.home_rollbacks else frozenset(),
-        acquirer_past=state.acquirer_past | {own.disk} if left.acquirer_rollbacks else frozenset(),
-    )
-
-
-def _can_matter(message: Message, state: State, rules: Rules) -> bool:
-    kind, home, own, left = message[0], state.home, state.acquirer, state.faults
-    if kind == REPLY:
-        return message[2] == home.hello
-    if kind in (ASK, CANCEL):
-        return True
-    epoch = message[1]
-    assert isinstance(epoch, int)
-    if kind == CAPTURE:
-        return not rules.fence_to_home or bool(left.home_rollbacks) or epoch >= home.mem.epoch
-    if kind == HELLO:
-        return message[2] == home.hello or bool(left.acquirer_rollbacks) or epoch > own.mem.epoch
-    return not rules.fence_to_acquirer or bool(left.acquirer_rollbacks) or epoch >= own.mem.epoch
-
-
 # --- the home node -----------------------------------------------------------------------------------------
 
 
@@ -112,10 +76,11 @@ def _home_alone(state: State, rules: Rules) -> Iterator[Step]:
     if home.mem != home.disk or home.out:
         synced = home._replace(disk=home.mem, out=frozenset())
         yield Step("home syncs", state._replace(home=synced, net=state.net | home.out))
-    if home.phase == SHUT:
+    # A HELLO that the acquirer did not ask for in its new life it would not take.
+    if home.phase == SHUT and (state.acquirer.heard or not rules.hello_of_this_life or home.asked):
         yield Step("home proposes", _propose(state, rules, home.mem.epoch))
-    if rules.hello and not state.acquirer.heard and home.asked_by != state.acquirer.life:
-        asked = state._replace(home=home._replace(asked_by=state.acquirer.life))
+    if rules.hello and not state.acquirer.heard and not home.asked:
+        asked = state._replace(home=home._replace(asked=True))
         yield Step("home is asked for HELLO", _propose(asked, rules, home.mem.epoch))
     if rules.neighbour and home.phase == READY and "n" not in home.mem.chain:
         chain = home.mem.chain + "n"
@@ -134,7 +99,7 @@ def _propose(state: State, rules: Rules, above: int) -> State:
     hello = state.hellos + 1
     mem = home.mem._replace(epoch=epoch)
     opened = home._replace(mem=mem, phase=PROPOSED, hello=hello)
-    return _say(state._replace(hellos=hello), opened, rules, (HELLO, epoch, hello, mem.chain, home.asked_by))
+    return _say(state._replace(hellos=hello), opened, rules, (HELLO, epoch, hello, mem.chain, home.asked))
 
 
 def _say(state: State, home: Home, rules: Rules, *messages: Message) -> State:
@@ -275,7 +240,7 @@ _ANSWERS = {AUTHORIZED: AcquirerEvent.AUTHORIZED, VOIDED: AcquirerEvent.VOIDED, 
 def _acquirer_hears(state: State, message: Message, rules: Rules) -> Iterator[Step]:
     own, kind = state.acquirer, message[0]
     if kind == HELLO:
-        if own.heard or message[4] == own.life or not rules.hello_of_this_life:
+        if own.heard or message[4] or not rules.hello_of_this_life:
             yield Step("acquirer greets", _greet(state, message, rules))
         return
     if not own.heard:
@@ -364,4 +329,7 @@ def _home_on(state: State, disk: HomeDisk) -> State:
 
 
 def _acquirer_on(state: State, disk: AcquirerDisk, rules: Rules) -> State:
-    return state._replace(acquirer=Acquirer(disk, disk, not rules.hello, state.acquirer.life + 1))
+    """A new life: no HELLO that was said before is of it."""
+    net = frozenset((*message[:4], False) if message[0] == HELLO else message for message in state.net)
+    home = state.home._replace(asked=False)
+    return state._replace(acquirer=Acquirer(disk, disk, not rules.hello), net=net, home=home)
