@@ -10,15 +10,25 @@ from typing import Annotated
 
 import typer
 
+from node.cli import operator_windows
 from node.cli.operator_home import OperatorHome, OperatorRefused, read_request
+from node.cli.operator_service import authority_of
 from node.coalition.directory import Directory, Key
 from node.coalition.directory_checks import problems, succession_problems
 from node.identity.peers import PeerRefused, load_peer_authority
 from node.wire.coalition_directory import JoinRequest, Unreadable, sign_directory
 from node.wire.coalition_template import TEMPLATE
 from node.wire.coalition_terms import next_directory, range_text, read_terms, says_the_same
+from node.wire.settlement_terms import SETTLEMENT_TEMPLATE
 
-app = typer.Typer(help="Operate a coalition: admit partners, publish the directory.", no_args_is_help=True)
+app = typer.Typer(
+    help="Operate a coalition: admit partners, publish the directory, settle.", no_args_is_help=True
+)
+app.add_typer(operator_windows.window, name="window")
+app.command("run")(operator_windows.run)
+app.command("settle")(operator_windows.settle)
+app.command("paid")(operator_windows.paid)
+app.command("top-up")(operator_windows.top_up)
 
 DirectoryOption = Annotated[
     Path, typer.Option("--dir", envvar="VAFA_OPERATOR", help="The operator's directory, as `init` made it.")
@@ -46,6 +56,7 @@ def init(
         first_day=today.replace(day=1).isoformat(),
         from_time=f"{today.replace(day=1).isoformat()}T00:00:00Z",
     )
+    toml += SETTLEMENT_TEMPLATE.format(currency=json.dumps(currency), exponent=0 if currency == "IRR" else 2)
     try:
         read_terms(toml)
     except Unreadable as wrong:
@@ -96,9 +107,11 @@ def publish(directory: DirectoryOption = HERE) -> None:
     now_ms = time.time_ns() // 1_000_000
     signer, following = home.signer(), home.next_signer()
     keys = (Key(signer.public_uri, 0), *((Key(following.public_uri, 0),) if following else ()))
+    authority = authority_of(home, make=bool(home.terms().operator.endpoints))
+    service = authority.certificate_pem if authority else b""
     try:
         made = next_directory(
-            home.terms(), home.requests(), before.directory if before else None, keys, now_ms
+            home.terms(), home.requests(), before.directory if before else None, keys, now_ms, service
         )
     except Unreadable as wrong:
         raise OperatorRefused(f"{home.terms_path}: {wrong} Nothing was published.") from None

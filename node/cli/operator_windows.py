@@ -1,0 +1,190 @@
+"""`vafa operator run`, `window`, `settle`, `paid`, `top-up`: settlement windows at the operator."""
+
+from __future__ import annotations
+
+import json as json_format
+import uuid
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated
+
+import grpc
+import typer
+
+from node.cli.operator_home import OperatorHome, OperatorRefused
+from node.cli.operator_service import CALL_SECONDS, calling, serve
+from node.cli.settlement_text import statement_table, window_table
+from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
+from node.proto.vafa.settlement.v1.settlement_service_pb2_grpc import SettlementServiceStub
+from node.settlement.documents import Payment
+from node.settlement.windows import terms_of
+from node.wire.settlement_fields import wide
+from node.wire.settlement_lines import read_signed_statement
+
+DirectoryOption = Annotated[
+    Path, typer.Option("--dir", envvar="VAFA_OPERATOR", help="The operator's directory, as `init` made it.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+NumberArgument = Annotated[int, typer.Argument(help="The window's number; `window list` shows them.")]
+HERE = Path()
+
+window = typer.Typer(help="Settlement windows: open, close, list.", no_args_is_help=True)
+
+
+def run(
+    directory: DirectoryOption = HERE,
+    listen: Annotated[str, typer.Option(help="IP:port to serve partners at; else as the terms say.")] = "",
+) -> None:
+    """Serve partners: take their closes, give out statements. Ctrl-C ends it in good order."""
+    serve(OperatorHome(directory), listen)
+
+
+@window.command("open")
+def window_open(directory: DirectoryOption = HERE, json: JsonOption = False) -> None:
+    """Say which window is open now. They open by the published calendar, without a command."""
+    home = OperatorHome(directory)
+    published = home.published()
+    if published is None:
+        raise OperatorRefused("No directory is published yet. `vafa operator publish` first.")
+    with calling(home) as channel:
+        windows = (
+            _stub(channel).ListWindows(pb.ListWindowsRequest(page_size=500), timeout=CALL_SECONDS).windows
+        )
+    newest = [one for one in windows if one.state == pb.WINDOW_STATE_OPEN][-1:]
+    if not newest:
+        raise OperatorRefused(
+            "No window is open: the calendar has ended. `vafa operator publish` extends it."
+        )
+    if terms_of(published.directory, newest[0].number) is None:
+        typer.echo("No settlement terms apply to it: add [[settlement]] to the terms and publish.", err=True)
+    _show(newest, json)
+
+
+@window.command("close")
+def window_close(number: NumberArgument, directory: DirectoryOption = HERE, json: JsonOption = False) -> None:
+    """Close a window whose cut has passed. Traffic goes on: it is in the next window already."""
+    with calling(OperatorHome(directory)) as channel:
+        request = pb.CloseWindowRequest(request_id=str(uuid.uuid4()), number=number)
+        answer = _stub(channel).CloseWindow(request, timeout=CALL_SECONDS)
+    _show([answer.window], json)
+
+
+@window.command("list")
+def window_list(
+    directory: DirectoryOption = HERE,
+    json: JsonOption = False,
+    from_number: Annotated[int, typer.Option("--from", help="From which number on.")] = 0,
+) -> None:
+    """List the windows that have begun: their state, closes and payments."""
+    with calling(OperatorHome(directory)) as channel:
+        request = pb.ListWindowsRequest(from_number=from_number)
+        windows = _stub(channel).ListWindows(request, timeout=CALL_SECONDS).windows
+    _show(list(windows), json)
+
+
+def settle(
+    number: NumberArgument,
+    directory: DirectoryOption = HERE,
+    out: Annotated[Path | None, typer.Option(help="Where to write the statement's file.")] = None,
+    without_missing: Annotated[
+        bool, typer.Option(help="Settle although pairs still have time to sign; they are left out.")
+    ] = False,
+) -> None:
+    """Compute, sign and publish a closed window's statement, and show it."""
+    home = OperatorHome(directory)
+    with calling(home) as channel:
+        request = pb.SettleWindowRequest(
+            request_id=str(uuid.uuid4()), number=number, without_missing=without_missing
+        )
+        _stub(channel).SettleWindow(request, timeout=CALL_SECONDS)
+        data = _statement(channel, number)
+    path = out or home.directory / f"window-{number}.statement"
+    path.write_bytes(data)
+    typer.echo(statement_table(read_signed_statement(data), _names(home)))
+    typer.echo(f"Written: {path}. Anyone checks it with: vafa-verify {path} --directory FILE")
+
+
+def paid(
+    number: NumberArgument,
+    reference: Annotated[str, typer.Argument(help="The payment's reference in the statement.")],
+    bank: Annotated[str, typer.Option(help="What the bank calls it.")] = "",
+    directory: DirectoryOption = HERE,
+) -> None:
+    """Mark a payment of a statement as made, in full."""
+    with calling(OperatorHome(directory)) as channel:
+        statement = read_signed_statement(_statement(channel, number))
+        found = [one for one in statement.lines if isinstance(one, Payment) and one.reference == reference]
+        if not found:
+            raise OperatorRefused(f"Window {number} has no payment {reference}. Nothing was marked.")
+        request = pb.ConfirmPaymentRequest(
+            request_id=f"paid {number} {reference}",
+            window=number,
+            reference=reference,
+            amount=wide(found[0].amount),
+            bank_reference=bank,
+        )
+        answer = _stub(channel).ConfirmPayment(request, timeout=CALL_SECONDS)
+    _show([answer.window], json=False)
+
+
+def top_up(
+    partner: Annotated[str, typer.Argument(help="The prepaid partner.")],
+    amount: Annotated[str, typer.Argument(help="In the settlement currency, such as 1500000 or 12.50.")],
+    reference: Annotated[str, typer.Option(help="What the bank calls it; the same one is added once.")],
+    directory: DirectoryOption = HERE,
+) -> None:
+    """Add money that came in to a prepaid partner's balance."""
+    home = OperatorHome(directory)
+    published = home.published()
+    terms = terms_of(published.directory, 1 << 60) if published else None
+    if terms is None:
+        raise OperatorRefused("The directory has no settlement terms yet. Nothing was added.")
+    try:
+        units = Decimal(amount).scaleb(terms.currency_exponent)
+    except InvalidOperation:
+        raise OperatorRefused(f"{amount!r} is not an amount. Nothing was added.") from None
+    if not units.is_finite() or units != units.to_integral_value() or units <= 0:
+        raise OperatorRefused(f"{amount} is not an amount of {terms.currency}. Nothing was added.")
+    with calling(home) as channel:
+        request = pb.TopUpRequest(
+            request_id=f"top-up {reference}",
+            partner_id=partner,
+            amount=wide(int(units)),
+            bank_reference=reference,
+        )
+        balance = _stub(channel).TopUp(request, timeout=CALL_SECONDS).balance
+    left = Decimal(int.from_bytes(balance.balance, "big", signed=True)).scaleb(-terms.currency_exponent)
+    typer.echo(f"{partner} has {left:f} {terms.currency} left.")
+
+
+def _stub(channel: grpc.Channel) -> SettlementServiceStub:
+    return SettlementServiceStub(channel)
+
+
+def _statement(channel: grpc.Channel, number: int) -> bytes:
+    parts = _stub(channel).GetStatement(pb.GetStatementRequest(window=number), timeout=CALL_SECONDS)
+    return b"".join(part.part for part in parts)
+
+
+def _names(home: OperatorHome) -> dict[str, str]:
+    published = home.published()
+    return {one.partner_id: one.name for one in published.directory.partners} if published else {}
+
+
+def _show(windows: list[pb.SettlementWindow], json: bool) -> None:
+    if json:
+        rows = [
+            {
+                "number": one.number,
+                "state": pb.WindowState.Name(one.state).removeprefix("WINDOW_STATE_").lower(),
+                "cut": one.cut_time.ToJsonString(),
+                "closes": one.closes,
+                "pairs": one.pairs,
+                "payments_made": one.payments_made,
+                "payments": one.payments,
+            }
+            for one in windows
+        ]
+        typer.echo(json_format.dumps(rows, indent=2))
+    else:
+        typer.echo(window_table(windows))

@@ -1,0 +1,311 @@
+"""The operator's service: partners hand in closes and fetch statements, the operator closes, settles and
+marks.
+
+Who calls is known by its certificate: a partner's by the authorities of the directory, the operator's own
+by the operator's authority. What counts is signed inside the messages.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any, NoReturn, TypeVar
+
+import grpc
+from google.protobuf.message_factory import GetMessageClass
+
+from node.actors.operator_books import OperatorBooks
+from node.actors.operator_money import NotDone, Why
+from node.coalition.directory import OPERATOR_ID, Window
+from node.identity.peers import PeerIdentity, PeerRefused, partner_of
+from node.peering.channels import PEER_OPTIONS, peer_credentials
+from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
+from node.settlement.documents import SignedClose
+from node.settlement.prepaid import standing
+from node.settlement.statement import prepaid_partners
+from node.settlement.windows import pairs_of, partners_of, terms_of
+from node.wire.settlement import mismatch_message, read_mismatch, read_signed_close, signed_head_message
+from node.wire.settlement_alone import AloneCheck
+from node.wire.settlement_fields import DocumentUnreadable, read_wide, stamp, wide
+from node.wire.settlement_rpc import PART_BYTES, SERVICE
+from node.wire.settlement_scan import entry_of
+from node.wire.settlement_store import BalanceRecord, WindowRecord
+
+MAX_RPCS = 256
+MAX_PAGE = 500
+_CODES = {
+    Why.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    Why.NOT_YET: grpc.StatusCode.FAILED_PRECONDITION,
+    Why.CONFLICT: grpc.StatusCode.ALREADY_EXISTS,
+    Why.UNKNOWN: grpc.StatusCode.NOT_FOUND,
+}
+_BY_OPERATOR = frozenset({"CloseWindow", "SettleWindow", "ConfirmPayment", "TopUp"})
+"""Only the operator calls these; the rest is for partners too."""
+
+Context = grpc.aio.ServicerContext[Any, Any]
+T = TypeVar("T")
+
+
+def clock_ms() -> int:
+    """The machine's clock in epoch milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+class SettlementService:
+    """The servicer. `authorities` are those of the partners, and of the operator under OPERATOR_ID."""
+
+    def __init__(
+        self,
+        books: OperatorBooks,
+        authorities: Callable[[], Mapping[str, bytes]],
+        clock: Callable[[], int] = clock_ms,
+    ) -> None:
+        self._books = books
+        self._authorities = authorities
+        self._clock_ms = clock
+
+    def handlers(self) -> grpc.GenericRpcHandler:
+        """All methods, each admitted by certificate before anything is read."""
+        methods: dict[str, Any] = {}
+        for method in pb.DESCRIPTOR.services_by_name["SettlementService"].methods:
+            kinds = ("unary", "stream")
+            make = getattr(
+                grpc,
+                f"{kinds[method.client_streaming]}_{kinds[method.server_streaming]}_rpc_method_handler",
+            )
+            request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
+            inner = getattr(self, method.name)
+            handler = self._streamed(inner) if method.server_streaming else self._admitted(method.name, inner)
+            methods[method.name] = make(
+                handler,
+                request_deserializer=request.FromString,
+                response_serializer=response.SerializeToString,
+            )
+        return grpc.method_handlers_generic_handler(SERVICE, methods)
+
+    def _admitted(self, name: str, inner: Callable[[Any, str], Any]) -> Callable[[Any, Context], Any]:
+        async def handle(request: Any, context: Context) -> Any:
+            caller = await self._caller(context)
+            if name in _BY_OPERATOR and caller != OPERATOR_ID:
+                await _end(context, grpc.StatusCode.PERMISSION_DENIED, "Only the operator may do that.")
+            try:
+                found = await inner(request, caller)
+            except (DocumentUnreadable, OverflowError) as wrong:
+                await _end(context, grpc.StatusCode.INVALID_ARGUMENT, f"Nothing was changed: {wrong}.")
+            if isinstance(found, NotDone):
+                await _end(context, _CODES[found.why], found.text)
+            return found
+
+        return handle
+
+    def _streamed(
+        self, inner: Callable[[Any], AsyncIterator[Any] | NotDone]
+    ) -> Callable[[Any, Context], Any]:
+        async def handle(request: Any, context: Context) -> AsyncIterator[Any]:
+            await self._caller(context)
+            found = inner(request)
+            if isinstance(found, NotDone):
+                await _end(context, _CODES[found.why], found.text)
+            async for part in found:
+                yield part
+
+        return handle
+
+    async def _caller(self, context: Context) -> str:
+        chain = context.auth_context().get("x509_pem_cert")
+        try:
+            return partner_of(
+                next(iter(chain)) if chain else b"", self._authorities(), now_ms=self._clock_ms()
+            )
+        except PeerRefused as wrong:
+            await _end(context, grpc.StatusCode.UNAUTHENTICATED, str(wrong))
+
+    # --- windows -------------------------------------------------------------------------------------------
+
+    async def ListWindows(self, request: pb.ListWindowsRequest, caller: str) -> pb.ListWindowsResponse:  # noqa: N802
+        """The windows that have begun."""
+        most = min(request.page_size or 50, MAX_PAGE)
+        found = self._books.windows(self._clock_ms(), request.from_number, most)
+        return pb.ListWindowsResponse(windows=[self._window(window, record) for window, record in found])
+
+    def _window(self, window: Window, record: WindowRecord) -> pb.SettlementWindow:
+        statement = self._books.statement(record.number)
+        return pb.SettlementWindow(
+            number=record.number,
+            open_time=stamp(window.open_time_ms),
+            cut_time=stamp(window.cut_time_ms),
+            state=pb.WindowState.ValueType(record.state),
+            closes=len(self._books.closes(record.number)),
+            pairs=len(pairs_of(self._books.directory, record.number)),
+            payments_made=len(self._books.money.paid(record.number)),
+            payments=len(record.payments),
+            head=None if statement is None else signed_head_message(statement.head),
+        )
+
+    def _shown(self, record: WindowRecord | NotDone, answer: Callable[..., T]) -> T | NotDone:
+        if isinstance(record, NotDone):
+            return record
+        window = self._books.directory.window(record.number)
+        assert window is not None
+        return answer(window=self._window(window, record))
+
+    async def CloseWindow(  # noqa: N802
+        self, request: pb.CloseWindowRequest, caller: str
+    ) -> pb.CloseWindowResponse | NotDone:
+        """Closes a window after its cut."""
+        record = self._books.close_window(request.number, self._clock_ms())
+        return self._shown(record, pb.CloseWindowResponse)
+
+    async def SettleWindow(  # noqa: N802
+        self, request: pb.SettleWindowRequest, caller: str
+    ) -> pb.SettleWindowResponse | NotDone:
+        """Publishes a window's statement."""
+        record = self._books.settle(request.number, self._clock_ms(), without_missing=request.without_missing)
+        return self._shown(record, pb.SettleWindowResponse)
+
+    # --- closes --------------------------------------------------------------------------------------------
+
+    async def SubmitClose(  # noqa: N802
+        self, request: pb.SubmitCloseRequest, caller: str
+    ) -> pb.SubmitCloseResponse | NotDone:
+        """Takes a close of the caller's, with both signatures or a zero close by one side alone."""
+        signed = read_signed_close(request.close)
+        if signed.close.record_count and len(signed.signatures) < 2:
+            return NotDone(Why.INVALID, "A close by one side alone comes with its records: SubmitCloseAlone.")
+        return self._take(signed, caller) or pb.SubmitCloseResponse()
+
+    def _take(self, signed: SignedClose, caller: str) -> NotDone | None:
+        if caller not in (OPERATOR_ID, *signed.close.pair):
+            return NotDone(Why.INVALID, "A close is handed in by one of its two sides.")
+        return self._books.submit(signed, self._clock_ms())
+
+    async def SubmitCloseAlone(  # noqa: N802
+        self, requests: AsyncIterator[pb.SubmitCloseAloneRequest], caller: str
+    ) -> pb.SubmitCloseAloneResponse | NotDone:
+        """Takes a close by one side alone, once all its records were seen and both sides' signatures hold."""
+        check: AloneCheck | None = None
+        async for request in requests:
+            if request.WhichOneof("part") == "close":
+                signed = read_signed_close(request.close)
+                refusal = self._books.close_refusal(signed, self._clock_ms())
+                if refusal is not None:
+                    return refusal
+                check = AloneCheck(signed, self._books.directory)
+            elif check is None:
+                return NotDone(Why.INVALID, "The close comes before its records.")
+            else:
+                problem = check.add([entry_of(one.SerializeToString()) for one in request.records.records])
+                if problem:
+                    return NotDone(Why.INVALID, f"The close was not taken: {problem}.")
+        if check is None:
+            return NotDone(Why.INVALID, "There was no close.")
+        problem = check.end()
+        if problem:
+            return NotDone(Why.INVALID, f"The close was not taken: {problem}.")
+        return self._take(check.signed, caller) or pb.SubmitCloseAloneResponse()
+
+    async def ReportMismatch(  # noqa: N802
+        self, request: pb.ReportMismatchRequest, caller: str
+    ) -> pb.ReportMismatchResponse | NotDone:
+        """Keeps what the caller found where its records and a partner's part."""
+        found = read_mismatch(request.mismatch)
+        if caller not in (found.home_id, found.acquirer_id):
+            return NotDone(Why.INVALID, "A mismatch is reported by one of its two sides.")
+        data = mismatch_message(found).SerializeToString()
+        self._books.keep_mismatch(found.window, (found.home_id, found.acquirer_id), found.lane, data)
+        return pb.ReportMismatchResponse()
+
+    # --- statements and money ------------------------------------------------------------------------------
+
+    def GetStatement(  # noqa: N802
+        self, request: pb.GetStatementRequest
+    ) -> AsyncIterator[pb.GetStatementResponse] | NotDone:
+        """A published statement in parts."""
+        data = self._books.statement_bytes(request.window)
+        if data is None:
+            return NotDone(Why.UNKNOWN, f"Window {request.window} has no statement yet.")
+        return _parts(data)
+
+    async def ConfirmPayment(  # noqa: N802
+        self, request: pb.ConfirmPaymentRequest, caller: str
+    ) -> pb.ConfirmPaymentResponse | NotDone:
+        """Marks a payment as made."""
+        record = self._books.confirm_payment(
+            request.request_id,
+            request.window,
+            request.reference,
+            read_wide(request.amount, "ConfirmPaymentRequest.amount"),
+            request.bank_reference,
+            self._clock_ms(),
+        )
+        return self._shown(record, pb.ConfirmPaymentResponse)
+
+    async def TopUp(self, request: pb.TopUpRequest, caller: str) -> pb.TopUpResponse | NotDone:  # noqa: N802
+        """Adds to a prepaid balance."""
+        amount = read_wide(request.amount, "TopUpRequest.amount")
+        record = self._books.money.top_up(request.request_id, request.partner_id, amount)
+        if isinstance(record, NotDone):
+            return record
+        return pb.TopUpResponse(balance=self._balance(request.partner_id, record))
+
+    async def ListPrepaidBalances(  # noqa: N802
+        self, request: pb.ListPrepaidBalancesRequest, caller: str
+    ) -> pb.ListPrepaidBalancesResponse:
+        """All prepaid balances; for a partner its own."""
+        directory = self._books.directory
+        window = max((one.number for one in directory.windows), default=0)
+        ahead = sorted(prepaid_partners(directory, partners_of(directory, window)))
+        return pb.ListPrepaidBalancesResponse(
+            balances=[
+                self._balance(one, self._books.money.balance(one))
+                for one in ahead
+                if caller in (OPERATOR_ID, one)
+            ]
+        )
+
+    def _balance(self, partner_id: str, record: BalanceRecord) -> pb.PrepaidBalance:
+        directory = self._books.directory
+        now = directory.window_at(self._clock_ms())
+        terms = terms_of(directory, now.number if now else 0)
+        found = standing(record.balance, terms.prepaid_alert_percents if terms else ())
+        return pb.PrepaidBalance(
+            partner_id=partner_id,
+            balance=wide(record.balance.left),
+            full=wide(record.balance.full),
+            alert_percent=found.alert_percent,
+            used_up=found.used_up,
+        )
+
+
+class SettlementServer:
+    """The server on the operator's port. `start` binds and serves; gives the port."""
+
+    def __init__(
+        self,
+        service: SettlementService,
+        identity: PeerIdentity,
+        authorities: Callable[[], Mapping[str, bytes]],
+    ) -> None:
+        self._server = grpc.aio.server(options=PEER_OPTIONS, maximum_concurrent_rpcs=MAX_RPCS)
+        self._server.add_generic_rpc_handlers((service.handlers(),))
+        self._credentials = peer_credentials(identity, lambda: list(authorities().values()))
+
+    async def start(self, address: str) -> int:
+        """Binds `address` (IP:port) and serves; gives the port."""
+        port = self._server.add_secure_port(address, self._credentials)
+        await self._server.start()
+        return port
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Takes no more calls, and waits for those under way."""
+        await self._server.stop(grace_seconds)
+
+
+async def _parts(data: bytes) -> AsyncIterator[pb.GetStatementResponse]:
+    for first in range(0, len(data), PART_BYTES):
+        yield pb.GetStatementResponse(part=data[first : first + PART_BYTES])
+
+
+async def _end(context: Context, code: grpc.StatusCode, text: str) -> NoReturn:
+    await context.abort(code, text)
+    raise AssertionError("abort always raises")

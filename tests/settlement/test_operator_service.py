@@ -1,0 +1,212 @@
+"""The operator's process over mutual TLS: partners hand in closes and fetch statements; nobody else gets
+in.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from msgspec.structs import replace
+from typer.testing import CliRunner
+
+from bench.settlement_records import Coalition, make_coalition
+from node.cli.operator import app
+from node.cli.operator_home import OperatorHome
+from node.cli.operator_service import OperatorProcess, authority_of
+from node.coalition.directory import OPERATOR_ID, OperatorNode, PartnerStatus, Window
+from node.identity.ca import Authority, new_authority
+from node.identity.peers import PeerIdentity, new_peer_identity
+from node.peering.operator_client import OperatorClient, OperatorRefuses
+from node.settlement.documents import CloseBasis, Net
+from node.settlement.windows import WindowState, pairs_of
+from node.wire.coalition_directory import DIRECTORY_LABEL, armoured, sign_directory
+from node.wire.settlement_lines import read_signed_statement
+from node.wire.settlement_publish import head_hash
+from node.wire.settlement_rpc import SERVICE
+from tests.settlement.settlement_world import World
+from verifier.signatures import load_directory
+from verifier.statement import verify
+
+NOW = time.time_ns() // 1_000_000
+HOUR = 3_600_000
+
+
+class Town:
+    """An operator's directory with a running service, and merchants with authorities of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.home = OperatorHome(folder / "operator")
+        self.home.make("")
+        made = make_coalition(3)
+        self.authorities: dict[str, Authority] = {one: new_authority(one, now_ms=NOW) for one in made.signers}
+        partners = tuple(
+            replace(one, authority_pem=self.authorities[one.partner_id].certificate_pem)
+            for one in made.directory.partners
+        )
+        # The window 1 of the made records, cut an hour ago; window 2 is open.
+        windows = (Window(1, NOW - 9 * HOUR, NOW - HOUR), Window(2, NOW - HOUR, NOW + 9 * HOUR))
+        terms = (replace(made.directory.settlement_terms[0], close_grace_seconds=60),)
+        service = authority_of(self.home, make=True)
+        assert service is not None
+        self.directory = replace(
+            made.directory,
+            partners=partners,
+            windows=windows,
+            settlement_terms=terms,
+            operator=OperatorNode(("127.0.0.1:1",), service.certificate_pem),
+        )
+        signed = sign_directory(self.directory, self.home.signer())
+        text = armoured(DIRECTORY_LABEL, signed.data)
+        (self.home.directory / "published" / "000001.directory").write_text(text, encoding="utf-8")
+        self.signed = signed
+        self.world = World(coalition=Coalition(made.signers, made.operator, self.directory, signed))
+        for number, pair in enumerate(pairs_of(self.directory, 1)):
+            self.world.trade(*pair, number % 3, 1, 2 + number)
+        self.clients: list[OperatorClient] = []
+        self.process: OperatorProcess | None = None
+        self.address = ""
+
+    async def start(self) -> None:
+        self.process = OperatorProcess(self.home)
+        self.address = await self.process.start("127.0.0.1:0")
+
+    async def stop(self) -> None:
+        assert self.process is not None
+        await self.process.stop()
+
+    def client(self, who: str, authority: Authority | None = None) -> OperatorClient:
+        identity: PeerIdentity = new_peer_identity(authority or self.authorities[who], who, now_ms=NOW)
+        node = self.directory.operator
+        assert node is not None
+        at = replace(self.directory, operator=replace(node, endpoints=(self.address,)))
+        made = OperatorClient(at, identity)
+        self.clients.append(made)
+        return made
+
+
+@pytest.fixture
+async def town(tmp_path: Path) -> AsyncIterator[Town]:
+    town = Town(tmp_path)
+    await town.start()
+    yield town
+    for client in town.clients:
+        await client.close()
+    await town.stop()
+
+
+async def _all_submit(town: Town) -> None:
+    for signed in town.world.all_closes(1):
+        assert await town.client(signed.close.home_id).submit(signed)
+
+
+async def _operator(town: Town, *arguments: str) -> str:
+    """A command of the operator's, beside the running service."""
+
+    def run() -> str:
+        result = CliRunner().invoke(app, [*arguments, "--dir", str(town.home.directory)])
+        assert result.exit_code == 0, result.output + str(result.exception)
+        return result.output
+
+    return await asyncio.to_thread(run)
+
+
+async def test_a_window_is_closed_settled_fetched_and_verified_over_the_wire(town: Town) -> None:
+    await _all_submit(town)
+    assert "closed" in await _operator(town, "window", "close", "1")
+    shown = await _operator(town, "settle", "1", "--out", str(town.home.directory / "one"))
+    assert "sum" in shown
+    listed = await _operator(town, "window", "list")
+    assert "pending" in listed
+    assert "6/6" in listed
+    client = town.client("m001")
+    windows = await client.windows(1)
+    assert windows is not None
+    assert [(one.number, one.state, one.published) for one in windows] == [
+        (1, WindowState.PENDING, True),
+        (2, WindowState.OPEN, False),
+    ]
+    data = await client.statement(1)
+    assert data == (town.home.directory / "one").read_bytes()
+    assert data is not None
+    report = verify(data, *load_directory(town.signed.data))
+    assert report.sound, report.checks
+
+
+async def test_after_a_restart_of_the_operator_everything_is_still_there(town: Town) -> None:
+    await _all_submit(town)
+    await town.stop()
+    await town.start()
+    await _operator(town, "window", "close", "1")
+    await _operator(town, "settle", "1")
+    first = await town.client("m000").statement(1)
+    await town.stop()
+    await town.start()
+    assert await town.client("m000").statement(1) == first
+
+
+async def test_payments_are_marked_one_by_one_until_the_window_is_settled(town: Town) -> None:
+    await _all_submit(town)
+    await _operator(town, "window", "close", "1")
+    await _operator(town, "settle", "1", "--out", str(town.home.directory / "one"))
+    statement = read_signed_statement((town.home.directory / "one").read_bytes())
+    assert sum(line.payable for line in statement.lines if isinstance(line, Net)) == 0
+    assert head_hash(statement)
+    assert town.process is not None
+    record = town.process.books.window(1)
+    references = getattr(record, "payments", ())
+    assert references
+    for reference in references:
+        shown = await _operator(town, "paid", "1", reference, "--bank", "B1")
+    assert "settled" in shown
+
+
+async def test_who_is_no_partner_and_who_hands_in_for_others_is_refused(town: Town) -> None:
+    signed = town.world.all_closes(1)[0]
+    stranger = town.client("m000", new_authority("m000", now_ms=NOW))
+    assert await stranger.windows(0) is None  # the handshake fails: its authority is nobody's
+    other = next(one for one in town.directory.partners if one.partner_id not in signed.close.pair)
+    assert other.status is PartnerStatus.ACTIVE
+    with pytest.raises(OperatorRefuses, match="one of its two sides"):
+        await town.client(other.partner_id).submit(signed)
+
+
+async def test_only_the_operator_closes_and_settles(town: Town) -> None:
+    channel: Any = town.client("m000")._channel
+    for name in ("CloseWindow", "SettleWindow", "ConfirmPayment", "TopUp"):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await channel.unary_unary(f"/{SERVICE}/{name}")(b"")
+        assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+async def test_a_close_by_one_side_alone_is_taken_with_all_its_records_and_not_otherwise(town: Town) -> None:
+    pair = ("m000", "m001")
+    close = town.world.close(pair, 1, basis=CloseBasis.ACQUIRER_ALONE)
+    alone = replace(town.world.signed(close), evidence=town.world.evidence(close, 1))
+    records = [one for key, made in sorted(town.world.records.items()) if key[:2] == pair for one in made]
+    client = town.client("m001")
+    with pytest.raises(OperatorRefuses, match="comes with its records"):
+        await client.submit(alone)
+    for wrong in (records[:-1], records[1:], [*records, records[-1]]):
+        with pytest.raises(OperatorRefuses):
+            await client.submit_alone(alone, wrong)
+    inflated = replace(close, sums=tuple(replace(one, units=one.units * 2) for one in close.sums))
+    lying = replace(town.world.signed(inflated), evidence=alone.evidence)
+    with pytest.raises(OperatorRefuses, match="sums are not those of its records"):
+        await client.submit_alone(lying, records)
+    assert await client.submit_alone(alone, records)
+    assert town.process is not None
+    assert [one.close.basis for one in town.process.books.closes(1)] == [CloseBasis.ACQUIRER_ALONE]
+
+
+async def test_an_operator_that_is_away_is_no_fault(tmp_path: Path) -> None:
+    town = Town(tmp_path)
+    town.address = "127.0.0.1:9"
+    client = town.client("m000")
+    assert await client.statement(1) is None
+    assert await client.windows(0) is None
+    await client.close()
+    assert OPERATOR_ID not in town.authorities
