@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 
 import typer
 
-from cards.cli import jobs, one_card
+from cards.cli import jobs, node_keys, one_card
 from cards.cli.terminal import spoken
 from cards.pcsc import reader_names
 
@@ -20,6 +20,7 @@ def _app() -> typer.Typer:
     app.command("personalise")(jobs.personalise)
     app.command("audit")(jobs.audit)
     app.command("print")(jobs.print_file)
+    app.command("node-keys")(node_keys.node_keys)
     app.command("inspect")(one_card.inspect)
     app.command("verify")(one_card.verify)
     app.command("retire")(one_card.retire)
