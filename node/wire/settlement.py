@@ -281,3 +281,8 @@ def read_mismatch(message: dispute_pb2.Mismatch) -> Mismatch:
         record("home_record"),
         record("acquirer_record"),
     )
+
+
+def read_mismatch_bytes(data: bytes) -> Mismatch:
+    """The same from its bytes; raises DocumentUnreadable."""
+    return read_mismatch(parsed(dispute_pb2.Mismatch, data))

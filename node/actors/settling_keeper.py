@@ -1,0 +1,208 @@
+"""What a merchant does about windows by itself: closes them with every partner, hands closes in, takes
+statements over.
+
+It looks at the earliest window that has been cut and has no statement here: the next one goes on where its
+statement ends. A partner that does not answer holds up only its own pair. Asking again is always safe.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+from msgspec.structs import replace
+
+from node.actors.settling import Pair, Settling
+from node.actors.settling_disputes import record_bytes
+from node.actors.settling_ports import LaneBooks, LanesUnavailable, SettlingFault
+from node.coalition.directory import Directory, Window
+from node.settlement.disputes import QUESTIONS_MAX
+from node.settlement.documents import CloseBasis, LaneEvidence, Mismatch, PairClose, SignedClose
+from node.settlement.windows import grace_over, partners_of, takes_part, terms_of
+from node.storage.settlement_keys import Item, item_range
+from node.wire.coalition_store import envelope_bytes
+from node.wire.settlement import read_mismatch_bytes
+from node.wire.settlement_fields import DocumentUnreadable
+
+LOOK_SECONDS = 30.0
+"""The pause between two looks. A statement that is out is here within it."""
+
+log = structlog.get_logger()
+
+
+class Operator(Protocol):
+    """The operator's service as a merchant uses it; a call that finds nobody gives False or None."""
+
+    async def submit(self, signed: SignedClose) -> bool:
+        """Hands in a close of both sides, or a zero close by one alone. May raise what the operator said."""
+        ...
+
+    async def submit_alone(self, signed: SignedClose, records: Iterable[bytes]) -> bool:
+        """Hands in a close by this side alone with its LaneRecords."""
+        ...
+
+    async def report(self, found: Mismatch) -> bool:
+        """Tells the operator what was found where records part."""
+        ...
+
+    async def statement(self, window: int) -> bytes | None:
+        """A published statement's file; None where there is none yet."""
+        ...
+
+
+class SettlingKeeper:
+    """Looks again and again. `start` once the node serves; `stop` before its shards close."""
+
+    def __init__(
+        self,
+        settling: Settling,
+        lanes: LaneBooks,
+        operator: Callable[[], Operator],
+        directory: Callable[[], Directory | None],
+        clock_ms: Callable[[], int],
+        refusals: tuple[type[Exception], ...] = (),
+    ) -> None:
+        self._settling = settling
+        self._lanes = lanes
+        self._operator = operator
+        self._directory = directory
+        self._clock_ms = clock_ms
+        self._refusals = refusals
+        self._handed: set[tuple[int, Pair, CloseBasis]] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to look."""
+        self._task = asyncio.get_running_loop().create_task(self._repeat())
+
+    async def stop(self) -> None:
+        """Looks no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def look(self) -> None:
+        """One look: the statement of the earliest unsettled window where there is one, else its closes."""
+        directory = self._directory()
+        if directory is None:
+            return
+        for window in self._unsettled(directory):
+            data = await self._operator().statement(window.number)
+            if data is None:
+                await self._close(directory, window)
+                return
+            if not await self._take_over(directory, window.number, data):
+                return
+
+    def _unsettled(self, directory: Directory) -> list[Window]:
+        own, now_ms = directory.partner(self._settling.own_id), self._clock_ms()
+        return [
+            window
+            for window in directory.windows
+            if window.cut_time_ms <= now_ms
+            and own is not None
+            and takes_part(own, window.number)
+            and terms_of(directory, window.number) is not None
+            and self._settling.statement(window.number) is None
+        ]
+
+    async def _take_over(self, directory: Directory, number: int, data: bytes) -> bool:
+        """Keeps a statement where all of it agrees, and compares with the partners; says whether it was
+        kept.
+        """
+        found = self._settling.adopt(data)
+        wrong = [one.what for one in found if not one.agrees]
+        if wrong:
+            log.error("statement_not_taken_over", window=number, problems=wrong[:10])
+            return False
+        log.info("statement_taken_over", window=number)
+        for partner_id in self._others(directory, number):
+            for proof in await self._settling.exchange_heads(partner_id):
+                log.error("operator_signed_two_statements", window=proof.window, partner=partner_id)
+        return True
+
+    def _others(self, directory: Directory, number: int) -> list[str]:
+        return [one for one in partners_of(directory, number) if one != self._settling.own_id]
+
+    async def _close(self, directory: Directory, window: Window) -> None:
+        for partner_id in self._others(directory, window.number):
+            own_id = self._settling.own_id
+            try:
+                await self._settling.close_with(partner_id, window.number)
+                for pair in ((own_id, partner_id), (partner_id, own_id)):
+                    await self._hand_in(directory, window, pair)
+            except self._refusals as refusal:
+                log.warning("close_refused", window=window.number, partner=partner_id, why=str(refusal))
+            except (SettlingFault, LanesUnavailable, DocumentUnreadable) as fault:
+                log.error("close_impossible", window=window.number, partner=partner_id, why=str(fault))
+        await self._report(window.number)
+
+    async def _hand_in(self, directory: Directory, window: Window, pair: Pair) -> None:
+        """Hands in what both signed; after the time to sign, what this side can prove alone."""
+        signed = self._settling.agreed(window.number, pair)
+        if signed is not None:
+            await self._once(signed, ())
+        elif grace_over(directory, window, self._clock_ms()):
+            made = await self._alone(pair, window.number)
+            if made is not None:
+                await self._once(*made)
+
+    async def _once(self, signed: SignedClose, records: Iterable[bytes]) -> None:
+        key = signed.close.window, signed.close.pair, signed.close.basis
+        if key in self._handed:
+            return
+        operator = self._operator()
+        alone = signed.close.basis is not CloseBasis.AGREED and signed.close.record_count
+        taken = await (operator.submit_alone(signed, records) if alone else operator.submit(signed))
+        if taken:
+            self._handed.add(key)
+
+    async def _alone(self, pair: Pair, window: int) -> tuple[SignedClose, list[bytes]] | None:
+        """A close by this side alone, with what proves it and its records.
+
+        As acquirer the home node's POSTEDs prove all of it. As home node only a zero close needs no proof: an
+        acquirer's acknowledgements are not kept, so what it owes waits for it.
+        """
+        home = pair[0] == self._settling.own_id
+        basis = CloseBasis.HOME_ALONE if home else CloseBasis.ACQUIRER_ALONE
+        close = await self._settling.compute(pair, window, basis=basis)
+        if home and close.lanes:
+            return None
+        evidence, records = await self._proved(close)
+        return replace(self._settling.alone(close), evidence=evidence), records
+
+    async def _proved(self, close: PairClose) -> tuple[tuple[LaneEvidence, ...], list[bytes]]:
+        evidence, records = [], []
+        for lane in close.lanes:
+            numbers = range(lane.from_number, lane.to_number + 1)
+            posted = b""
+            for first in range(0, len(numbers), QUESTIONS_MAX):
+                some = list(numbers[first : first + QUESTIONS_MAX])
+                for entry in await self._lanes.entries(close.home_id, lane.lane, some, home=False):
+                    if entry is None:
+                        raise SettlingFault(f"A record of lane {lane.lane} with {close.home_id} is gone.")
+                    records.append(record_bytes(entry))
+                    posted = envelope_bytes(entry.posted)
+            evidence.append(LaneEvidence(lane.lane, posted))
+        return tuple(evidence), records
+
+    async def _report(self, window: int) -> None:
+        for _, data in self._settling.store.scan(*item_range(Item.MISMATCH, window)):
+            found = read_mismatch_bytes(data)
+            key = (window, (found.home_id, f"{found.acquirer_id} {found.lane}"), CloseBasis.AGREED)
+            if key not in self._handed:
+                try:
+                    if await self._operator().report(found):
+                        self._handed.add(key)
+                except self._refusals as refusal:
+                    log.warning("report_refused", window=window, why=str(refusal))
+
+    async def _repeat(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Exception as fault:
+                log.error("settling_faulted", exc_info=fault)
+            await asyncio.sleep(LOOK_SECONDS)

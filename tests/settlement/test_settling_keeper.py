@@ -1,0 +1,234 @@
+"""Whole weeks of a coalition, by itself: closes, statements, disputes, partners that fall silent; the
+verifier agrees.
+"""
+
+from collections.abc import Iterable
+
+import pytest
+
+from bench.settlement_records import make_coalition, window_start
+from node.actors.operator_books import OperatorBooks
+from node.actors.operator_money import NotDone
+from node.actors.settling_keeper import SettlingKeeper
+from node.settlement.documents import CloseBasis, Mismatch, MissingClose, SignedClose
+from node.settlement.windows import pairs_of
+from node.storage.memory import MemoryStore
+from node.wire.coalition_trust import KnownDirectories
+from node.wire.settlement import mismatch_message
+from node.wire.settlement_alone import AloneCheck
+from node.wire.settlement_lines import ReadStatement
+from node.wire.settlement_scan import entry_of
+from node.wire.settlement_store import WindowRecord
+from tests.settlement.settlement_world import World
+from tests.settlement.settling_pair import Bazaar
+from verifier.signatures import load_directory
+from verifier.statement import verify
+
+DAY_MS = 86_400_000
+
+
+class Refused(Exception):
+    """What the operator said."""
+
+
+class NearOperator:
+    """The operator's books, reached without a network."""
+
+    def __init__(self, week: "Week") -> None:
+        self._week = week
+
+    async def submit(self, signed: SignedClose) -> bool:
+        refusal = self._week.books.submit(signed, self._week.now_ms)
+        if refusal is not None:
+            raise Refused(refusal.text)
+        return True
+
+    async def submit_alone(self, signed: SignedClose, records: Iterable[bytes]) -> bool:
+        check = AloneCheck(signed, self._week.world.coalition.directory)
+        assert check.add([entry_of(one) for one in records]) == ""
+        assert check.end() == ""
+        return await self.submit(signed)
+
+    async def report(self, found: Mismatch) -> bool:
+        data = mismatch_message(found).SerializeToString()
+        self._week.books.keep_mismatch(found.window, (found.home_id, found.acquirer_id), found.lane, data)
+        return True
+
+    async def statement(self, window: int) -> bytes | None:
+        return self._week.books.statement_bytes(window)
+
+
+class Week:
+    """A coalition whose weeks pass."""
+
+    def __init__(self, merchants: int = 3) -> None:
+        self.world = World(coalition=make_coalition(merchants))
+        self.now_ms = window_start(1)
+        self.bazaar = Bazaar(self.world, self.now_ms)
+        known = KnownDirectories([self.world.coalition.signed])
+        self.books = OperatorBooks(
+            MemoryStore(), lambda: known, lambda: self.world.coalition.operator, self.world.open
+        )
+        self.keepers = {own_id: self.keeper(own_id) for own_id in self.bazaar.merchants}
+
+    def keeper(self, own_id: str) -> SettlingKeeper:
+        return SettlingKeeper(
+            self.bazaar.merchants[own_id],
+            self.bazaar.lanes[own_id],
+            lambda: NearOperator(self),
+            lambda: self.world.coalition.directory,
+            lambda: self.now_ms,
+            (Refused,),
+        )
+
+    def shop(self, window: int) -> None:
+        for number, pair in enumerate(pairs_of(self.world.coalition.directory, window)):
+            for lane in range(number % 3):
+                self.world.trade(*pair, lane * 7, window, 2 + (number * window) % 5)
+
+    def at(self, now_ms: int) -> None:
+        self.now_ms = self.bazaar.now_ms = now_ms
+
+    async def look(self) -> None:
+        for own_id, keeper in self.keepers.items():
+            if own_id not in self.bazaar.away:
+                await keeper.look()
+
+    async def settled(self, window: int) -> ReadStatement:
+        closed = self.books.close_window(window, self.now_ms)
+        assert isinstance(closed, WindowRecord), closed
+        done = self.books.settle(window, self.now_ms)
+        assert not isinstance(done, NotDone), done
+        await self.look()
+        statement = self.books.statement(window)
+        assert statement is not None
+        data, before = self.books.statement_bytes(window), self.books.statement_bytes(window - 1)
+        assert data is not None
+        report = verify(data, *load_directory(self.world.coalition.signed.data), before or b"")
+        assert [what for good, what in report.checks if not good] == []
+        return statement
+
+
+def _bases(statement: ReadStatement) -> dict[tuple[str, str], CloseBasis]:
+    return {line.close.pair: line.close.basis for line in statement.lines if isinstance(line, SignedClose)}
+
+
+async def test_weeks_settle_by_themselves_and_every_merchant_takes_every_statement_over() -> None:
+    week = Week()
+    for window in (1, 2, 3):
+        week.shop(window)
+        week.at(window_start(window + 1) + 1)
+        await week.look()
+        statement = await week.settled(window)
+        assert set(_bases(statement).values()) == {CloseBasis.AGREED}
+        assert len(_bases(statement)) == 6
+        for merchant in week.bazaar.merchants.values():
+            assert merchant.statement(window) is not None
+
+
+async def test_before_the_cut_nobody_does_anything() -> None:
+    week = Week()
+    week.shop(1)
+    week.at(window_start(2) - 1)
+    await week.look()
+    assert week.bazaar.asked == []
+    assert week.books.closes(1) == []
+
+
+async def test_a_partner_away_at_the_cut_that_comes_back_in_time_is_settled_like_the_others() -> None:
+    week = Week()
+    week.shop(1)
+    week.at(window_start(2) + 1)
+    week.bazaar.away.add("m002")
+    await week.look()
+    assert len(week.books.closes(1)) == 2
+    week.bazaar.away.clear()
+    await week.look()
+    statement = await week.settled(1)
+    assert set(_bases(statement).values()) == {CloseBasis.AGREED}
+
+
+async def test_a_partner_that_never_signs_is_settled_by_what_it_had_signed_and_the_rest_waits_for_it() -> (
+    None
+):
+    week = Week()
+    week.shop(1)
+    week.bazaar.away.add("m002")
+    week.at(window_start(2) + 2 * DAY_MS)
+    await week.look()
+    statement = await week.settled(1)
+    bases = _bases(statement)
+    # What the silent one posted as home node, its partners hold with its signature.
+    for partner in ("m000", "m001"):
+        assert bases["m002", partner] is CloseBasis.ACQUIRER_ALONE
+    missing = {(one.home_id, one.acquirer_id) for one in statement.lines if isinstance(one, MissingClose)}
+    alone_by_home = {pair for pair, basis in bases.items() if basis is CloseBasis.HOME_ALONE}
+    assert missing | alone_by_home == {("m000", "m002"), ("m001", "m002")}
+    # The next week it is back, and all that waited is settled.
+    week.bazaar.away.clear()
+    week.shop(2)
+    week.at(window_start(3) + 1)
+    await week.look()
+    later = await week.settled(2)
+    assert set(_bases(later).values()) == {CloseBasis.AGREED}
+    for pair in missing:
+        close = next(
+            one.close for one in later.lines if isinstance(one, SignedClose) and one.close.pair == pair
+        )
+        assert all(lane.from_number == 1 for lane in close.lanes)
+
+
+async def test_one_dispute_holds_up_nothing_else_and_reaches_the_operator() -> None:
+    week = Week()
+    week.world.trade("m000", "m001", 4, 1, 30)
+    week.world.trade("m001", "m002", 0, 1, 5)
+    week.bazaar.lanes["m001"].held["m000", "m001", 4] = week.world.records["m000", "m001", 4][:17]
+    week.at(window_start(2) + 2 * DAY_MS)
+    await week.look()
+    statement = await week.settled(1)
+    assert set(_bases(statement).values()) == {CloseBasis.AGREED}
+    assert len(list(week.books.mismatches(1))) == 1
+    close = next(
+        one.close
+        for one in statement.lines
+        if isinstance(one, SignedClose) and one.close.pair == ("m000", "m001")
+    )
+    assert [(one.lane, one.agreed_number) for one in close.disputed] == [(4, 17)]
+
+
+async def test_a_restart_in_the_middle_of_a_week_loses_nothing() -> None:
+    week = Week()
+    week.shop(1)
+    week.at(window_start(2) + 1)
+    await week.keepers["m000"].look()
+    for own_id in week.bazaar.merchants:
+        week.bazaar.opened(own_id)
+        week.keepers[own_id] = week.keeper(own_id)
+    await week.look()
+    assert len(_bases(await week.settled(1))) == 6
+
+
+@pytest.mark.parametrize("seed", range(5))
+async def test_weeks_with_faults_always_net_to_zero_and_verify(seed: int) -> None:
+    import random
+
+    chance = random.Random(seed)
+    week = Week(chance.randrange(2, 5))
+    ids = sorted(week.bazaar.merchants)
+    for window in (1, 2, 3):
+        week.shop(window)
+        week.bazaar.away = set(chance.sample(ids, chance.randrange(2)))
+        for (home, acquirer, lane), made in week.world.records.items():
+            if chance.random() < 0.2 and len(made) > 3:
+                side = chance.choice((home, acquirer))
+                settled = week.bazaar.merchants[side].starts((home, acquirer)).lanes
+                known = next((one.number for one in settled if one.lane == lane), 0)
+                keep = chance.randrange(known, len(made)) if known < len(made) else len(made)
+                week.bazaar.lanes[side].held[home, acquirer, lane] = made[:keep]
+        week.at(window_start(window + 1) + 2 * DAY_MS)
+        await week.look()
+        await week.settled(window)
+        week.bazaar.away.clear()
+        for lanes in week.bazaar.lanes.values():
+            lanes.held.clear()
+        await week.look()
