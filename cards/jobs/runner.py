@@ -41,6 +41,8 @@ class Result(StrEnum):
 
     FINISHED = "finished"
     NOT_ENROLLED = "made, not yet enrolled"
+    ENROLMENT_REFUSED = "made, refused by the node"
+    """Mend what the node names, and run the job again: the card itself is done."""
     INTERRUPTED = "interrupted: put it back"
     FAILED = "failed: try it once more"
     SET_ASIDE = "set aside"
@@ -219,8 +221,10 @@ class Runner:
             known = card.last(What.ENROLLED)
             try:
                 account = known.account if known else self._enroller.enrol(self._request(card))
-            except (EnrolmentPostponed, EnrolmentRefused) as wrong:
+            except EnrolmentPostponed as wrong:
                 return self._outcome(Result.NOT_ENROLLED, card, str(wrong))
+            except EnrolmentRefused as wrong:
+                return self._outcome(Result.ENROLMENT_REFUSED, card, str(wrong))
             if known is None:
                 card.note(What.ENROLLED, account=account)
         card.note(What.FINISHED)
