@@ -33,7 +33,8 @@ class Directories:
     """What this node follows. Not for several threads; the gateway's process alone writes."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
+        """The control store, for whatever else of the coalition is kept in it."""
         records = [_RECORD.decode(data) for _, data in store.scan(*control_range(ControlKind.DIRECTORY))]
         self.accepted_ms = records[-1].accepted_ms if records else 0
         self.known: KnownDirectories | None = (
@@ -67,8 +68,8 @@ class Directories:
         batch = Batch()
         key = control_key(ControlKind.DIRECTORY, found.newest.version.to_bytes(8, "big"))
         batch.put(key, _RECORD.encode(DirectoryRecord(found.data, now_ms)))
-        self._store.write(batch)
-        self._store.sync()
+        self.store.write(batch)
+        self.store.sync()
         self.known, self.accepted_ms = found, now_ms
         self.changed()
         return found

@@ -31,6 +31,7 @@ from node.people.identifiers import IdentifierKind, normalise
 from node.people.invalid import Invalid
 from node.programme.model import Programme
 from node.rpc.partners import Partners
+from node.rpc.settlement_side import SettlementSide
 from node.telemetry import Figures
 from node.wire.coalition import EnvelopeSealer
 from node.wire.commands import AnswerKind, Op
@@ -99,6 +100,9 @@ class CoalitionSide:
         self.words = Words(directories, sending, self._contact, merchant.language)
         self.exchanging.told = self.words.tell
         self.keeper = LaneKeeper(self.exchanging, random.Random())  # noqa: S311 - jitter, no secret
+        self.settlement = SettlementSide(
+            own_id, directories.store, self.exchanging, secrets.authority, self._signer_at, clock_ms
+        )
 
     def _programmes(self) -> Programmes:
         """The versions of this moment, compiled anew only after another was published."""
@@ -120,10 +124,12 @@ class CoalitionSide:
         """Listens and dials; gives the address where partners dial, empty where they cannot."""
         address = await self.partners.start()
         self.keeper.start()
+        self.settlement.start()
         return address
 
     async def stop(self) -> None:
         """Lets go of all partners."""
+        await self.settlement.stop()
         await self.keeper.stop()
         await self.partners.stop()
         await self.words.stop()
