@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Protocol
 
-from simulators.sim.bazaar import Bazaar
+from simulators.sim.bazaar import Bazaar, Restored
 from simulators.sim.shop import Shop
 from simulators.sim.world import Outcome
 
@@ -21,7 +21,7 @@ class Livable(Protocol):
 
 Show = Callable[[str], None] | None
 
-WORLDS: dict[str, Callable[[int, Show], Livable]] = {"node": Shop, "coalition": Bazaar}
+WORLDS: dict[str, Callable[[int, Show], Livable]] = {"node": Shop, "coalition": Bazaar, "restored": Restored}
 """By the name that the command line knows."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from node.coalition import proofs
 from node.identity.caller import Caller, Role
@@ -12,9 +12,10 @@ from node.identity.keys import SecretKey
 from node.proto.vafa.coalition.v1.envelope_pb2 import MemberProof
 from node.proto.vafa.member.v1.member_service_pb2 import EnrolResponse
 from node.wire.coalition_trust import Rejected, first
+from node.wire.commands import Op
 from simulators.sim import checks, lane_checks
 from simulators.sim.coalition import CARD_PREFIX, MERCHANTS, OPERATOR, Terms, card, directory, signed
-from simulators.sim.faults import BETWEEN_MERCHANTS, Fault, FaultKind
+from simulators.sim.faults import BETWEEN_MERCHANTS, WITH_ROLLBACKS, Fault, FaultKind
 from simulators.sim.network import Network, Weather
 from simulators.sim.node import START_MS
 from simulators.sim.partner import PartnerNode, plan_of
@@ -135,6 +136,14 @@ class Bazaar(World):
             *lane_checks.positions(sides, PARTITIONS, checks.POINTS),
             *lane_checks.ended(sides),
         ]
+        found += lane_checks.goods(sides, self.spends())
+        for books in all_books.values():
+            found += [*checks.replay(books), *checks.delivered(books), *checks.index(books)]
+        return [*found, *self._asked(all_books)]
+
+    def _asked(self, all_books: dict[str, checks.Books]) -> list[str]:
+        """What callers know of it all."""
+        found: list[str] = []
         for merchant, books in all_books.items():
             own = {one: sent.request_id for one, sent in self.enrolled.items() if self._is_of(one, merchant)}
             here = [
@@ -143,14 +152,58 @@ class Bazaar(World):
                 for one in asker.sent
                 if asker.caller.merchant == merchant and self._is_of(one.card, merchant)
             ]
-            found += [
-                *checks.replay(books),
-                *checks.delivered(books),
-                *checks.index(books),
-                *checks.requests(books, here),
-                *checks.balances(books, own, self.sent),
-            ]
+            found += [*checks.requests(books, here), *checks.balances(books, own, self.sent)]
         return found
+
+    def spends(self) -> Iterator[lane_checks.Spend]:
+        """Every redemption and capture abroad whose outcome its till knows."""
+        for till in self.tills:
+            acquirer = till.caller.merchant
+            node = next(node for node in self.partners if node.plan.merchant == acquirer)
+            secrets = CoalitionSecrets(SecretKey(node.secret("master")))
+            for one in till.sent:
+                home = self._home(one.card).plan.merchant
+                if home == acquirer or one.op not in (Op.REDEEM, Op.CAPTURE) or not one.known:
+                    continue
+                if one.op is Op.CAPTURE:
+                    assert one.operation is not None
+                    exchange_id = bytes.fromhex(one.operation.capture.authorization_id.split("@")[0])
+                else:
+                    exchange_id = secrets.exchange_id(one.scope, one.request_id)
+                has_goods = one.answer is not None and not one.undone
+                yield lane_checks.Spend(acquirer, home, exchange_id, -one.units, has_goods)
 
     def _is_of(self, shown: str, merchant: str) -> bool:
         return shown.startswith(CARD_PREFIX[merchant])
+
+
+class Restored(Bazaar):
+    """The same with backups, and disks that are put back to them, on whichever side and however often.
+
+    What a merchant's own tills did since the backup is gone, as they were told when it was restored; what
+    two merchants have signed to each other is not.
+    """
+
+    faults = (14, 30)
+
+    def usual_weights(self) -> dict[FaultKind, int]:
+        """Rollbacks among all the rest."""
+        return WITH_ROLLBACKS
+
+    def strike(self, fault: Fault) -> None:
+        """Backups, and what comes of them."""
+        node = self.nodes[fault.draw % len(self.nodes)]
+        if fault.kind is FaultKind.BACKUP:
+            if self.enrolled:
+                node.back_up()
+        elif fault.kind is FaultKind.ROLLBACK:
+            if node.roll_back(fault.draw // len(self.nodes) % 3):
+                self.trace.fault(node.plan.merchant, fault.kind.value)
+        else:
+            super().strike(fault)
+
+    def _asked(self, all_books: dict[str, checks.Books]) -> list[str]:
+        """Of a merchant whose disks were put back only what others know can be asked."""
+        if any(node.rolled_back for node in self.partners):
+            return []
+        return super()._asked(all_books)

@@ -18,9 +18,6 @@ from node.storage.store import Batch, StoreLocked
 STEPS = ("before the write", "after the write", "before the sync", "after the sync")
 """The moments at which a process may end, in the life of one batch."""
 
-MAX_BACKUPS = 8
-"""Backups that a disk keeps; the oldest goes first."""
-
 Watch = Callable[[str], None]
 """Told of each step before it is taken, or after; it may raise, and the code that wrote goes no further."""
 
@@ -93,7 +90,6 @@ class Disk:
     """The disk under one store."""
 
     def __init__(self, chance: random.Random) -> None:
-        self.backups: list[Backup] = []
         self._chance = chance
         self._store = SimStore()
         self._store.close()
@@ -125,10 +121,9 @@ class Disk:
         if self._in_use:
             self._store.fail_next(step)
 
-    def back_up(self) -> None:
-        """Keeps what is durable now."""
-        self.backups.append(self._store.backup())
-        del self.backups[:-MAX_BACKUPS]
+    def back_up(self) -> Backup:
+        """What is durable now."""
+        return self._store.backup()
 
     def roll_back(self, backup: Backup) -> None:
         """Puts an old backup in the place of everything, while no process has the store."""

@@ -24,6 +24,8 @@ class FaultKind(StrEnum):
     ONE_WAY = "merchants cut off one way"
     ISOLATED = "merchant cut off from all others"
     STORM = "network lossy, repeating and slow"
+    BACKUP = "backup made"
+    ROLLBACK = "disk rolled back to a backup"
     TILL_CUT = "till cut off"
     TILL_LOSSY = "till's line lossy"
 
@@ -50,6 +52,9 @@ BETWEEN_MERCHANTS: dict[FaultKind, int] = {
     FaultKind.ISOLATED: 3,
     FaultKind.STORM: 4,
 }
+
+
+WITH_ROLLBACKS: dict[FaultKind, int] = {**BETWEEN_MERCHANTS, FaultKind.BACKUP: 14, FaultKind.ROLLBACK: 14}
 
 
 class Fault(Struct, frozen=True):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+
+from msgspec import Struct
 
 from node.coalition.acquirer_facts import AcquirerExchange
 from node.coalition.envelopes import Message
@@ -159,6 +161,38 @@ def _core(entry: store.LaneEntry) -> PostedCore:
     body = ENCODER.read(MessageType.POSTED, entry.posted.body)
     assert isinstance(body, Posted)
     return body.core
+
+
+class Spend(Struct, frozen=True):
+    """A spend abroad: where its exchange is, and whether the till has handed goods over for `units`."""
+
+    acquirer_id: str
+    home_id: str
+    exchange_id: bytes
+    units: int
+    goods: bool
+
+
+def goods(sides: Sequence[Side], spends: Iterable[Spend]) -> list[str]:
+    """Goods were handed over exactly where the home node has posted; what else it posted is given back."""
+    by_id = {
+        (side.own_id, one.partner_id, one.exchange_id): one
+        for side in sides
+        for one in side.acquirer_exchanges()
+    }
+    found = []
+    for spend in spends:
+        one = by_id.get((spend.acquirer_id, spend.home_id, spend.exchange_id))
+        left = 0
+        if one is not None and one.record_kind is RecordKind.REDEMPTION:
+            left = one.posted_units - one.returned
+        if left != (spend.units if spend.goods else 0):
+            handed = "handed over" if spend.goods else "not handed over"
+            found.append(
+                f"exchange {spend.exchange_id.hex()} of {spend.home_id} at {spend.acquirer_id}: goods for "
+                f"{spend.units} were {handed}, and {left} are posted"
+            )
+    return found
 
 
 def ended(sides: Sequence[Side]) -> list[str]:

@@ -33,6 +33,7 @@ from node.programme.model import Programme
 from node.storage.store import StoreError
 from node.wire.commands import Answer, Op, refused
 from node.wire.routes import opened
+from simulators.sim.disk import Backup
 from simulators.sim.loop import SimLoop
 from simulators.sim.process import Ended, Process
 from simulators.sim.shard import SimShard
@@ -118,6 +119,9 @@ class SimNode:
         self.trace = trace
         self.loop = loop
         self.skew_ms = 0
+        self.backups: list[list[Backup]] = []
+        """Each of all shards, of one moment; the oldest first."""
+        self.rolled_back = False
         self.gateway: Gateway | None = None
         self.broken: list[str] = []
         """What must never happen to a node: a store that does not open, a fault in a shard."""
@@ -270,6 +274,29 @@ class SimNode:
         for shard in self.shards:
             if shard.process is not None:
                 shard.process.stop_for(seconds)
+
+    def back_up(self) -> None:
+        """Keeps what every shard holds at one moment, as `vafa backup` does, between two batches of all."""
+        gateway = self.gateway
+        if gateway is not None and all(shard.process is not None for shard in self.shards):
+            gateway.process.spawn(self._back_up(gateway))
+
+    async def _back_up(self, gateway: Gateway) -> None:
+        async with gateway.router.held():
+            if all(shard.process is not None for shard in self.shards):
+                self.backups.append([shard.disk.back_up() for shard in self.shards])
+                self.trace.note(self.plan.merchant, f"backup {len(self.backups)}")
+
+    def roll_back(self, back: int) -> bool:
+        """Ends the node; it comes back on its `back`-th last backup, restored. Says whether there was one."""
+        if not self.backups or not self._powered:
+            return False
+        chosen = self.backups[-1 - back % len(self.backups)]
+        self.end(power=True)
+        for shard, backup in zip(self.shards, chosen, strict=True):
+            shard.restore(backup)
+        self.rolled_back = True
+        return True
 
     def set_skew(self, skew_ms: int) -> None:
         """Sets the clock off by so much."""
