@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from node.actors.acquirer import AcquirerSide
-from node.actors.coalition_spec import CoalitionSpec
+from node.actors.coalition_spec import CoalitionSpec, rules_of
 from node.actors.desk import Desk, describe
 from node.actors.home import HomeSide
 from node.actors.lane_sums import LaneSums
@@ -26,6 +26,7 @@ from node.actors.turn import Opening, Turn
 from node.actors.work import Work
 from node.coalition.directory import Directory
 from node.coalition.envelopes import Draft, Encoder, Envelope, Message
+from node.coalition.proofs import ProofRules
 from node.coalition.pseudonyms import pseudonym
 from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.exchange_keys import ExchangeKeys
@@ -100,6 +101,10 @@ class Abroad:
     def local_day(self, at_ms: int) -> int:
         """The merchant's local day, as days since 1970-01-01."""
         return (local_date(at_ms, self.desk.settings.time_zone) - _EPOCH).days
+
+    def rules(self, at_ms: int) -> ProofRules:
+        """What each proof may spend abroad, by the programme in force."""
+        return rules_of(self.desk.programmes.at(at_ms).compiled.programme, self.spec.rules)
 
     def seal(self, draft: Draft, receiver_id: str, now_ms: int) -> Message:
         """A draft, signed."""

@@ -6,6 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from node.coalition.proofs import ProofRule, ProofRules
+from node.programme.model import Programme
 
 DEFAULT_RULES = ProofRules(
     confirmation_code=ProofRule(transaction_units=1_000_000, day_units=2_000_000),
@@ -14,11 +15,23 @@ DEFAULT_RULES = ProofRules(
 )
 
 
+def rules_of(programme: Programme, otherwise: ProofRules) -> ProofRules:
+    """What each proof may spend abroad: as the programme lists them; `otherwise` where it lists none."""
+    if not programme.proofs:
+        return otherwise
+    listed = {
+        limit.proof.name.lower(): ProofRule(limit.transaction_units, limit.daily_units)
+        for limit in programme.proofs
+    }
+    return ProofRules(**listed)
+
+
 class CoalitionSpec(Struct, frozen=True):
     """A node's part in a coalition.
 
     `directories` are SignedDirectories as bytes, accepted by the gateway, oldest first. `signing_keys` are
-    this node's exchange keys as PKCS #8 in PEM. `rules` are what each proof may spend abroad.
+    this node's exchange keys as PKCS #8 in PEM. `rules` are what each proof may spend abroad where the
+    programme does not say.
     `tells_balance`: whether a partner that knows a member's identifier is told the balance before any proof.
     """
 

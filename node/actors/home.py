@@ -190,7 +190,7 @@ class HomeSide:
             proof=carried.proof if carried else None,
             proofs=self.proofs(opening, account_id),
             secrets=Secrets(abroad.secrets.codes, abroad.secrets.app(account_id), card_good_until_ms),
-            rules=abroad.spec.rules,
+            rules=abroad.rules(now_ms),
             day=abroad.local_day(now_ms),
             original=original,
         )

@@ -100,9 +100,10 @@ class HomeProofs:
         if seat.account is None:
             return Inquired(-1, b"", (), ExchangeReason.MEMBER_NOT_FOUND)
         spec = self._abroad.spec
+        rules = self._abroad.rules(opening.work.clock_ms)
         limits = []
         for kind in sorted(proofs.ABROAD):
-            rule = spec.rules.rule(kind)
+            rule = rules.rule(kind)
             if rule is not None:
                 limits.append(ProofLimit(kind.value, rule.transaction_units))
         purse = seat.account.purse(self._abroad.directory.purse.code)

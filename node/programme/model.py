@@ -143,6 +143,22 @@ class Limits(Struct, frozen=True, array_like=True):
     daily_transfer_units: int = 0
 
 
+class ProofKind(IntEnum):
+    """How a member proves at a partner's till that it agrees; the numbers are the protos'."""
+
+    CONFIRMATION_CODE = 1
+    APP_ANSWER = 2
+    CARD_CRYPTOGRAM = 3
+
+
+class ProofLimit(Struct, frozen=True, array_like=True):
+    """What one kind of proof may spend abroad: in one transaction, and of one member in a local day."""
+
+    proof: ProofKind
+    transaction_units: int
+    daily_units: int
+
+
 class Programme(Struct, frozen=True, array_like=True):
     """One immutable version. `version` is 0 in a draft, and `effective_ms` 0 means at once."""
 
@@ -155,3 +171,4 @@ class Programme(Struct, frozen=True, array_like=True):
     activities: tuple[ActivityRule, ...] = ()
     limits: Limits = Limits()
     author: str = ""
+    proofs: tuple[ProofLimit, ...] = ()

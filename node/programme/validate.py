@@ -18,6 +18,7 @@ from node.programme.model import (
     MonthsEnd,
     OnDate,
     Programme,
+    ProofLimit,
     PurseTerms,
 )
 from node.programme.problems import Problem, bounded, date_of, listed, text, unique
@@ -67,6 +68,7 @@ def _problems(programme: Programme) -> Iterator[Problem]:
     yield from rule_problems(programme)
     yield from activity_problems(programme)
     yield from _limits_problems(programme.limits)
+    yield from _proof_problems(programme.proofs)
 
 
 def _purse_problems(path: str, purse: PurseDefinition) -> Iterator[Problem]:
@@ -129,3 +131,14 @@ def _pending_too_long(terms: PurseTerms) -> bool:
 def _limits_problems(limits: Limits) -> Iterator[Problem]:
     yield from bounded("limits.single_approver_units", limits.single_approver_units, 0, MAX_UNITS)
     yield from bounded("limits.daily_transfer_units", limits.daily_transfer_units, 0, MAX_UNITS)
+
+
+def _proof_problems(proofs: tuple[ProofLimit, ...]) -> Iterator[Problem]:
+    for at, limit in enumerate(proofs):
+        path = f"proofs[{at}]"
+        yield from bounded(f"{path}.transaction_units", limit.transaction_units, 0, MAX_UNITS)
+        yield from bounded(f"{path}.daily_units", limit.daily_units, 0, MAX_UNITS)
+        if limit.daily_units < limit.transaction_units:
+            yield Problem(f"{path}.daily_units", "A day allows at least what one transaction does.")
+        if limit.proof in {other.proof for other in proofs[:at]}:
+            yield Problem(f"{path}.proof", "This kind of proof stands in the list before.")

@@ -26,6 +26,8 @@ from node.programme.model import (
     Multiplier,
     OnDate,
     Programme,
+    ProofKind,
+    ProofLimit,
     PurseTerms,
     Rate,
     ReceiptText,
@@ -69,6 +71,7 @@ class _Reader:
             activities=tuple(_activity(activity) for activity in message.activities),
             limits=Limits(message.limits.single_approver_units, message.limits.daily_transfer_units),
             author=author,
+            proofs=tuple(self._proof(f"proofs[{at}]", limit) for at, limit in enumerate(message.proofs)),
         )
 
     def _effective_ms(self, message: pb.Programme) -> int:
@@ -123,6 +126,15 @@ class _Reader:
         except ValueError:
             self.problems.append(Problem(path, "Say what it holds: points, stored_value or stamps."))
             return PurseKind.POINTS
+
+    def _proof(self, path: str, limit: pb.ProofLimit) -> ProofLimit:
+        try:
+            kind = ProofKind(limit.proof)
+        except ValueError:
+            kinds = ", ".join(known.name.lower() for known in ProofKind)
+            self.problems.append(Problem(f"{path}.proof", f"Say which proof: {kinds}."))
+            kind = ProofKind.CONFIRMATION_CODE
+        return ProofLimit(kind, limit.transaction_units, limit.daily_units)
 
     def _policy(self, path: str, policy: pb.SpentReturnPolicy.ValueType) -> SpentReturnPolicy:
         try:
@@ -226,6 +238,14 @@ def programme_to_proto(programme: Programme) -> pb.Programme:
             single_approver_units=programme.limits.single_approver_units,
             daily_transfer_units=programme.limits.daily_transfer_units,
         ),
+        proofs=[
+            pb.ProofLimit(
+                proof=int(limit.proof),  # type: ignore[arg-type]  # the protos' own numbers
+                transaction_units=limit.transaction_units,
+                daily_units=limit.daily_units,
+            )
+            for limit in programme.proofs
+        ],
     )
     if programme.effective_ms:
         seconds, milliseconds = divmod(programme.effective_ms, 1_000)

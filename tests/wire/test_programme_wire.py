@@ -29,6 +29,8 @@ from node.programme.model import (
     Multiplier,
     OnDate,
     Programme,
+    ProofKind,
+    ProofLimit,
     PurseTerms,
     Rate,
     Rounding,
@@ -91,6 +93,7 @@ FULL = Programme(
         ActivityRule("recorded"),
     ),
     limits=Limits(1_000, 2_000),
+    proofs=(ProofLimit(ProofKind.CONFIRMATION_CODE, 50, 200), ProofLimit(ProofKind.APP_ANSWER, 10, 10)),
     author="maryam",
 )
 
@@ -170,6 +173,10 @@ Change = Callable[[pb.Programme], object]
         (lambda draft: setattr(draft.effective_time, "seconds", 2**62), "effective_time"),
         (lambda draft: setattr(draft.effective_time, "nanos", -5), "effective_time"),
         (lambda draft: setattr(draft.limits, "single_approver_units", -1), "limits.single_approver_units"),
+        (lambda draft: setattr(draft.proofs[0], "proof", 0), "proofs[0].proof"),
+        (lambda draft: setattr(draft.proofs[1], "proof", 1), "proofs[1].proof"),
+        (lambda draft: setattr(draft.proofs[0], "daily_units", 49), "proofs[0].daily_units"),
+        (lambda draft: setattr(draft.proofs[0], "transaction_units", -1), "proofs[0].transaction_units"),
     ],
 )
 def test_what_the_domain_cannot_say_is_a_problem_at_its_place(change: Change, path: str) -> None:

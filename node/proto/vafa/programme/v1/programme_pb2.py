@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from node.proto.vafa.common.v1 import balance_pb2 as vafa_dot_common_dot_v1_dot_balance__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vafa/programme/v1/programme.proto\x12\x11vafa.programme.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cvafa/common/v1/balance.proto\"\x9d\x02\n\tProgramme\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x06purses\x18\x04 \x03(\x0b\x32\".vafa.programme.v1.PurseDefinition\x12-\n\x05rules\x18\x05 \x03(\x0b\x32\x1e.vafa.programme.v1.EarningRule\x12/\n\nactivities\x18\x06 \x03(\x0b\x32\x1b.vafa.programme.v1.Activity\x12)\n\x06limits\x18\x07 \x01(\x0b\x32\x19.vafa.programme.v1.Limits\"\x99\x03\n\x0fPurseDefinition\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.vafa.common.v1.PurseKind\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x10\n\x08\x65xponent\x18\x04 \x01(\x05\x12\x13\n\x0bspend_order\x18\x05 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x06 \x03(\t\x12\x0e\n\x06stores\x18\x07 \x03(\t\x12)\n\x06\x65xpiry\x18\x08 \x01(\x0b\x32\x19.vafa.programme.v1.Expiry\x12\x14\n\x0cpending_days\x18\t \x01(\x05\x12\x14\n\x0ctransferable\x18\n \x01(\x08\x12\x14\n\x0c\x63redit_limit\x18\x0b \x01(\x03\x12:\n\x0fredemption_rate\x18\x0c \x01(\x0b\x32!.vafa.programme.v1.RedemptionRate\x12\x41\n\x13spent_return_policy\x18\r \x01(\x0e\x32$.vafa.programme.v1.SpentReturnPolicy\x12\x0c\n\x04goal\x18\x0e \x01(\x03\"I\n\x06\x45xpiry\x12\x0e\n\x04\x64\x61ys\x18\x01 \x01(\x05H\x00\x12\x14\n\nmonths_end\x18\x02 \x01(\x05H\x00\x12\x11\n\x07on_date\x18\x03 \x01(\tH\x00\x42\x06\n\x04rule\"4\n\x0eRedemptionRate\x12\r\n\x05units\x18\x01 \x01(\x03\x12\x13\n\x0bmoney_minor\x18\x02 \x01(\x03\"Y\n\x04Rate\x12\r\n\x05units\x18\x01 \x01(\x03\x12\x13\n\x0bmoney_minor\x18\x02 \x01(\x03\x12-\n\x08rounding\x18\x03 \x01(\x0e\x32\x1b.vafa.programme.v1.Rounding\"\xca\x03\n\x0b\x45\x61rningRule\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05purse\x18\x02 \x01(\t\x12\'\n\x04rate\x18\x03 \x01(\x0b\x32\x17.vafa.programme.v1.RateH\x00\x12\x15\n\x0b\x66ixed_units\x18\x04 \x01(\x03H\x00\x12\x1a\n\x10multiplier_milli\x18\x05 \x01(\x05H\x00\x12\x11\n\x07\x65xclude\x18\x06 \x01(\x08H\x00\x12.\n\x05lines\x18\x07 \x01(\x0b\x32\x1f.vafa.programme.v1.LineSelector\x12-\n\x06window\x18\x08 \x01(\x0b\x32\x1d.vafa.programme.v1.TimeWindow\x12\x11\n\tcondition\x18\t \x01(\t\x12\x17\n\x0f\x64\x61ily_cap_units\x18\n \x01(\x03\x12\x0e\n\x06\x66under\x18\x0b \x01(\t\x12\x10\n\x08\x63\x61mpaign\x18\x0c \x01(\t\x12\x45\n\x0creceipt_text\x18\r \x03(\x0b\x32/.vafa.programme.v1.EarningRule.ReceiptTextEntry\x1a\x32\n\x10ReceiptTextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05\x61ward\"J\n\x0cLineSelector\x12\x0e\n\x06groups\x18\x01 \x03(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x0c\n\x04skus\x18\x03 \x03(\t\x12\x0e\n\x06\x62rands\x18\x04 \x03(\t\"n\n\nTimeWindow\x12\x12\n\nstart_date\x18\x01 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x02 \x01(\t\x12\x10\n\x08weekdays\x18\x03 \x03(\x05\x12\x14\n\x0cstart_minute\x18\x04 \x01(\x05\x12\x12\n\nend_minute\x18\x05 \x01(\x05\"\xd6\x01\n\x08\x41\x63tivity\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05purse\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x61ily_limit\x18\x04 \x01(\x05\x12\x11\n\tcondition\x18\x05 \x01(\t\x12\x42\n\x0creceipt_text\x18\x06 \x03(\x0b\x32,.vafa.programme.v1.Activity.ReceiptTextEntry\x1a\x32\n\x10ReceiptTextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"E\n\x06Limits\x12\x1d\n\x15single_approver_units\x18\x01 \x01(\x03\x12\x1c\n\x14\x64\x61ily_transfer_units\x18\x02 \x01(\x03*\x99\x01\n\x11SpentReturnPolicy\x12#\n\x1fSPENT_RETURN_POLICY_UNSPECIFIED\x10\x00\x12 \n\x1cSPENT_RETURN_POLICY_NEGATIVE\x10\x01\x12\x1c\n\x18SPENT_RETURN_POLICY_CLIP\x10\x02\x12\x1f\n\x1bSPENT_RETURN_POLICY_RECOVER\x10\x03*v\n\x08Rounding\x12\x18\n\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x11\n\rROUNDING_DOWN\x10\x01\x12\x0f\n\x0bROUNDING_UP\x10\x02\x12\x14\n\x10ROUNDING_HALF_UP\x10\x03\x12\x16\n\x12ROUNDING_HALF_EVEN\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vafa/programme/v1/programme.proto\x12\x11vafa.programme.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cvafa/common/v1/balance.proto\"\xcc\x02\n\tProgramme\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x32\n\x06purses\x18\x04 \x03(\x0b\x32\".vafa.programme.v1.PurseDefinition\x12-\n\x05rules\x18\x05 \x03(\x0b\x32\x1e.vafa.programme.v1.EarningRule\x12/\n\nactivities\x18\x06 \x03(\x0b\x32\x1b.vafa.programme.v1.Activity\x12)\n\x06limits\x18\x07 \x01(\x0b\x32\x19.vafa.programme.v1.Limits\x12-\n\x06proofs\x18\x08 \x03(\x0b\x32\x1d.vafa.programme.v1.ProofLimit\"\x99\x03\n\x0fPurseDefinition\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\'\n\x04kind\x18\x02 \x01(\x0e\x32\x19.vafa.common.v1.PurseKind\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x10\n\x08\x65xponent\x18\x04 \x01(\x05\x12\x13\n\x0bspend_order\x18\x05 \x01(\x05\x12\x10\n\x08\x63hannels\x18\x06 \x03(\t\x12\x0e\n\x06stores\x18\x07 \x03(\t\x12)\n\x06\x65xpiry\x18\x08 \x01(\x0b\x32\x19.vafa.programme.v1.Expiry\x12\x14\n\x0cpending_days\x18\t \x01(\x05\x12\x14\n\x0ctransferable\x18\n \x01(\x08\x12\x14\n\x0c\x63redit_limit\x18\x0b \x01(\x03\x12:\n\x0fredemption_rate\x18\x0c \x01(\x0b\x32!.vafa.programme.v1.RedemptionRate\x12\x41\n\x13spent_return_policy\x18\r \x01(\x0e\x32$.vafa.programme.v1.SpentReturnPolicy\x12\x0c\n\x04goal\x18\x0e \x01(\x03\"I\n\x06\x45xpiry\x12\x0e\n\x04\x64\x61ys\x18\x01 \x01(\x05H\x00\x12\x14\n\nmonths_end\x18\x02 \x01(\x05H\x00\x12\x11\n\x07on_date\x18\x03 \x01(\tH\x00\x42\x06\n\x04rule\"4\n\x0eRedemptionRate\x12\r\n\x05units\x18\x01 \x01(\x03\x12\x13\n\x0bmoney_minor\x18\x02 \x01(\x03\"Y\n\x04Rate\x12\r\n\x05units\x18\x01 \x01(\x03\x12\x13\n\x0bmoney_minor\x18\x02 \x01(\x03\x12-\n\x08rounding\x18\x03 \x01(\x0e\x32\x1b.vafa.programme.v1.Rounding\"\xca\x03\n\x0b\x45\x61rningRule\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05purse\x18\x02 \x01(\t\x12\'\n\x04rate\x18\x03 \x01(\x0b\x32\x17.vafa.programme.v1.RateH\x00\x12\x15\n\x0b\x66ixed_units\x18\x04 \x01(\x03H\x00\x12\x1a\n\x10multiplier_milli\x18\x05 \x01(\x05H\x00\x12\x11\n\x07\x65xclude\x18\x06 \x01(\x08H\x00\x12.\n\x05lines\x18\x07 \x01(\x0b\x32\x1f.vafa.programme.v1.LineSelector\x12-\n\x06window\x18\x08 \x01(\x0b\x32\x1d.vafa.programme.v1.TimeWindow\x12\x11\n\tcondition\x18\t \x01(\t\x12\x17\n\x0f\x64\x61ily_cap_units\x18\n \x01(\x03\x12\x0e\n\x06\x66under\x18\x0b \x01(\t\x12\x10\n\x08\x63\x61mpaign\x18\x0c \x01(\t\x12\x45\n\x0creceipt_text\x18\r \x03(\x0b\x32/.vafa.programme.v1.EarningRule.ReceiptTextEntry\x1a\x32\n\x10ReceiptTextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x42\x07\n\x05\x61ward\"J\n\x0cLineSelector\x12\x0e\n\x06groups\x18\x01 \x03(\t\x12\x0c\n\x04tags\x18\x02 \x03(\t\x12\x0c\n\x04skus\x18\x03 \x03(\t\x12\x0e\n\x06\x62rands\x18\x04 \x03(\t\"n\n\nTimeWindow\x12\x12\n\nstart_date\x18\x01 \x01(\t\x12\x10\n\x08\x65nd_date\x18\x02 \x01(\t\x12\x10\n\x08weekdays\x18\x03 \x03(\x05\x12\x14\n\x0cstart_minute\x18\x04 \x01(\x05\x12\x12\n\nend_minute\x18\x05 \x01(\x05\"\xd6\x01\n\x08\x41\x63tivity\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\r\n\x05purse\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\x12\x13\n\x0b\x64\x61ily_limit\x18\x04 \x01(\x05\x12\x11\n\tcondition\x18\x05 \x01(\t\x12\x42\n\x0creceipt_text\x18\x06 \x03(\x0b\x32,.vafa.programme.v1.Activity.ReceiptTextEntry\x1a\x32\n\x10ReceiptTextEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"E\n\x06Limits\x12\x1d\n\x15single_approver_units\x18\x01 \x01(\x03\x12\x1c\n\x14\x64\x61ily_transfer_units\x18\x02 \x01(\x03\"i\n\nProofLimit\x12+\n\x05proof\x18\x01 \x01(\x0e\x32\x1c.vafa.programme.v1.ProofKind\x12\x19\n\x11transaction_units\x18\x02 \x01(\x03\x12\x13\n\x0b\x64\x61ily_units\x18\x03 \x01(\x03*\x99\x01\n\x11SpentReturnPolicy\x12#\n\x1fSPENT_RETURN_POLICY_UNSPECIFIED\x10\x00\x12 \n\x1cSPENT_RETURN_POLICY_NEGATIVE\x10\x01\x12\x1c\n\x18SPENT_RETURN_POLICY_CLIP\x10\x02\x12\x1f\n\x1bSPENT_RETURN_POLICY_RECOVER\x10\x03*v\n\x08Rounding\x12\x18\n\x14ROUNDING_UNSPECIFIED\x10\x00\x12\x11\n\rROUNDING_DOWN\x10\x01\x12\x0f\n\x0bROUNDING_UP\x10\x02\x12\x14\n\x10ROUNDING_HALF_UP\x10\x03\x12\x16\n\x12ROUNDING_HALF_EVEN\x10\x04*\x84\x01\n\tProofKind\x12\x1a\n\x16PROOF_KIND_UNSPECIFIED\x10\x00\x12 \n\x1cPROOF_KIND_CONFIRMATION_CODE\x10\x01\x12\x19\n\x15PROOF_KIND_APP_ANSWER\x10\x02\x12\x1e\n\x1aPROOF_KIND_CARD_CRYPTOGRAM\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,32 +37,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EARNINGRULE_RECEIPTTEXTENTRY']._serialized_options = b'8\001'
   _globals['_ACTIVITY_RECEIPTTEXTENTRY']._loaded_options = None
   _globals['_ACTIVITY_RECEIPTTEXTENTRY']._serialized_options = b'8\001'
-  _globals['_SPENTRETURNPOLICY']._serialized_start=1977
-  _globals['_SPENTRETURNPOLICY']._serialized_end=2130
-  _globals['_ROUNDING']._serialized_start=2132
-  _globals['_ROUNDING']._serialized_end=2250
+  _globals['_SPENTRETURNPOLICY']._serialized_start=2131
+  _globals['_SPENTRETURNPOLICY']._serialized_end=2284
+  _globals['_ROUNDING']._serialized_start=2286
+  _globals['_ROUNDING']._serialized_end=2404
+  _globals['_PROOFKIND']._serialized_start=2407
+  _globals['_PROOFKIND']._serialized_end=2539
   _globals['_PROGRAMME']._serialized_start=120
-  _globals['_PROGRAMME']._serialized_end=405
-  _globals['_PURSEDEFINITION']._serialized_start=408
-  _globals['_PURSEDEFINITION']._serialized_end=817
-  _globals['_EXPIRY']._serialized_start=819
-  _globals['_EXPIRY']._serialized_end=892
-  _globals['_REDEMPTIONRATE']._serialized_start=894
-  _globals['_REDEMPTIONRATE']._serialized_end=946
-  _globals['_RATE']._serialized_start=948
-  _globals['_RATE']._serialized_end=1037
-  _globals['_EARNINGRULE']._serialized_start=1040
-  _globals['_EARNINGRULE']._serialized_end=1498
-  _globals['_EARNINGRULE_RECEIPTTEXTENTRY']._serialized_start=1439
-  _globals['_EARNINGRULE_RECEIPTTEXTENTRY']._serialized_end=1489
-  _globals['_LINESELECTOR']._serialized_start=1500
-  _globals['_LINESELECTOR']._serialized_end=1574
-  _globals['_TIMEWINDOW']._serialized_start=1576
-  _globals['_TIMEWINDOW']._serialized_end=1686
-  _globals['_ACTIVITY']._serialized_start=1689
-  _globals['_ACTIVITY']._serialized_end=1903
-  _globals['_ACTIVITY_RECEIPTTEXTENTRY']._serialized_start=1439
-  _globals['_ACTIVITY_RECEIPTTEXTENTRY']._serialized_end=1489
-  _globals['_LIMITS']._serialized_start=1905
-  _globals['_LIMITS']._serialized_end=1974
+  _globals['_PROGRAMME']._serialized_end=452
+  _globals['_PURSEDEFINITION']._serialized_start=455
+  _globals['_PURSEDEFINITION']._serialized_end=864
+  _globals['_EXPIRY']._serialized_start=866
+  _globals['_EXPIRY']._serialized_end=939
+  _globals['_REDEMPTIONRATE']._serialized_start=941
+  _globals['_REDEMPTIONRATE']._serialized_end=993
+  _globals['_RATE']._serialized_start=995
+  _globals['_RATE']._serialized_end=1084
+  _globals['_EARNINGRULE']._serialized_start=1087
+  _globals['_EARNINGRULE']._serialized_end=1545
+  _globals['_EARNINGRULE_RECEIPTTEXTENTRY']._serialized_start=1486
+  _globals['_EARNINGRULE_RECEIPTTEXTENTRY']._serialized_end=1536
+  _globals['_LINESELECTOR']._serialized_start=1547
+  _globals['_LINESELECTOR']._serialized_end=1621
+  _globals['_TIMEWINDOW']._serialized_start=1623
+  _globals['_TIMEWINDOW']._serialized_end=1733
+  _globals['_ACTIVITY']._serialized_start=1736
+  _globals['_ACTIVITY']._serialized_end=1950
+  _globals['_ACTIVITY_RECEIPTTEXTENTRY']._serialized_start=1486
+  _globals['_ACTIVITY_RECEIPTTEXTENTRY']._serialized_end=1536
+  _globals['_LIMITS']._serialized_start=1952
+  _globals['_LIMITS']._serialized_end=2021
+  _globals['_PROOFLIMIT']._serialized_start=2023
+  _globals['_PROOFLIMIT']._serialized_end=2128
 # @@protoc_insertion_point(module_scope)

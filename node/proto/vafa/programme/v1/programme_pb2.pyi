@@ -81,6 +81,34 @@ ROUNDING_HALF_EVEN: Rounding.ValueType  # 4
 """To the nearest, a half to the even one."""
 Global___Rounding: _TypeAlias = Rounding  # noqa: Y015
 
+class _ProofKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProofKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProofKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROOF_KIND_UNSPECIFIED: _ProofKind.ValueType  # 0
+    """Not said; refused."""
+    PROOF_KIND_CONFIRMATION_CODE: _ProofKind.ValueType  # 1
+    """A code that this merchant sends in words that name acquirer and amount."""
+    PROOF_KIND_APP_ANSWER: _ProofKind.ValueType  # 2
+    """The answer of the member's app."""
+    PROOF_KIND_CARD_CRYPTOGRAM: _ProofKind.ValueType  # 3
+    """A chip card's cryptogram over the sale."""
+
+class ProofKind(_ProofKind, metaclass=_ProofKindEnumTypeWrapper):
+    """How a member proves at a partner's till that it agrees to a spend."""
+
+PROOF_KIND_UNSPECIFIED: ProofKind.ValueType  # 0
+"""Not said; refused."""
+PROOF_KIND_CONFIRMATION_CODE: ProofKind.ValueType  # 1
+"""A code that this merchant sends in words that name acquirer and amount."""
+PROOF_KIND_APP_ANSWER: ProofKind.ValueType  # 2
+"""The answer of the member's app."""
+PROOF_KIND_CARD_CRYPTOGRAM: ProofKind.ValueType  # 3
+"""A chip card's cryptogram over the sale."""
+Global___ProofKind: _TypeAlias = ProofKind  # noqa: Y015
+
 @_typing.final
 class Programme(_message.Message):
     """One version of a merchant's programme. Versions are immutable; a sale is judged by the version
@@ -96,6 +124,7 @@ class Programme(_message.Message):
     RULES_FIELD_NUMBER: _builtins.int
     ACTIVITIES_FIELD_NUMBER: _builtins.int
     LIMITS_FIELD_NUMBER: _builtins.int
+    PROOFS_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """The version's number, given by the node when it is published; 0 in a draft."""
     name: _builtins.str
@@ -120,6 +149,12 @@ class Programme(_message.Message):
     def limits(self) -> Global___Limits:
         """The limits for staff and transfers."""
 
+    @_builtins.property
+    def proofs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProofLimit]:
+        """What members may spend at partners' tills, by how they prove that they agree. A kind that is not
+        listed spends nothing; without any, the node's own limits hold for all kinds.
+        """
+
     def __init__(
         self,
         *,
@@ -130,10 +165,11 @@ class Programme(_message.Message):
         rules: _abc.Iterable[Global___EarningRule] | None = ...,
         activities: _abc.Iterable[Global___Activity] | None = ...,
         limits: Global___Limits | None = ...,
+        proofs: _abc.Iterable[Global___ProofLimit] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["effective_time", b"effective_time", "limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["activities", b"activities", "effective_time", b"effective_time", "limits", b"limits", "name", b"name", "purses", b"purses", "rules", b"rules", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["activities", b"activities", "effective_time", b"effective_time", "limits", b"limits", "name", b"name", "proofs", b"proofs", "purses", b"purses", "rules", b"rules", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -587,3 +623,33 @@ class Limits(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Limits: _TypeAlias = Limits  # noqa: Y015
+
+@_typing.final
+class ProofLimit(_message.Message):
+    """What one kind of proof may spend abroad."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOF_FIELD_NUMBER: _builtins.int
+    TRANSACTION_UNITS_FIELD_NUMBER: _builtins.int
+    DAILY_UNITS_FIELD_NUMBER: _builtins.int
+    proof: Global___ProofKind.ValueType
+    """Which kind."""
+    transaction_units: _builtins.int
+    """The most in one transaction, in units of the coalition's purse."""
+    daily_units: _builtins.int
+    """The most of one member in a local day."""
+    def __init__(
+        self,
+        *,
+        proof: Global___ProofKind.ValueType = ...,
+        transaction_units: _builtins.int = ...,
+        daily_units: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily_units", b"daily_units", "proof", b"proof", "transaction_units", b"transaction_units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ProofLimit: _TypeAlias = ProofLimit  # noqa: Y015
