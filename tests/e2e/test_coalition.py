@@ -81,6 +81,21 @@ async def test_without_a_good_proof_nothing_is_spent_abroad(two: Two) -> None:
     assert await saffron.points(card) == 100
 
 
+async def test_the_home_programme_bounds_what_a_code_may_spend_at_a_time_and_in_a_day(two: Two) -> None:
+    nile, saffron = two
+    card = await saffron.member(1_000)
+    await saffron.limit_codes(transaction=100, day=150)
+    try:
+        with refused("PROOF_LIMIT_EXCEEDED"):
+            await nile.redeem(card, 101, await nile.proof(card, 101, saffron))
+        await nile.redeem(card, 90, await nile.proof(card, 90, saffron, again=True))
+        with refused("PROOF_LIMIT_EXCEEDED"):
+            await nile.redeem(card, 61, await nile.proof(card, 61, saffron, again=True))
+    finally:
+        await saffron.limit_codes(transaction=10**6, day=10**9)
+    assert await saffron.points(card) == 910
+
+
 async def test_authorize_capture_and_void_work_as_at_home(two: Two) -> None:
     nile, saffron = two
     card = await saffron.member(100)
@@ -231,8 +246,11 @@ async def test_what_is_earned_while_the_home_node_is_away_arrives_and_nothing_is
     await until(lambda: not nile.node.node.coalition.partners.links.connected("saffron"))
     answer = await nile.accrue(card, 15)
     assert answer.state == earning_pb2.ACCRUAL_STATE_PENDING
+    spending = nile.write.redemption(card, [spend(10, PURSE)])
+    spending.redeem.proof.confirmation_code = "123456"
     with refused("HOME_UNREACHABLE"):
-        await nile.redeem(card, 10, envelope_pb2.MemberProof(confirmation_code="123456"))
+        await nile.till.send(spending)
+    assert await nile.begun(saffron, spending.redeem.request_id) is None  # so the till may ask again
     with refused("HOME_UNREACHABLE"):
         await nile.points(card)
     await saffron.start()

@@ -14,6 +14,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
+from node.coalition.acquirer_facts import AcquirerExchange
 from node.coalition.directory import (
     Cap,
     CoalitionPurse,
@@ -25,7 +26,9 @@ from node.coalition.directory import (
     Rate,
     Window,
 )
+from node.coalition.proofs import CHALLENGE_PAUSE_MS
 from node.identity.caller import Role
+from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.exchange_keys import load_exchange_keys
 from node.identity.signers import ed25519_signer
 from node.ledger.refusals import Refused
@@ -33,7 +36,11 @@ from node.proto.vafa.coalition.v1 import coalition_service_pb2_grpc, envelope_pb
 from node.proto.vafa.common.v1.identifier_pb2 import Identifier
 from node.proto.vafa.member.v1 import member_service_pb2, person_pb2
 from node.proto.vafa.pos.v1 import inquiry_pb2, spending_pb2
+from node.proto.vafa.programme.v1 import programme_pb2, programme_service_pb2
+from node.storage.keyspace import partner_partition
 from node.wire.coalition_directory import sign_directory
+from node.wire.coalition_records import ExchangeWish, Outcome
+from node.wire.commands import Op, encode
 from simulators.local_node import LocalNode
 from simulators.operations import OperationWriter
 from simulators.purchases import card_identifier
@@ -117,8 +124,38 @@ class Merchant:
         answer = await self.till.pos.GetBalance(inquiry_pb2.GetBalanceRequest(identifier=card))
         return next((one.spendable for one in answer.balances if one.purse == PURSE), 0)
 
-    async def proof(self, card: Identifier, units: int, home: Merchant) -> envelope_pb2.MemberProof:
-        """A code that the till here asks for, and that the member reads out of the home node's message."""
+    async def limit_codes(self, *, transaction: int, day: int) -> None:
+        """Publishes a programme that lets codes spend so much abroad."""
+        current = await self.admin.programmes.GetProgramme(programme_service_pb2.GetProgrammeRequest())
+        draft = current.programme
+        draft.ClearField("proofs")
+        draft.ClearField("effective_time")
+        draft.proofs.add(
+            proof=programme_pb2.PROOF_KIND_CONFIRMATION_CODE, transaction_units=transaction, daily_units=day
+        )
+        await self.admin.programmes.PublishProgramme(
+            programme_service_pb2.PublishProgrammeRequest(request_id=uuid.uuid4().hex, programme=draft)
+        )
+
+    async def begun(self, home: Merchant, request_id: str) -> AcquirerExchange | None:
+        """The exchange that a request of the till here began."""
+        exchanging = self.node.node.coalition.exchanging
+        secrets = CoalitionSecrets(self.node.node.secrets.master_key)
+        wish = ExchangeWish(home.name, secrets.exchange_id("north/till-1", request_id))
+        partition = partner_partition(home.name, exchanging.router.partitions)
+        outcome = await exchanging.ask(Op.ACQUIRER_LOOK, partition, encode(wish))
+        assert isinstance(outcome, Outcome)
+        return outcome.exchange
+
+    async def proof(
+        self, card: Identifier, units: int, home: Merchant, *, again: bool = False
+    ) -> envelope_pb2.MemberProof:
+        """A code that the till here asks for, and that the member reads out of the home node's message.
+
+        `again`: the home node's clock is moved past the pause between two codes.
+        """
+        if again:
+            home.node.advance(CHALLENGE_PAUSE_MS)
         before = [one for one in home.sent() if "code" in one["about"]]
         request = spending_pb2.RequestProofRequest(
             request_id=uuid.uuid4().hex,
