@@ -85,11 +85,19 @@ class CardDesk:
         return begun.session.session_id, begun.apdu
 
     def go_on(
-        self, session_id: bytes, answer: bytes, terminal: str, units: int, unit: str, now_ms: int
+        self,
+        session_id: bytes,
+        answer: bytes,
+        acquirer: str,
+        terminal: str,
+        units: int,
+        unit: str,
+        now_ms: int,
     ) -> bytes | Proven | Refused:
         """The next command, or what the card proved."""
         sale = self._sessions.sale_of(session_id)
-        same = sale is not None and (sale.terminal, sale.amount, sale.unit) == (terminal, units, unit)
+        asked = (acquirer, terminal, units, unit)
+        same = sale is not None and (sale.acquirer, sale.terminal, sale.amount, sale.unit) == asked
         if sale is None or not same:
             return card_refused(CardRefusal.SESSION_OVER if sale is None else CardRefusal.WRONG_SALE)
         step = self._sessions.answer(session_id, answer, sale, now_ms=now_ms)
@@ -202,6 +210,14 @@ def noted(before: CardEntry | None, chip: Chip) -> CardEntry | Refused:
 def card_refused(reason: CardRefusal) -> Refused:
     """A card's refusal as a till gets it: in words, with its name in `card`."""
     return refuse(Reason.PROOF_REFUSED, f"{reason.words} Nothing was taken.", card=reason.value)
+
+
+def card_refused_by_name(name: str) -> Refused:
+    """The same for a refusal that another node gave by its name, in words where the name is known here."""
+    if name in CardRefusal.__members__.values():
+        return card_refused(CardRefusal(name))
+    text = "The card's own merchant does not take it. Take other means. Nothing was taken."
+    return refuse(Reason.PROOF_REFUSED, text, card=name)
 
 
 def proof_of(session_id: bytes) -> bytes:

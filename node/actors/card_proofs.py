@@ -41,8 +41,9 @@ def go_on(desk: Desk, case: Case, account: Account) -> bytes | Refused:
     if isinstance(units, Refused):
         return units
     step = cards.go_on(
-        case.ask.session_id, case.ask.answer, case.command.scope, units, case.ask.spend.purse, case.now_ms
-    )
+        case.ask.session_id, case.ask.answer, desk.settings.merchant, case.command.scope, units,
+        case.ask.spend.purse, case.now_ms,
+    )  # fmt: skip
     if isinstance(step, Refused):
         return step
     if isinstance(step, bytes):

@@ -23,7 +23,7 @@ from node.ledger.refusals import Reason, Refused
 from node.peering.ports import Links
 from node.storage.keyspace import partition_of, partner_partition
 from node.telemetry import CAP_ALERTS, PEER_REFUSED, Figures
-from node.wire.coalition import BY_HOME, Carried, Opener, Unopened, carried_bytes
+from node.wire.coalition import ANSWERS, BY_HOME, Carried, Opener, Unopened, carried_bytes
 from node.wire.coalition_frames import RecordsWish
 from node.wire.coalition_records import OUTCOME, LaneWish, Outcome, Said
 from node.wire.coalition_trust import KnownDirectories
@@ -122,7 +122,7 @@ class Exchanging:
         if header.type is MessageType.SETTLEMENT:
             await self.settling(message)
             return ()
-        if header.type in (MessageType.INQUIRED, MessageType.CHALLENGED):
+        if header.type in ANSWERS:
             self.waiting.answer(header.sender_id, header.exchange_id, message)
             return ()
         found = await self._command(opened, carried)

@@ -16,7 +16,7 @@ from node.actors.home_booking import NOBODY, Posting, Seat, elsewhere, seat_of
 from node.actors.home_cards import card_good_until_ms
 from node.actors.home_lanes import HomeLanes, Life
 from node.actors.home_opening import HomeOpening
-from node.actors.home_proofs import HomeProofs
+from node.actors.home_proofs import QUESTIONS, HomeProofs
 from node.actors.turn import Opening
 from node.coalition import home, home_recovery, home_words, lanes
 from node.coalition.envelopes import Envelope, Message
@@ -26,7 +26,6 @@ from node.coalition.messages import (
     ExchangeReason,
     HeadAck,
     HelloReply,
-    MessageType,
     RecordKind,
     ReturnAbroad,
 )
@@ -77,7 +76,7 @@ class HomeSide:
         if isinstance(message.body, HeadAck):
             self._acknowledged(opening, life, message, message.body)
             return None
-        if message.header.type in (MessageType.CHALLENGE, MessageType.INQUIRE):
+        if message.header.type in QUESTIONS:
             return self._proofs.asked(opening, life, carried)
         if message.header.lane != LANE_UNKNOWN and lanes.is_ahead(life.record.lane, message.header.epoch):
             self._opens.above(opening, life, message.header.epoch)

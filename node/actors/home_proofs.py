@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from node.actors.home_booking import Seat, elsewhere, seat_of
+from node.actors.home_cards import card_stepped
 from node.actors.home_lanes import Life
 from node.actors.turn import Opening
 from node.coalition import proofs
+from node.coalition.card_messages import CardStep
 from node.coalition.directory import may_begin
 from node.coalition.envelopes import Draft
 from node.coalition.messages import (
@@ -32,8 +34,11 @@ if TYPE_CHECKING:
     from node.actors.home import HomeSide
 
 
+QUESTIONS = frozenset({MessageType.CHALLENGE, MessageType.INQUIRE, MessageType.CARD_STEP})
+
+
 class HomeProofs:
-    """CHALLENGE and INQUIRE. Both are signed on no lane, and change nothing of a balance."""
+    """CHALLENGE, INQUIRE and CARD_STEP. All are signed on no lane, and change nothing of a balance."""
 
     def __init__(self, abroad: Abroad, side: HomeSide) -> None:
         self._abroad = abroad
@@ -57,6 +62,9 @@ class HomeProofs:
         if isinstance(body, Challenge):
             answer: Body = self._challenge(opening, life, seat, carried, body)
             type_ = MessageType.CHALLENGED
+        elif isinstance(body, CardStep):
+            answer = card_stepped(self._abroad, opening, seat, life.partner_id, body)
+            type_ = MessageType.CARD_STEPPED
         else:
             assert isinstance(body, Inquire)
             answer, type_ = self._inquire(opening, life, seat), MessageType.INQUIRED

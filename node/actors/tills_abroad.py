@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from node.actors import abroad_asking as asking
+from node.actors import abroad_cards as cards
 from node.actors import abroad_earning as earning
 from node.actors import abroad_spending as spending
 from node.actors.abroad_trade import OVERLOAD_RETRY_MS, Errand, Member, Trade
@@ -37,6 +38,8 @@ _DO: dict[Op, Callable[[Trade, Errand], Awaitable[Answer]]] = {
     Op.VOID: spending.void,
     Op.REDEEM: spending.redeem,
     Op.REQUEST_PROOF: spending.request_proof,
+    Op.BEGIN_CARD_PROOF: cards.begin,
+    Op.CONTINUE_CARD_PROOF: cards.go_on,
     Op.IDENTIFY: asking.identify,
     Op.GET_BALANCE: asking.balance,
     Op.QUOTE: asking.quote,

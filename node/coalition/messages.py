@@ -12,6 +12,8 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from node.coalition.card_messages import CardStep, CardStepped
+
 VERSION = 1
 """Of the envelope."""
 
@@ -47,6 +49,8 @@ class MessageType(IntEnum):
     INQUIRE = 18
     INQUIRED = 19
     SETTLEMENT = 20
+    CARD_STEP = 21
+    CARD_STEPPED = 22
 
 
 class RecordKind(IntEnum):
@@ -299,6 +303,7 @@ Body = (
     Reserve | Authorized | Declined | Capture | Cancel | Posted | Voided | Accrue | ReturnAbroad | Query |
     HeadAck
     | Hello | HelloReply | HelloRequest | Challenge | Challenged | Refusal | Inquire | Inquired | Settlement
+    | CardStep | CardStepped
 )  # fmt: skip
 """Any message's body."""
 
@@ -323,6 +328,8 @@ BODIES: dict[MessageType, type[Struct]] = {
     MessageType.INQUIRE: Inquire,
     MessageType.INQUIRED: Inquired,
     MessageType.SETTLEMENT: Settlement,
+    MessageType.CARD_STEP: CardStep,
+    MessageType.CARD_STEPPED: CardStepped,
 }
 """The struct of each type."""
 

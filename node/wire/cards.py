@@ -87,10 +87,17 @@ def parse_card_proof(op: Op, body: bytes, store_id: str, currency: str) -> Parse
         return spends
     if begins:
         return Parsed("", 0, b"", CardAsk(message.identifier.value, spends[0]))
-    if len(message.session_id) != SESSION_ID_BYTES or len(message.response_apdu) > MAX_APDU_BYTES:
-        return invalid("session_id", "Bring the session that BeginCardProof gave, and the card's own answer.")
+    if problem := answer_problem(message):
+        return problem
     ask = CardAsk(message.identifier.value, spends[0], message.session_id, message.response_apdu)
     return Parsed("", 0, b"", ask)
+
+
+def answer_problem(message: card_pb2.ContinueCardProofRequest) -> Refused | None:
+    """The refusal of a conversation or an answer that cannot be one."""
+    if len(message.session_id) == SESSION_ID_BYTES and len(message.response_apdu) <= MAX_APDU_BYTES:
+        return None
+    return invalid("session_id", "Bring the session that BeginCardProof gave, and the card's own answer.")
 
 
 def begun(session_id: bytes, apdu: bytes, expires_ms: int) -> bytes:

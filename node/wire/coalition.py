@@ -48,14 +48,16 @@ MAX_IDENTIFIER_CHARS = 512
 MAX_CACHED_KEYS = 1_024
 
 _T = MessageType
-BY_HOME = frozenset({_T.AUTHORIZED, _T.DECLINED, _T.POSTED, _T.VOIDED, _T.HELLO, _T.CHALLENGED, _T.INQUIRED})
+ANSWERS = frozenset({_T.CHALLENGED, _T.INQUIRED, _T.CARD_STEPPED})
+"""What answers a question of a till's that nobody keeps."""
+BY_HOME = ANSWERS | {_T.AUTHORIZED, _T.DECLINED, _T.POSTED, _T.VOIDED, _T.HELLO}
 """What only a home node says, on a lane of its own."""
 ON_A_LANE = frozenset({_T.HEAD_ACK, _T.HELLO, _T.HELLO_REPLY, _T.HELLO_REQUEST, _T.SETTLEMENT})
 """What concerns a lane, or all, and no exchange."""
 NAMES_LANE = frozenset({_T.AUTHORIZED, _T.POSTED, _T.HELLO, _T.HELLO_REPLY, _T.HEAD_ACK})
 """What cannot be said without naming the lane; all else may come before it is known."""
 _EITHER = frozenset({_T.REFUSAL})
-IDENTIFIED = frozenset({_T.RESERVE, _T.ACCRUE, _T.CANCEL, _T.QUERY, _T.CHALLENGE, _T.INQUIRE})
+IDENTIFIED = frozenset({_T.RESERVE, _T.ACCRUE, _T.CANCEL, _T.QUERY, _T.CHALLENGE, _T.INQUIRE, _T.CARD_STEP})
 """Beside which an identifier may travel; beside those whose body commits to it, it must."""
 
 

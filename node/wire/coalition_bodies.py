@@ -31,6 +31,8 @@ _PROTOS: dict[MessageType, type[ProtoMessage]] = {
     MessageType.INQUIRE: exchange_pb2.Inquire,
     MessageType.INQUIRED: exchange_pb2.Inquired,
     MessageType.SETTLEMENT: lane_pb2.Settlement,
+    MessageType.CARD_STEP: exchange_pb2.CardStep,
+    MessageType.CARD_STEPPED: exchange_pb2.CardStepped,
 }
 _TYPES = {kind: type_ for type_, kind in BODIES.items()}
 

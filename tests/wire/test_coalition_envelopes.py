@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from node.coalition import messages as m
+from node.coalition.card_messages import CardStep, CardStepped
 from node.coalition.envelopes import AppAnswer, Draft, Header, MemberProof, Message
 from node.coalition.messages import BODIES, ExchangeReason, LaneHead, MessageType
 from node.proto.vafa.coalition.v1 import envelope_pb2
@@ -46,6 +47,7 @@ cores = st.builds(
 limits = st.lists(
     st.builds(m.ProofLimit, st.sampled_from(["app_answer", "pin"]), st.integers(0, 10**9)), max_size=4
 )
+card_sessions = st.sampled_from([b"", b"s" * 16])
 BODY_STRATEGIES: dict[MessageType, st.SearchStrategy[Any]] = {
     MessageType.RESERVE: st.builds(m.Reserve, units, terms, st.integers(1, 999), pseudonyms, hashes, hashes),
     MessageType.AUTHORIZED: st.builds(m.Authorized, hashes, times, units, pseudonyms, balances),
@@ -75,6 +77,12 @@ BODY_STRATEGIES: dict[MessageType, st.SearchStrategy[Any]] = {
         m.Inquired, st.integers(-1, MAX_UNITS), pseudonyms, limits.map(tuple), st.sampled_from(ExchangeReason)
     ),
     MessageType.SETTLEMENT: st.builds(m.Settlement, st.binary(min_size=1, max_size=200)),
+    MessageType.CARD_STEP: st.builds(
+        CardStep, units, hashes, st.text(max_size=60), card_sessions, st.binary(max_size=300)
+    ),
+    MessageType.CARD_STEPPED: st.builds(
+        CardStepped, card_sessions, st.binary(max_size=300), times, st.text(max_size=40)
+    ),
 }  # fmt: skip
 drafts = st.sampled_from(MessageType).flatmap(
     lambda type_: BODY_STRATEGIES[type_].map(

@@ -69,6 +69,10 @@ class _MessageTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MessageTy
     """Body: Inquired. Home to acquirer."""
     MESSAGE_TYPE_SETTLEMENT: _MessageType.ValueType  # 20
     """Body: Settlement. Either way: about a settlement window; concerns no lane and no exchange."""
+    MESSAGE_TYPE_CARD_STEP: _MessageType.ValueType  # 21
+    """Body: CardStep. Acquirer to home: an answer of the member's chip card, or a first question."""
+    MESSAGE_TYPE_CARD_STEPPED: _MessageType.ValueType  # 22
+    """Body: CardStepped. Home to acquirer."""
 
 class MessageType(_MessageType, metaclass=_MessageTypeEnumTypeWrapper):
     """What an envelope's body is."""
@@ -115,6 +119,10 @@ MESSAGE_TYPE_INQUIRED: MessageType.ValueType  # 19
 """Body: Inquired. Home to acquirer."""
 MESSAGE_TYPE_SETTLEMENT: MessageType.ValueType  # 20
 """Body: Settlement. Either way: about a settlement window; concerns no lane and no exchange."""
+MESSAGE_TYPE_CARD_STEP: MessageType.ValueType  # 21
+"""Body: CardStep. Acquirer to home: an answer of the member's chip card, or a first question."""
+MESSAGE_TYPE_CARD_STEPPED: MessageType.ValueType  # 22
+"""Body: CardStepped. Home to acquirer."""
 Global___MessageType: _TypeAlias = MessageType  # noqa: Y015
 
 @_typing.final
@@ -237,7 +245,9 @@ class Carried(_message.Message):
 
     @_builtins.property
     def identifier(self) -> _identifier_pb2.Identifier:
-        """Whose it is, beside RESERVE, ACCRUE, CANCEL, QUERY, CHALLENGE and INQUIRE."""
+        """Whose it is, beside RESERVE, ACCRUE, CANCEL, QUERY, CHALLENGE, INQUIRE and
+        CARD_STEP.
+        """
 
     @_builtins.property
     def proof(self) -> Global___MemberProof:

@@ -730,6 +730,80 @@ class ProofLimit(_message.Message):
 Global___ProofLimit: _TypeAlias = ProofLimit  # noqa: Y015
 
 @_typing.final
+class CardStep(_message.Message):
+    """A chip card at the acquirer's reader: begins a conversation about a spend, or brings the card's answer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNITS_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_COMMITMENT_FIELD_NUMBER: _builtins.int
+    TERMINAL_ID_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    RESPONSE_APDU_FIELD_NUMBER: _builtins.int
+    units: _builtins.int
+    """What is to be spent, in units."""
+    identifier_commitment: _builtins.bytes
+    """SHA-256 over the salt and the identifier's normal form."""
+    terminal_id: _builtins.str
+    """The terminal, which the card's proof names."""
+    session_id: _builtins.bytes
+    """The conversation; empty to begin one."""
+    response_apdu: _builtins.bytes
+    """What the card answered; empty to begin."""
+    def __init__(
+        self,
+        *,
+        units: _builtins.int = ...,
+        identifier_commitment: _builtins.bytes = ...,
+        terminal_id: _builtins.str = ...,
+        session_id: _builtins.bytes = ...,
+        response_apdu: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier_commitment", b"identifier_commitment", "response_apdu", b"response_apdu", "session_id", b"session_id", "terminal_id", b"terminal_id", "units", b"units"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CardStep: _TypeAlias = CardStep  # noqa: Y015
+
+@_typing.final
+class CardStepped(_message.Message):
+    """What the card is to be sent next."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    COMMAND_APDU_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.bytes
+    """The conversation."""
+    command_apdu: _builtins.bytes
+    """The command; empty where the card has proved the spend, or where it is refused."""
+    refusal: _builtins.str
+    """The name of the reason why not; empty where all is well."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When the conversation, or the proof, is good no more."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.bytes = ...,
+        command_apdu: _builtins.bytes = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        refusal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["command_apdu", b"command_apdu", "expire_time", b"expire_time", "refusal", b"refusal", "session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CardStepped: _TypeAlias = CardStepped  # noqa: Y015
+
+@_typing.final
 class Refusal(_message.Message):
     """Why a message was not taken. Changes nothing on either side."""
 
