@@ -25,6 +25,7 @@ from node.cli import (
     quarantine,
     restore,
     run,
+    settlement,
     shards,
     terminal,
 )
@@ -33,6 +34,7 @@ from node.cli.join import JoinRefused
 from node.cli.operator_home import OperatorRefused
 from node.cli.restore import RestoreRefused
 from node.cli.run import NotServing
+from node.cli.settlement import SettlementRefused
 from node.cli.shards import ShardsRefused
 from node.cli.stores import InUse
 from node.config import ConfigError
@@ -50,6 +52,7 @@ MENDABLE = (
     NotServing,
     OperatorRefused,
     RestoreRefused,
+    SettlementRefused,
     ShardNotStarted,
     ShardsRefused,
     StoreError,
@@ -78,6 +81,7 @@ app.add_typer(programme.app, name="programme")
 app.add_typer(shards.app, name="shards")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(operator.app, name="operator")
+app.add_typer(settlement.app, name="settlement")
 app.add_typer(directory.app, name="directory")
 app.add_typer(lane.app, name="lane")
 
