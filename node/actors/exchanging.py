@@ -108,6 +108,12 @@ class Exchanging:
     async def connected(self, partner_id: str) -> None:
         """A connection with the partner stands: lanes are opened, and what waits is sent again."""
         self.greeted(partner_id)
+        known = self.directories.known
+        own = known.newest.partner(self.own_id) if known else None
+        for other in known.newest.partners if known else ():
+            relays = (other.relay_partner_id, own.relay_partner_id if own else "")
+            if partner_id in relays and other.partner_id not in (self.own_id, partner_id):
+                self.greeted(other.partner_id)  # it can be reached through this one from now on
 
     async def _act(self, partner_id: str, carried: bytes) -> Sequence[Said]:
         if self.directories.known is None:

@@ -42,7 +42,7 @@ from node.wire.coalition_records import LANE_WISH, Outcome, Said
 from node.wire.coalition_trust import KnownDirectories
 from node.wire.commands import Answer, AnswerKind, Command, Op, done, encode, refused
 from tests.wire.coalition_parties import NOW_MS, signer
-from tests.wire.coalition_terms import OPERATOR, SOUND, published
+from tests.wire.coalition_terms import OPERATOR, SOUND, next_version, published
 
 PARTITIONS = 16
 SALT = b"s" * 16
@@ -281,3 +281,17 @@ async def test_a_node_without_a_directory_hears_nobody() -> None:
     home.directories.known = None
     await home.gateway.received("nile", home.from_nile(capture()))
     assert home.shards.came == []
+
+
+async def test_a_connection_with_a_relay_reaches_those_that_it_carries_for(home: Home) -> None:
+    partners = tuple(
+        replace(one, relay_partner_id="zagros" if one.partner_id == "nile" else "") for one in SOUND.partners
+    )
+    found = home.directories.adopt(published(next_version(partners=partners)), NOW_MS + 60_000)
+    assert isinstance(found, KnownDirectories)
+    greeted: list[str] = []
+    home.gateway.greeted = greeted.append
+    await home.gateway.connected("zagros")
+    assert greeted == ["zagros", "nile"]
+    await home.gateway.connected("nile")
+    assert greeted == ["zagros", "nile", "nile"]

@@ -7,7 +7,7 @@ import contextlib
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +55,12 @@ PURSE = "points"
 class Merchant:
     """One merchant: its node, a till, and members whose cards begin with its prefix."""
 
-    def __init__(self, directory: Path, name: str, prefix: str) -> None:
+    def __init__(self, directory: Path, name: str, prefix: str, *, listens: bool = True) -> None:
         self.name, self.prefix = name, prefix
         directory.mkdir()
         self.messages = directory / "messages.jsonl"
         settings: dict[str, str | int | bool] = {
-            "peer_listen": "127.0.0.1:0",
+            "peer_listen": "127.0.0.1:0" if listens else "",
             "message_gateway": "file",
             "message_file": str(self.messages),
             "partitions": 4,
@@ -185,8 +185,9 @@ class Merchant:
 class Union:
     """An operator and its merchants."""
 
-    def __init__(self, *merchants: Merchant) -> None:
+    def __init__(self, *merchants: Merchant, relays: Mapping[str, str] | None = None) -> None:
         self.merchants = merchants
+        self.relays = relays or {}
         self.operator = ed25519_signer(Ed25519PrivateKey.generate())
         self.directory: Directory | None = None
 
@@ -199,7 +200,9 @@ class Union:
             "union",
             version,
             now_ms,
-            tuple(one.entry() for one in self.merchants),
+            tuple(
+                replace(one.entry(), relay_partner_id=self.relays.get(one.name, "")) for one in self.merchants
+            ),
             CoalitionPurse(PURSE, (("en", "union points"),)),
             rates=(Rate(1, 1, 1_000_000, 1_000_000, "USD"),),
             windows=(Window(1, now_ms - DAY_MS, now_ms + 365 * DAY_MS),)
@@ -235,12 +238,15 @@ async def until(condition: Any) -> None:
 
 
 @contextlib.asynccontextmanager
-async def union(directory: Path, *names: str) -> AsyncIterator[Union]:
+async def union(
+    directory: Path, *names: str, only_dialling: Iterable[str] = (), relays: Mapping[str, str] | None = None
+) -> AsyncIterator[Union]:
     """Merchants that trade with each other; at the end everybody's books are proven."""
     merchants = [
-        Merchant(directory / name, name, f"{number}{number}") for number, name in enumerate(names, 11)
+        Merchant(directory / name, name, f"{number}{number}", listens=name not in only_dialling)
+        for number, name in enumerate(names, 11)
     ]
-    made = Union(*merchants)
+    made = Union(*merchants, relays=relays)
     try:
         for merchant in merchants:
             await merchant.start()
