@@ -65,7 +65,9 @@ def has_ended(state: State) -> bool:
     return own.disk.state in ENDED and done == (home.disk.state is HomeState.POSTED)
 
 
-def check(rules: Rules, faults: Faults, *, liveness: bool = True, max_states: int = MAX_STATES) -> Report:
+def check(
+    rules: Rules, faults: Faults, *, liveness: bool = True, first: bool = False, max_states: int = MAX_STATES
+) -> Report:
     """Every state that can be reached with at most these faults. Stops at the first way to each broken
     promise.
     """
@@ -79,6 +81,8 @@ def check(rules: Rules, faults: Faults, *, liveness: bool = True, max_states: in
         wrong = broken(state)
         if wrong:
             report.violations.setdefault(wrong, _way(came_from, state))
+            if first:
+                break
             continue
         for step in steps(state, rules):
             if step.state == state:

@@ -120,6 +120,7 @@ class Rules(NamedTuple):
     no_gaps: bool = True
     tombstones: bool = True
     hello_of_this_life: bool = True
+    answers_cancel: bool = True
 
 
 def opened(faults: Faults) -> State:

@@ -124,6 +124,8 @@ def _home_hears(state: State, message: Message, rules: Rules) -> Iterator[Step]:
         return
     if kind == CAPTURE and rules.fence_to_home and message[1] != home.mem.epoch:
         return
+    if kind == CANCEL and not rules.answers_cancel:
+        return
     for event in _events(state, kind, rules):
         if not rules.tombstones and home.mem.state is _H.NONE and kind == CANCEL:
             yield Step("home forgets a CANCEL", _say(state, home, rules, (VOIDED, home.mem.epoch)))
@@ -253,7 +255,7 @@ def _acquirer_hears(state: State, message: Message, rules: Rules) -> Iterator[St
         chain = str(message[2])
         if len(chain) <= len(mem.chain) or (rules.no_gaps and chain[:-1] != mem.chain):
             return
-        mem = mem._replace(chain=chain)
+        mem = mem._replace(chain=mem.chain + chain[-1])
         if chain[-1] != "o":
             yield Step("acquirer follows", state._replace(acquirer=own._replace(mem=mem)))
             return

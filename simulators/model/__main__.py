@@ -1,0 +1,47 @@
+"""`python -m simulators.model`: the protocol under every fault that is allowed, then each shortcut, which
+must be caught.
+
+`--quick` is what CI does; the whole takes minutes and a few GB. The exit status is 1 where the protocol
+breaks a promise, or a shortcut breaks none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+
+from simulators.model.check import Report, check
+from simulators.model.scenarios import LONG_SHORTCUTS, PROTOCOL, QUICK, SHORTCUTS, Scenario
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the scenarios and prints a line for each; 0 where all is as it must be."""
+    parser = argparse.ArgumentParser(prog="python -m simulators.model", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only what CI checks")
+    parser.add_argument("--ways", action="store_true", help="show how a shortcut breaks its promise")
+    options = parser.parse_args(arguments)
+    scenarios = QUICK if options.quick else (*PROTOCOL, *SHORTCUTS, *LONG_SHORTCUTS)
+    wrong = 0
+    for scenario in scenarios:
+        began = time.perf_counter()
+        report = check(scenario.rules, scenario.faults, first=scenario.is_shortcut)
+        is_right = bool(report.violations) == scenario.is_shortcut
+        wrong += not is_right
+        _tell(scenario, report, time.perf_counter() - began, is_right, options.ways)
+    return 1 if wrong else 0
+
+
+def _tell(scenario: Scenario, report: Report, seconds: float, is_right: bool, ways: bool) -> None:
+    found = "; ".join(report.violations) or "no promise is broken"
+    mark = "ok   " if is_right else "WRONG"
+    print(f"{mark} {scenario.name}: {report.states} states in {seconds:.1f} s: {found}", flush=True)
+    if ways or not is_right:
+        for promise, way in report.violations.items():
+            print("      " + promise + ":")
+            for at, what in enumerate(way, start=1):
+                print(f"      {at:3}. {what}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
