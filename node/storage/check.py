@@ -18,6 +18,7 @@ from node.ledger.postings import MEMBER, Books
 from node.ledger.returns import amend
 from node.ledger.transactions import Amendment
 from node.storage import keyspace
+from node.storage.check_lanes import check_lanes
 from node.storage.keyspace import Kind, PartitionMeta
 from node.storage.store import Store
 from node.wire import records
@@ -103,6 +104,7 @@ class _Replay:
         self._compare_accounts()
         self._compare_amendments()
         self._compare_requests()
+        check_lanes(self._store, self._number, self._books.units, self._wrong)
         self._findings.accounts += len(self._accounts)
 
     def _wrong(self, problem: str) -> None:
