@@ -141,6 +141,8 @@ VIOLATIONS = [
     ("node/actors/__init__.py", "import node.proto.vafa.pos.v1.earning_pb2", "protobuf"),
     ("node/actors/__init__.py", "import grpc", "grpc"),
     ("cards/__init__.py", "import node.storage", "cards"),
+    ("node/rpc/__init__.py", "import cards.verification", "houses"),
+    ("node/actors/__init__.py", "import cards.keystore", "cards-at-the-node"),
     ("verifier/__init__.py", "import node.settlement.netting", "verifier"),
     ("verifier/__init__.py", "import node.wire.settlement", "verifier"),
 ]
