@@ -54,7 +54,7 @@ def short_directory() -> Iterator[Path]:
 
 
 def _claimed_by_this_process() -> Path:
-    """Fails where another process of this run has started Ray: the groups of pytest-xdist do not hold then."""
+    """Fails where another process of this run has started Ray: then groups of pytest-xdist do not hold."""
     run = os.environ.get("PYTEST_XDIST_TESTRUNUID", secrets.token_hex(8))
     claim = Path(tempfile.gettempdir(), f"vafa-ray-of-{run}")
     try:
