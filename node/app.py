@@ -44,7 +44,6 @@ from node.logs import configure_logging
 from node.rpc import server as servers
 from node.rpc.admin import AdminService
 from node.rpc.admission import Admission
-from node.rpc.coalition import CoalitionService
 from node.rpc.coalition_side import CoalitionSide
 from node.rpc.feed import FeedService
 from node.rpc.programme import ProgrammeService
@@ -242,7 +241,7 @@ class Node:
                 self.books,
                 self.backups,
             ),
-            coalition=CoalitionService(self.coalition.exchanging, self.coalition.partners),
+            coalition=self.coalition.service(),
         )
 
     def _server_certificate(self) -> tuple[bytes, bytes]:

@@ -5,19 +5,32 @@ from __future__ import annotations
 import time
 
 from node.actors.exchanging import Exchanging
+from node.actors.member_counter import MemberCounter
+from node.identity.coalition_secrets import CoalitionSecrets
 from node.ledger.refusals import Refused
 from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
+from node.rpc.admission import CALLER
 from node.rpc.partners import Partners
 from node.rpc.status import Context, fail
 from node.wire.balances import stamp
 from node.wire.coalition_frames import RecordsWish, page_size_of
+from node.wire.commands import Op
+from node.wire.contacts import account_id_from, member_asked
 
 
 class CoalitionService:
     """The servicer."""
 
-    def __init__(self, exchanging: Exchanging, partners: Partners) -> None:
+    def __init__(
+        self,
+        exchanging: Exchanging,
+        partners: Partners,
+        members: MemberCounter,
+        secrets: CoalitionSecrets,
+    ) -> None:
         self._exchanging = exchanging
+        self._members = members
+        self._secrets = secrets
         self._directories = exchanging.directories
         self._partners = partners
 
@@ -57,3 +70,16 @@ class CoalitionService:
         for data in await self._exchanging.lane_records(partner_id, wish):
             response.records.add().MergeFromString(data)
         return response
+
+    async def GetAppSecret(  # noqa: N802 - the proto's name
+        self, request: pb.GetAppSecretRequest, context: Context
+    ) -> pb.GetAppSecretResponse:
+        """Hands over a member's app secret; refused where nobody carries the identifier."""
+        body = member_asked(request.identifier.kind, request.identifier.value)
+        answer = await self._members.ask(CALLER.get(), Op.GET_MEMBER, body, "")
+        if answer.refusal is not None:
+            await fail(context, answer.refusal)
+        account_id = account_id_from(answer.body)
+        return pb.GetAppSecretResponse(
+            account_id=account_id, secret=self._secrets.app(bytes.fromhex(account_id))
+        )

@@ -30,6 +30,7 @@ from node.peering.relay import may_come_from
 from node.people.identifiers import IdentifierKind, normalise
 from node.people.invalid import Invalid
 from node.programme.model import Programme
+from node.rpc.coalition import CoalitionService
 from node.rpc.partners import Partners
 from node.rpc.settlement_side import SettlementSide
 from node.telemetry import Figures
@@ -61,6 +62,7 @@ class CoalitionSide:
         own_id = self._own_id = merchant.id
         self.directories = directories
         self._shards = shards
+        self._secrets = CoalitionSecrets(secrets.master_key)
         self._pems = exchange_key_pems(config.secrets_directory, secrets.node_key_uri)
         self._keys = load_exchange_keys(config.secrets_directory, secrets.node_key_uri)
         self.exchanging = Exchanging(
@@ -88,7 +90,7 @@ class CoalitionSide:
         self._time_zone, self._currency = merchant.time_zone, merchant.currency
         trade = Trade(
             self.exchanging,
-            CoalitionSecrets(secrets.master_key),
+            self._secrets,
             self._programmes,
             currency=merchant.currency,
             language=merchant.language,
@@ -103,6 +105,10 @@ class CoalitionSide:
         self.settlement = SettlementSide(
             own_id, directories.store, self.exchanging, secrets.authority, self._signer_at, clock_ms
         )
+
+    def service(self) -> CoalitionService:
+        """What the merchant's own people ask about the coalition."""
+        return CoalitionService(self.exchanging, self.partners, self._members, self._secrets)
 
     def _programmes(self) -> Programmes:
         """The versions of this moment, compiled anew only after another was published."""

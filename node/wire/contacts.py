@@ -8,10 +8,18 @@ from node.proto.vafa.member.v1 import member_service_pb2
 
 def contact_asked(account_id: bytes) -> bytes:
     """A GetMemberRequest about an account."""
-    identifier = identifier_pb2.Identifier(
-        kind=identifier_pb2.IDENTIFIER_KIND_ACCOUNT, value=account_id.hex()
-    )
+    return member_asked(identifier_pb2.IDENTIFIER_KIND_ACCOUNT, account_id.hex())
+
+
+def member_asked(kind: int, value: str) -> bytes:
+    """A GetMemberRequest about whoever carries an identifier."""
+    identifier = identifier_pb2.Identifier(kind=kind, value=value)  # type: ignore[arg-type]
     return member_service_pb2.GetMemberRequest(identifier=identifier).SerializeToString()
+
+
+def account_id_from(response: bytes) -> str:
+    """The account of a GetMemberResponse, in hexadecimal."""
+    return member_service_pb2.GetMemberResponse.FromString(response).account_id
 
 
 def contact_from(response: bytes) -> tuple[str, str]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
 
+from node.coalition.proofs import STEP_MS, app_answer
 from node.proto.vafa.coalition.v1 import coalition_service_pb2, envelope_pb2
 from node.proto.vafa.common.v1 import purchase_pb2
 from node.proto.vafa.common.v1.identifier_pb2 import Identifier
@@ -79,6 +81,29 @@ async def test_without_a_good_proof_nothing_is_spent_abroad(two: Two) -> None:
     with refused("PROOF_REFUSED"):
         await nile.redeem(card, 11, proof)  # more than the words said
     assert await saffron.points(card) == 100
+
+
+async def test_the_members_app_answers_the_tills_nonce_for_this_merchant_and_a_ceiling_once(
+    two: Two,
+) -> None:
+    nile, saffron = two
+    card = await saffron.member(100)
+    known = await saffron.coalition.GetAppSecret(coalition_service_pb2.GetAppSecretRequest(identifier=card))
+    nonce, step = os.urandom(8), saffron.node.now_ms() // STEP_MS
+
+    def answer(acquirer: str, ceiling: int) -> envelope_pb2.MemberProof:
+        code = app_answer(known.secret, acquirer, ceiling, nonce, step)[:8]
+        said = envelope_pb2.AppAnswer(code=code, nonce=nonce, ceiling_units=ceiling, time_step=step)
+        return envelope_pb2.MemberProof(app_answer=said)
+
+    with refused("PROOF_REFUSED"):
+        await nile.redeem(card, 10, answer("zagros", 20))  # meant for another merchant
+    await nile.redeem(card, 20, answer("nile", 20))
+    with refused("PROOF_REFUSED"):
+        await nile.redeem(card, 20, answer("nile", 20))  # used before
+    with refused("PROOF_REFUSED"):
+        await nile.redeem(card, 31, answer("nile", 30))
+    assert await saffron.points(card) == 80
 
 
 async def test_the_home_programme_bounds_what_a_code_may_spend_at_a_time_and_in_a_day(two: Two) -> None:

@@ -71,6 +71,7 @@ READS = {
     "admin.v1.AdminService.CheckBooks",
     "admin.v1.AdminService.GetStatus",
     "admin.v1.AdminService.ListQuarantined",
+    "coalition.v1.CoalitionService.GetAppSecret",
     "coalition.v1.CoalitionService.GetCoalition",
     "coalition.v1.CoalitionService.ListRecords",
     "coalition.v1.PeerService.GetDirectory",

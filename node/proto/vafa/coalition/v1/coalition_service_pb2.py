@@ -25,29 +25,34 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from node.proto.vafa.coalition.v1 import directory_pb2 as vafa_dot_coalition_dot_v1_dot_directory__pb2
 from node.proto.vafa.coalition.v1 import exchange_pb2 as vafa_dot_coalition_dot_v1_dot_exchange__pb2
+from node.proto.vafa.common.v1 import identifier_pb2 as vafa_dot_common_dot_v1_dot_identifier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)vafa/coalition/v1/coalition_service.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!vafa/coalition/v1/directory.proto\x1a vafa/coalition/v1/exchange.proto\"o\n\x15\x41\x64optDirectoryRequest\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory\x12\x18\n\x10operator_key_uri\x18\x02 \x01(\t\"?\n\x16\x41\x64optDirectoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x14\n\x0c\x63oalition_id\x18\x02 \x01(\t\"\x15\n\x13GetCoalitionRequest\"\xca\x01\n\x14GetCoalitionResponse\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05links\x18\x03 \x03(\x0b\x32\x1e.vafa.coalition.v1.PartnerLink\x12\x14\n\x0cpeer_address\x18\x04 \x01(\t\"N\n\x0bPartnerLink\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x18\n\x10waiting_messages\x18\x03 \x01(\x05\"l\n\x12ListRecordsRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04home\x18\x02 \x01(\x08\x12\x0c\n\x04lane\x18\x03 \x01(\x05\x12\x13\n\x0b\x66rom_number\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\"E\n\x13ListRecordsResponse\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord2\xb8\x02\n\x10\x43oalitionService\x12\x65\n\x0e\x41\x64optDirectory\x12(.vafa.coalition.v1.AdoptDirectoryRequest\x1a).vafa.coalition.v1.AdoptDirectoryResponse\x12_\n\x0cGetCoalition\x12&.vafa.coalition.v1.GetCoalitionRequest\x1a\'.vafa.coalition.v1.GetCoalitionResponse\x12\\\n\x0bListRecords\x12%.vafa.coalition.v1.ListRecordsRequest\x1a&.vafa.coalition.v1.ListRecordsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)vafa/coalition/v1/coalition_service.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!vafa/coalition/v1/directory.proto\x1a vafa/coalition/v1/exchange.proto\x1a\x1fvafa/common/v1/identifier.proto\"o\n\x15\x41\x64optDirectoryRequest\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory\x12\x18\n\x10operator_key_uri\x18\x02 \x01(\t\"?\n\x16\x41\x64optDirectoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x14\n\x0c\x63oalition_id\x18\x02 \x01(\t\"\x15\n\x13GetCoalitionRequest\"\xca\x01\n\x14GetCoalitionResponse\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05links\x18\x03 \x03(\x0b\x32\x1e.vafa.coalition.v1.PartnerLink\x12\x14\n\x0cpeer_address\x18\x04 \x01(\t\"N\n\x0bPartnerLink\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x18\n\x10waiting_messages\x18\x03 \x01(\x05\"l\n\x12ListRecordsRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04home\x18\x02 \x01(\x08\x12\x0c\n\x04lane\x18\x03 \x01(\x05\x12\x13\n\x0b\x66rom_number\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\"E\n\x13ListRecordsResponse\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord\"E\n\x13GetAppSecretRequest\x12.\n\nidentifier\x18\x01 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\":\n\x14GetAppSecretResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x32\x99\x03\n\x10\x43oalitionService\x12\x65\n\x0e\x41\x64optDirectory\x12(.vafa.coalition.v1.AdoptDirectoryRequest\x1a).vafa.coalition.v1.AdoptDirectoryResponse\x12_\n\x0cGetCoalition\x12&.vafa.coalition.v1.GetCoalitionRequest\x1a\'.vafa.coalition.v1.GetCoalitionResponse\x12\\\n\x0bListRecords\x12%.vafa.coalition.v1.ListRecordsRequest\x1a&.vafa.coalition.v1.ListRecordsResponse\x12_\n\x0cGetAppSecret\x12&.vafa.coalition.v1.GetAppSecretRequest\x1a\'.vafa.coalition.v1.GetAppSecretResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vafa.coalition.v1.coalition_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ADOPTDIRECTORYREQUEST']._serialized_start=166
-  _globals['_ADOPTDIRECTORYREQUEST']._serialized_end=277
-  _globals['_ADOPTDIRECTORYRESPONSE']._serialized_start=279
-  _globals['_ADOPTDIRECTORYRESPONSE']._serialized_end=342
-  _globals['_GETCOALITIONREQUEST']._serialized_start=344
-  _globals['_GETCOALITIONREQUEST']._serialized_end=365
-  _globals['_GETCOALITIONRESPONSE']._serialized_start=368
-  _globals['_GETCOALITIONRESPONSE']._serialized_end=570
-  _globals['_PARTNERLINK']._serialized_start=572
-  _globals['_PARTNERLINK']._serialized_end=650
-  _globals['_LISTRECORDSREQUEST']._serialized_start=652
-  _globals['_LISTRECORDSREQUEST']._serialized_end=760
-  _globals['_LISTRECORDSRESPONSE']._serialized_start=762
-  _globals['_LISTRECORDSRESPONSE']._serialized_end=831
-  _globals['_COALITIONSERVICE']._serialized_start=834
-  _globals['_COALITIONSERVICE']._serialized_end=1146
+  _globals['_ADOPTDIRECTORYREQUEST']._serialized_start=199
+  _globals['_ADOPTDIRECTORYREQUEST']._serialized_end=310
+  _globals['_ADOPTDIRECTORYRESPONSE']._serialized_start=312
+  _globals['_ADOPTDIRECTORYRESPONSE']._serialized_end=375
+  _globals['_GETCOALITIONREQUEST']._serialized_start=377
+  _globals['_GETCOALITIONREQUEST']._serialized_end=398
+  _globals['_GETCOALITIONRESPONSE']._serialized_start=401
+  _globals['_GETCOALITIONRESPONSE']._serialized_end=603
+  _globals['_PARTNERLINK']._serialized_start=605
+  _globals['_PARTNERLINK']._serialized_end=683
+  _globals['_LISTRECORDSREQUEST']._serialized_start=685
+  _globals['_LISTRECORDSREQUEST']._serialized_end=793
+  _globals['_LISTRECORDSRESPONSE']._serialized_start=795
+  _globals['_LISTRECORDSRESPONSE']._serialized_end=864
+  _globals['_GETAPPSECRETREQUEST']._serialized_start=866
+  _globals['_GETAPPSECRETREQUEST']._serialized_end=935
+  _globals['_GETAPPSECRETRESPONSE']._serialized_start=937
+  _globals['_GETAPPSECRETRESPONSE']._serialized_end=995
+  _globals['_COALITIONSERVICE']._serialized_start=998
+  _globals['_COALITIONSERVICE']._serialized_end=1407
 # @@protoc_insertion_point(module_scope)

@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from node.proto.vafa.coalition.v1 import directory_pb2 as _directory_pb2
 from node.proto.vafa.coalition.v1 import exchange_pb2 as _exchange_pb2
+from node.proto.vafa.common.v1 import identifier_pb2 as _identifier_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -225,3 +226,53 @@ class ListRecordsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRecordsResponse: _TypeAlias = ListRecordsResponse  # noqa: Y015
+
+@_typing.final
+class GetAppSecretRequest(_message.Message):
+    """Asks for a member's app secret."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def identifier(self) -> _identifier_pb2.Identifier:
+        """The member."""
+
+    def __init__(
+        self,
+        *,
+        identifier: _identifier_pb2.Identifier | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAppSecretRequest: _TypeAlias = GetAppSecretRequest  # noqa: Y015
+
+@_typing.final
+class GetAppSecretResponse(_message.Message):
+    """What the app keeps."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SECRET_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    """The account."""
+    secret: _builtins.bytes
+    """32 bytes: the key of the HMAC in AppAnswer. Whoever has it can spend abroad what app answers may."""
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        secret: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetAppSecretResponse: _TypeAlias = GetAppSecretResponse  # noqa: Y015

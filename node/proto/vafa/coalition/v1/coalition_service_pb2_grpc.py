@@ -50,6 +50,11 @@ class CoalitionServiceStub:
                 request_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsRequest.SerializeToString,
                 response_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsResponse.FromString,
                 _registered_method=True)
+        self.GetAppSecret = channel.unary_unary(
+                '/vafa.coalition.v1.CoalitionService/GetAppSecret',
+                request_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetAppSecretRequest.SerializeToString,
+                response_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetAppSecretResponse.FromString,
+                _registered_method=True)
 
 
 class CoalitionServiceServicer:
@@ -77,6 +82,14 @@ class CoalitionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetAppSecret(self, request, context):
+        """Hands over the secret by which a member's app answers tills, for the merchant's own app to keep on the
+        member's device. The same each time.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CoalitionServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -94,6 +107,11 @@ def add_CoalitionServiceServicer_to_server(servicer, server):
                     servicer.ListRecords,
                     request_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsRequest.FromString,
                     response_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsResponse.SerializeToString,
+            ),
+            'GetAppSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetAppSecret,
+                    request_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetAppSecretRequest.FromString,
+                    response_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetAppSecretResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -178,6 +196,33 @@ class CoalitionService:
             '/vafa.coalition.v1.CoalitionService/ListRecords',
             vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsRequest.SerializeToString,
             vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetAppSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.coalition.v1.CoalitionService/GetAppSecret',
+            vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetAppSecretRequest.SerializeToString,
+            vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetAppSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,

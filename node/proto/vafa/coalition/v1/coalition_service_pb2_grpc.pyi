@@ -39,6 +39,10 @@ class CoalitionServiceStub:
     """Shows the directory in use, and how the links to partners stand."""
     ListRecords: _grpc.UnaryUnaryMultiCallable[_coalition_service_pb2.ListRecordsRequest, _coalition_service_pb2.ListRecordsResponse]
     """Reads records of a lane, as both sides signed them."""
+    GetAppSecret: _grpc.UnaryUnaryMultiCallable[_coalition_service_pb2.GetAppSecretRequest, _coalition_service_pb2.GetAppSecretResponse]
+    """Hands over the secret by which a member's app answers tills, for the merchant's own app to keep on the
+    member's device. The same each time.
+    """
 
 @_typing.type_check_only
 class CoalitionServiceAsyncStub(CoalitionServiceStub):
@@ -51,6 +55,10 @@ class CoalitionServiceAsyncStub(CoalitionServiceStub):
     """Shows the directory in use, and how the links to partners stand."""
     ListRecords: _aio.UnaryUnaryMultiCallable[_coalition_service_pb2.ListRecordsRequest, _coalition_service_pb2.ListRecordsResponse]  # type: ignore[assignment]
     """Reads records of a lane, as both sides signed them."""
+    GetAppSecret: _aio.UnaryUnaryMultiCallable[_coalition_service_pb2.GetAppSecretRequest, _coalition_service_pb2.GetAppSecretResponse]  # type: ignore[assignment]
+    """Hands over the secret by which a member's app answers tills, for the merchant's own app to keep on the
+    member's device. The same each time.
+    """
 
 class CoalitionServiceServicer(metaclass=_abc_1.ABCMeta):
     """What the merchant's own people ask of their node about its coalition."""
@@ -78,5 +86,15 @@ class CoalitionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_coalition_service_pb2.ListRecordsResponse, _abc.Awaitable[_coalition_service_pb2.ListRecordsResponse]]:
         """Reads records of a lane, as both sides signed them."""
+
+    @_abc_1.abstractmethod
+    def GetAppSecret(
+        self,
+        request: _coalition_service_pb2.GetAppSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_coalition_service_pb2.GetAppSecretResponse, _abc.Awaitable[_coalition_service_pb2.GetAppSecretResponse]]:
+        """Hands over the secret by which a member's app answers tills, for the merchant's own app to keep on the
+        member's device. The same each time.
+        """
 
 def add_CoalitionServiceServicer_to_server(servicer: CoalitionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
