@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from cards.jobs import RECIPES
-from cards.jobs.manifest import KeysWanted, Manifest
-from cards.keys import CardIdentity
 from node.actors.card_spec import CardsSpec
 from node.proto.vafa.common.v1.identifier_pb2 import Identifier
-from node.proto.vafa.member.v1 import chip_card_pb2, member_service_pb2
+from node.proto.vafa.member.v1 import member_service_pb2
 from node.proto.vafa.pos.v1 import card_pb2
+from simulators.cards.card import seeded
+from simulators.cards.shelf import Profile
+from simulators.cards.wallet import Tamper, Wallet, note
 from simulators.purchases import card_identifier
-from tests.actors.card_tills import Pipe, verification_key
-from tests.cards.bureau import ADDRESS_BASE, KINDS, MERCHANT, NTAG, Bureau, Kind, a_bureau
+from tests.actors.card_tills import verification_key
+from tests.cards.bureau import MERCHANT
 from tests.cards.jobs.batch import issuer_keys
 from tests.cards.tills import flipped
 from tests.e2e.union import PURSE, Merchant, union
@@ -37,58 +37,37 @@ async def two(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Two]:
         yield nile, saffron
 
 
-async def a_member(home: Merchant, kind: Kind, points: int = 100) -> tuple[Identifier, Bureau]:
+WALLET = Wallet(issuer_keys(), seeded(7))
+
+
+async def a_member(home: Merchant, profile: Profile, points: int = 100) -> Identifier:
     """A member of saffron's with a finished card of that kind."""
     shown = card_identifier(home.prefix + uuid.uuid4().hex[: 16 - len(home.prefix)].upper())
     enrol = member_service_pb2.EnrolRequest(
         request_id=uuid.uuid4().hex, occurred_time=home.write.now(), identifiers=[shown]
     )
     await home.admin.members.Enrol(enrol)
-    note = member_service_pb2.RecordCardRequest(
-        request_id=uuid.uuid4().hex, occurred_time=home.write.now(), identifier=shown
-    )
-    note.card.profile = chip_card_pb2.ChipProfile.ValueType(kind.profile.value)
-    note.card.chip_uid, note.card.key_version = kind.uid, 1
-    await home.admin.members.RecordCard(note)
+    await note(home.admin.members, shown, WALLET.make(profile, shown.value), home.node.now_ms())
     await home.accrue(shown, points)
-    bureau, recipe = a_bureau(kind), RECIPES[kind.profile]
-    base = ADDRESS_BASE if kind is NTAG else ""
-    manifest = Manifest("j", kind.name, MERCHANT, 1, shown.value, KeysWanted(1), address_base=base)
-    plan = recipe.plan(manifest, issuer_keys(), CardIdentity(kind.profile, kind.uid, shown.value))
-    bureau.run(recipe.steps(manifest, plan))
-    return shown, bureau
+    return shown
 
 
-async def converse(
-    till: Merchant, shown: Identifier, bureau: Bureau, units: int, pipe: Pipe | None = None
-) -> Any:
-    """What a till does with a card on its reader; the proof."""
-    wanted = spend(units, PURSE)
-    begun = await till.till.pos.BeginCardProof(card_pb2.BeginCardProofRequest(identifier=shown, spend=wanted))
-    bureau.card.tap()
-    send, apdu = pipe or bureau.card.transmit, begun.command_apdu
-    while True:
-        answer = await till.till.pos.ContinueCardProof(
-            card_pb2.ContinueCardProofRequest(
-                identifier=shown, spend=wanted, session_id=begun.session_id, response_apdu=send(apdu)
-            )
-        )
-        if answer.WhichOneof("next") == "proof":
-            return answer.proof
-        apdu = answer.command_apdu
+async def converse(till: Merchant, shown: Identifier, units: int, tamper: Tamper = lambda apdu: apdu) -> Any:
+    """What a till does with the member's card on its reader; the proof."""
+    return await WALLET.prove(till.till.pos, shown, spend(units, PURSE), tamper)
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
-async def test_a_card_at_a_partners_reader_pays_once_and_for_its_amount(two: Two, kind: Kind) -> None:
+@pytest.mark.parametrize("profile", Profile)
+async def test_a_card_at_a_partners_reader_pays_once_and_for_its_amount(two: Two, profile: Profile) -> None:
     nile, saffron = two
-    shown, bureau = await a_member(saffron, kind)
-    proof = await converse(nile, shown, bureau, 40)
+    shown = await a_member(saffron, profile)
+    proof = await converse(nile, shown, 40)
     answer = await nile.redeem(shown, 40, proof)
     assert [(one.purse, one.units) for one in answer.spent] == [(PURSE, 40)]
     assert await saffron.points(shown) == 60
     with refused("PROOF_REFUSED"):
         await nile.redeem(shown, 40, proof)
-    less = await converse(nile, shown, bureau, 10)
+    less = await converse(nile, shown, 10)
     with refused("PROOF_REFUSED"):
         await nile.redeem(shown, 20, less)
     assert await saffron.points(shown) == 60
@@ -96,18 +75,19 @@ async def test_a_card_at_a_partners_reader_pays_once_and_for_its_amount(two: Two
 
 async def test_a_partners_till_is_told_the_name_of_a_refusal(two: Two) -> None:
     nile, saffron = two
-    shown, bureau = await a_member(saffron, NTAG)
+    shown = await a_member(saffron, Profile.NTAG424)
     with refused("PROOF_REFUSED") as caught:
-        await converse(nile, shown, bureau, 10, lambda apdu: flipped(17)(bureau.card.transmit(apdu)))
+        await converse(nile, shown, 10, flipped(17))
     assert "false" in caught[0].message
     plain = await saffron.member(100)
+    begin = card_pb2.BeginCardProofRequest(identifier=plain, spend=spend(10, PURSE))
     with refused("PROOF_REFUSED"):
-        await converse(nile, plain, bureau, 10)
+        await nile.till.pos.BeginCardProof(begin)
 
 
 async def test_a_card_works_at_home_as_well(two: Two) -> None:
     _, saffron = two
-    shown, bureau = await a_member(saffron, NTAG)
-    proof = await converse(saffron, shown, bureau, 25)
+    shown = await a_member(saffron, Profile.NTAG424)
+    proof = await converse(saffron, shown, 25)
     answer = await saffron.redeem(shown, 25, proof)
     assert [one.units for one in answer.spent] == [25]
