@@ -186,6 +186,16 @@ class Restored(Bazaar):
 
     faults = (14, 30)
 
+    def __init__(
+        self,
+        seed: int,
+        show: Callable[[str], None] | None = None,
+        weights: dict[FaultKind, int] | None = None,
+    ) -> None:
+        super().__init__(seed, show, weights)
+        self.lost: set[bytes] = set()
+        """Exchanges whose record was on no disk any more after one was put back."""
+
     def usual_weights(self) -> dict[FaultKind, int]:
         """Rollbacks among all the rest."""
         return WITH_ROLLBACKS
@@ -197,10 +207,19 @@ class Restored(Bazaar):
             if self.enrolled:
                 node.back_up()
         elif fault.kind is FaultKind.ROLLBACK:
+            before = self._recorded()
             if node.roll_back(fault.draw // len(self.nodes) % 3):
                 self.trace.fault(node.plan.merchant, fault.kind.value)
+                self.lost |= before - self._recorded()
         else:
             super().strike(fault)
+
+    def _recorded(self) -> set[bytes]:
+        return lane_checks.recorded(checks.Books(node) for node in self.partners)
+
+    def spends(self) -> Iterator[lane_checks.Spend]:
+        """What both sides have lost, one after the other, nobody can bring back."""
+        return (one for one in super().spends() if one.exchange_id not in self.lost)
 
     def _asked(self, all_books: dict[str, checks.Books]) -> list[str]:
         """Of a merchant whose disks were put back only what others know can be asked."""

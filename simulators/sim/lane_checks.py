@@ -163,6 +163,12 @@ def _core(entry: store.LaneEntry) -> PostedCore:
     return body.core
 
 
+def recorded(books: Iterable[Books]) -> set[bytes]:
+    """The exchanges of which some disk holds a record."""
+    entries = (store.LANE_ENTRY.decode(value) for one in books for _, value in one.stored(Kind.LANE_RECORD))
+    return {_core(entry).exchange_id for entry in entries}
+
+
 class Spend(Struct, frozen=True):
     """A spend abroad: where its exchange is, and whether the till has handed goods over for `units`."""
 
