@@ -99,6 +99,7 @@ def hold_over(known: HomeExchange, facts: HomeFacts) -> bool:
 def new(
     message: Message, facts: HomeFacts, state: HomeState, kind: ExchangeKind | None, **more: object
 ) -> HomeExchange:
+    """An exchange as a message begins it."""
     exchange = HomeExchange(
         facts.partner_id,
         message.header.exchange_id,
@@ -112,6 +113,7 @@ def new(
 
 
 def said(type_: MessageType, body: Body, exchange_id: bytes, facts: HomeFacts) -> Say:
+    """A word on the lane, kept as the exchange's last."""
     return Say(Draft(type_, facts.lane.lane, facts.lane.epoch, exchange_id, body), keeps=True)
 
 

@@ -220,7 +220,7 @@ class Reserve(_message.Message):
     pseudonym: _builtins.bytes
     """The member's pseudonym towards this acquirer, where it is known from before; else empty."""
     identifier_commitment: _builtins.bytes
-    """SHA-256 over the salt and the identifier's normal form."""
+    """The commitment to the identifier: over its kind's number as one byte, then its normal form in UTF-8."""
     proof_commitment: _builtins.bytes
     """SHA-256 over the salt and the serialised proof."""
     @_builtins.property
@@ -398,7 +398,7 @@ class Accrue(_message.Message):
     pseudonym: _builtins.bytes
     """The pseudonym, where it is known."""
     identifier_commitment: _builtins.bytes
-    """SHA-256 over the salt and the identifier's normal form."""
+    """The commitment to the identifier: over its kind's number as one byte, then its normal form in UTF-8."""
     @_builtins.property
     def terms(self) -> Global___SaleTerms:
         """Where and when."""
@@ -601,7 +601,7 @@ class Challenge(_message.Message):
     ceiling_units: _builtins.int
     """The most that the code may spend, in units."""
     identifier_commitment: _builtins.bytes
-    """SHA-256 over the salt and the identifier's normal form."""
+    """The commitment to the identifier: over its kind's number as one byte, then its normal form in UTF-8."""
     @_builtins.property
     def terms(self) -> Global___SaleTerms:
         """Where and when."""
@@ -653,7 +653,7 @@ class Inquire(_message.Message):
 
     IDENTIFIER_COMMITMENT_FIELD_NUMBER: _builtins.int
     identifier_commitment: _builtins.bytes
-    """SHA-256 over the salt and the identifier's normal form."""
+    """The commitment to the identifier: over its kind's number as one byte, then its normal form in UTF-8."""
     def __init__(
         self,
         *,
@@ -743,7 +743,7 @@ class CardStep(_message.Message):
     units: _builtins.int
     """What is to be spent, in units."""
     identifier_commitment: _builtins.bytes
-    """SHA-256 over the salt and the identifier's normal form."""
+    """The commitment to the identifier: over its kind's number as one byte, then its normal form in UTF-8."""
     terminal_id: _builtins.str
     """The terminal, which the card's proof names."""
     session_id: _builtins.bytes
