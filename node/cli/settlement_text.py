@@ -16,6 +16,7 @@ from node.settlement.documents import (
     SignedClose,
 )
 from node.settlement.netting import MICRO_EXPONENT
+from node.settlement.reports import DisputeFacts, dispute_report
 from node.wire.settlement_csv import money
 from node.wire.settlement_lines import ReadStatement
 
@@ -44,6 +45,7 @@ def statement_table(statement: ReadStatement, names: Mapping[str, str]) -> str:
         return names.get(party) or party
 
     owed, extra, nets, payments = [], [], [], []
+    disputes: list[DisputeFacts] = []
     for line in statement.lines:
         match line:
             case Obligation():
@@ -64,10 +66,10 @@ def statement_table(statement: ReadStatement, names: Mapping[str, str]) -> str:
             case MissingClose():
                 extra.append(f"left out: {called(line.home_id)} with {called(line.acquirer_id)}")
             case SignedClose():
-                extra += [
-                    f"held back: {called(line.close.home_id)} with {called(line.close.acquirer_id)}, lane "
-                    f"{one.lane} from record {one.agreed_number + 1} on ({one.mismatch.name.lower()})"
-                    for one in line.close.disputed
+                close = line.close
+                disputes += [
+                    DisputeFacts(close.home_id, close.acquirer_id, facts.window, one, facts.currency)
+                    for one in close.disputed
                 ]
             case Net():
                 nets.append((called(line.party_id), money(line.payable, exponent)))
@@ -85,6 +87,7 @@ def statement_table(statement: ReadStatement, names: Mapping[str, str]) -> str:
         *extra,
         table(("party", "net"), [*nets, ("sum", money(total, exponent))]),
         table(("pays", "to", "amount", "reference"), payments),
+        *(f"HELD BACK. {dispute_report(one, names)}" for one in disputes),
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -79,9 +79,7 @@ def dispute_report(facts: DisputeFacts, names: Mapping[str, str]) -> str:
         f"Not settled: record {number} and those after it. They wait for a later window; nothing is lost, "
         "and no other merchant is concerned.",
         "",
-        _shown(home, facts.home_core, number),
-        _shown(acquirer, facts.acquirer_core, number),
-        "",
+        *_shown(facts, home, acquirer, number),
         *(words.format(home=home, acquirer=acquirer) for words in _MEANINGS[lane.mismatch]),
     ]
     for name, rest in ((home, facts.home_rest), (acquirer, facts.acquirer_rest)):
@@ -95,7 +93,15 @@ def dispute_report(facts: DisputeFacts, names: Mapping[str, str]) -> str:
     return "\n".join(lines)
 
 
-def _shown(name: str, core: PostedCore | None, number: int) -> str:
+def _shown(facts: DisputeFacts, home: str, acquirer: str, number: int) -> list[str]:
+    """What each side shows; nothing where only the close is at hand, which has no records in it."""
+    if facts.home_core is None and facts.acquirer_core is None:
+        return []
+    sides = ((home, facts.home_core), (acquirer, facts.acquirer_core))
+    return [*(_side(name, core, number) for name, core in sides), ""]
+
+
+def _side(name: str, core: PostedCore | None, number: int) -> str:
     if core is None:
         return f"{name} shows no record {number}."
     what = _MOVED[core.kind]

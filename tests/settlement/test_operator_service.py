@@ -21,6 +21,7 @@ from node.coalition.directory import OPERATOR_ID, OperatorNode, PartnerStatus, W
 from node.identity.ca import Authority, new_authority
 from node.identity.peers import PeerIdentity, new_peer_identity
 from node.peering.operator_client import OperatorClient, OperatorRefuses
+from node.proto.vafa.coalition.v1.exchange_pb2 import LaneRecord
 from node.settlement.documents import CloseBasis, Net
 from node.settlement.windows import WindowState, pairs_of
 from node.wire.coalition_directory import DIRECTORY_LABEL, armoured, sign_directory
@@ -197,6 +198,10 @@ async def test_a_close_by_one_side_alone_is_taken_with_all_its_records_and_not_o
     lying = replace(town.world.signed(inflated), evidence=alone.evidence)
     with pytest.raises(OperatorRefuses, match="sums are not those of its records"):
         await client.submit_alone(lying, records)
+    bare = LaneRecord.FromString(records[1])
+    bare.request.signature = bytes(64)  # the chain does not cover signatures: each is looked at
+    with pytest.raises(OperatorRefuses, match="not signed by both sides"):
+        await client.submit_alone(alone, [records[0], bare.SerializeToString(), *records[2:]])
     assert await client.submit_alone(alone, records)
     assert town.process is not None
     assert [one.close.basis for one in town.process.books.closes(1)] == [CloseBasis.ACQUIRER_ALONE]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from node.settlement.documents import Payment
+from node.settlement.documents import DisputedLane, MismatchClass, Payment
 from node.settlement.statement import WindowInput
 from node.wire.coalition_directory import DIRECTORY_LABEL, armoured
 from node.wire.settlement_lines import read_signed_statement
@@ -46,6 +46,19 @@ def test_a_statement_is_shown_as_tables_that_sum_to_zero(desk: Desk) -> None:
     shown = json.loads(desk.run("show", "--json").out)
     assert shown["nets_sum"] == "0"
     assert len(shown["nets"]) == 4
+
+
+def test_what_was_held_back_is_told_in_words(desk: Desk) -> None:
+    world = busy_world()
+    pair = ("m000", "m002")
+    held = (DisputedLane(0, 2, 5, 2, MismatchClass.MISSING_AT_ACQUIRER),)
+    close = world.signed(world.close(pair, 1, until={0: 2}, disputed=held))
+    others = tuple(one for one in world.all_closes(1) if one.close.pair != pair)
+    desk.file.write_bytes(world.settle(1, WindowInput((*others, close))))
+    shown = desk.run("show").out
+    assert "HELD BACK. Members of Merchant m000 at Merchant m002, window 1, lane 0." in shown
+    assert "all records up to number 2" in shown
+    assert "To do:" in shown
 
 
 def test_a_sound_statement_verifies_and_a_changed_one_does_not(desk: Desk) -> None:

@@ -3,7 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
-from bench.settlement_records import make_coalition, window_start
+from bench.settlement_records import LaneMaker, make_coalition, window_start
 from node.coalition.directory import Key, SettlementTerms
 from node.settlement.documents import (
     CloseBasis,
@@ -175,6 +175,16 @@ def test_one_side_cannot_prove_by_its_own_words() -> None:
     by_acquirer = world.close(("m000", "m001"), 1, basis=CloseBasis.ACQUIRER_ALONE)
     own_words = world.evidence(by_acquirer, 1)  # POSTED, which the home node itself signed
     assert _problem(world, replace(world.signed(home), evidence=own_words)) is not None
+
+
+def test_what_somebody_else_signed_proves_nothing_about_a_silent_side() -> None:
+    world = World(3)
+    world.trade("m000", "m001", 3, 1, 4)
+    close = world.close(("m000", "m001"), 1, basis=CloseBasis.HOME_ALONE)
+    third = LaneMaker(world.coalition, "m000", "m002", 3)
+    third.number, third.hash = close.lanes[0].to_number, close.lanes[0].end_hash
+    bought = (LaneEvidence(3, third.head_ack(1)),)
+    assert _problem(world, replace(world.signed(close), evidence=bought)) is not None
 
 
 def test_a_zero_close_needs_no_evidence() -> None:

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from bench.settlement_records import BenchSigner, make_coalition
+from bench.settlement_records import BenchSigner, make_coalition, window_start
 from node.coalition.directory import Fee, FeeSide, PaymentAccount, SettlementTerms
 from node.proto.vafa.settlement.v1 import close_pb2, statement_pb2
 from node.settlement.documents import CloseBasis, Correction, MissingClose, MissingReason, SignedClose
@@ -179,6 +180,36 @@ def test_a_close_that_one_side_did_not_sign_is_found() -> None:
 
     report = _verify(world, _resigned(world, data, changed))
     assert _wrong(report) == [f"the close of {' with '.join(signed.close.pair)} is sound and signed"]
+
+
+def _with_close(world: World, signed: SignedClose) -> Report:
+    """The report on a statement in which this close stands for the pair's own."""
+    others = tuple(one for one in world.all_closes(1) if one.close.pair != signed.close.pair)
+    return _verify(world, world.settle(1, WindowInput((*others, signed))))
+
+
+def test_a_close_of_another_window_or_with_a_made_up_root_is_found() -> None:
+    world = busy_world()
+    pair = ("m000", "m002")
+    assert _with_close(world, world.signed(world.close(pair, 1))).sound
+    for wrong in (
+        replace(world.close(pair, 1), record_root=bytes(32)),
+        replace(world.close(pair, 1), window=2),
+        replace(world.close(pair, 1), coalition_id="another"),
+    ):
+        world.starts.clear()
+        report = _with_close(world, world.signed(wrong))
+        assert _wrong(report) == [f"the close of {' with '.join(pair)} is sound and signed"]
+
+
+def test_a_key_that_was_not_valid_yet_signs_nothing() -> None:
+    world = busy_world()
+    data = world.settle(1, WindowInput(world.all_closes(1)))
+    directory, raw, keys = load_directory(world.coalition.signed.data)
+    for partner in directory.partners:
+        partner.keys[0].not_before.FromMilliseconds(window_start(4))
+    report = verify(data, directory, raw, keys)
+    assert sum("is sound and signed" in what for what in _wrong(report)) == 6
 
 
 @pytest.mark.parametrize("basis", [CloseBasis.HOME_ALONE, CloseBasis.ACQUIRER_ALONE])
