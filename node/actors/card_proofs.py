@@ -88,6 +88,12 @@ def record(desk: Desk, case: Case, account: Account) -> Decision:
     return note_card(account)
 
 
+def forget(case: Case, account: Account) -> None:
+    """Drops what is known of all cards that the account ever had: a card's number and chip name a person."""
+    number = case.partition.number
+    case.puts.extend((card_key(number, account.account_id, link.digest), b"") for link in account.links)
+
+
 def _card(desk: Desk, case: Case, account: Account) -> tuple[CardDesk, CardEntry] | Refused:
     if desk.cards is None:
         return refuse(

@@ -6,7 +6,9 @@ from cards.verification import AppletEvidence, SunEvidence, pack_evidence, parse
 from node.ledger.refusals import Reason
 from node.proto.vafa.coalition.v1 import envelope_pb2
 from node.proto.vafa.member.v1 import chip_card_pb2
+from node.proto.vafa.member.v1 import member_service_pb2 as pb
 from node.proto.vafa.pos.v1 import card_pb2
+from node.storage.keyspace import Kind as Stored
 from node.wire.commands import Answer, AnswerKind, Op
 from tests.actors.card_tills import (
     CARD,
@@ -186,6 +188,14 @@ async def test_a_number_without_a_chip_and_a_node_without_keys_say_so() -> None:
     assert "key_store" in refused.refusal.message
     give_keys(actors)
     assert card_reason(await converse(actors, bureau)) == "unknown_card"
+
+
+async def test_an_erased_persons_card_is_forgotten() -> None:
+    actors, _ = await a_shop_with(NTAG)
+    assert list(actors.stored(Stored.CARD))
+    request = actors.stamped(pb.ErasePersonRequest(identifier=CARD))
+    assert (await actors.tell(Op.ERASE_PERSON, request)).kind == AnswerKind.DONE
+    assert not list(actors.stored(Stored.CARD))
 
 
 async def test_what_is_noted_of_a_chip_never_goes_back() -> None:
