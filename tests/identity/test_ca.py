@@ -104,6 +104,7 @@ def test_a_request_signed_with_another_hash_than_the_common_safe_ones_is_refused
         AUTHORITY.certificate_pem,
         signing_request(new_tls_key()) + b"\n" * 20_000,
     ],
+    ids=["empty", "noise", "text", "too short", "cut off", "a certificate", "too long"],
 )
 def test_garbage_in_place_of_a_request_is_refused_in_words(request_pem: bytes) -> None:
     with pytest.raises(RequestRefused):
