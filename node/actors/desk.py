@@ -40,6 +40,8 @@ _POOLED = _REFERRING | {
 }  # fmt: skip
 _BY_IDENTIFIER = frozenset({Op.ADJUST, Op.DECIDE_ADJUSTMENT, Op.TRANSFER})
 _SPENDING = frozenset({Op.AUTHORIZE, Op.REDEEM, Op.QUOTE, Op.IDENTIFY})
+_WAITS = frozenset({Op.AUTHORIZE, Op.REDEEM, Op.TRANSFER})
+"""What takes units that may be spent already, as partners' records will say."""
 _LASTING = frozenset({Op.RECEIVE_TRANSFER, Op.CLOSE_TRANSFER, Op.SET_HOLDER})
 """Steps that are never too old: the outbox keeps them for as long as the node stands still."""
 
@@ -100,6 +102,8 @@ class Desk:
         self.clock = clock
         self.digests = digests
         self.vault = vault
+        self.spending_waits: Callable[[int], bool] = lambda partition: False
+        """Whether a partition came back from a backup, and partners have not shown yet what it lacks."""
         self.cards: CardDesk | None = None
         """Chip cards; None at a node without their keys."""
         self.parsers: dict[Op, Parser] = {}
@@ -164,6 +168,8 @@ class Desk:
 
     def decide(self, case: Case, account: Account) -> Decision:
         """The ledger's decision on a case."""
+        if case.op in _WAITS and self.spending_waits(case.partition.number):
+            return _waits_for_partners()
         return self.deciders[case.op](self, case, account)
 
     def answer(self, case: Case, entry: Entry, account: Account) -> bytes:
@@ -250,6 +256,14 @@ def id_reused() -> Refused:
     return refuse(
         Reason.REQUEST_ID_REUSED,
         "This request id came before with another body. Nothing was done; use a new id.",
+    )
+
+
+def _waits_for_partners() -> Refused:
+    return refuse(
+        Reason.UNAVAILABLE,
+        "The books came back from a backup, and not every partner has shown yet what members spent at its "
+        "tills since. Nothing was taken; earning goes on. Try again once all partners are connected.",
     )
 
 

@@ -186,6 +186,7 @@ class HomeSide:
             account=seat.account,
             account_id=account_id,
             pseudonym=abroad.pseudonym(life.partner_id, account_id) if account_id else b"",
+            spending_open=abroad.restored(opening.partition.number, opening.work) is None,
             proof=carried.proof if carried else None,
             proofs=self.proofs(opening, account_id),
             secrets=Secrets(abroad.secrets.codes, abroad.secrets.app(account_id), card_good_until_ms),

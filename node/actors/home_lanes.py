@@ -62,6 +62,12 @@ class HomeLanes:
             life = self._lives[partition, partner_id] = Life(partition, partner_id, record)
         return life
 
+    def ready_in(self, partition: int) -> set[str]:
+        """The partners whose lane in a partition is open."""
+        return {
+            life.partner_id for life in self._lives.values() if life.partition == partition and life.ready
+        }
+
     def keep(self, life: Life, record: HomeLaneRecord, work: Work) -> None:
         """A lane as it stands from now on."""
         key = keys.lane_head_key(life.partition, Role.HOME, life.partner_id, life.partition)

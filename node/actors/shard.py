@@ -27,15 +27,17 @@ from node.actors.registry import equip
 from node.actors.settings import ShardSettings
 from node.actors.vault import Vault
 from node.actors.work import Work
+from node.coalition.exchange import AcquirerState, HomeState
 from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.digests import RequestDigests
+from node.ledger.lots import NEVER_MS
 from node.ledger.refusals import Reason, Refused, refuse
 from node.programme.model import Programme
 from node.storage import keyspace
 from node.storage.keyspace import Kind
 from node.storage.store import Store
 from node.telemetry import Figures, Snapshot
-from node.wire import records
+from node.wire import coalition_store, records
 from node.wire.commands import Answer, Command, decode_commands, encode, refused
 from node.wire.records import Dispatch
 from node.wire.steps import STEP_SCOPE
@@ -143,9 +145,14 @@ class Shard:
     def join(self, spec: CoalitionSpec, secrets: CoalitionSecrets) -> None:
         """Takes part in a coalition from now on, or follows its newer directory."""
         if self._abroad is None:
-            self._abroad = Abroad(spec, self._desk, secrets, self._partitions, self._member)
+            abroad = self._abroad = Abroad(spec, self._desk, secrets, self._partitions, self._member)
+            self._desk.spending_waits = lambda number: abroad.restored(number, self._looking()) is not None
         else:
             self._abroad.follow(spec)
+
+    def _looking(self) -> Work:
+        """A batch that only reads."""
+        return Work(self._store, self._desk.clock())
 
     def _handle_abroad(
         self,
@@ -212,7 +219,7 @@ class Shard:
         return len(settled)
 
     def forget_old_requests(self, cursor: bytes, limit: int = MAX_FORGOTTEN) -> bytes:
-        """Drops request records and receipt claims past retention among the `limit` after `cursor`.
+        """Drops what is past retention of the `limit` after `cursor`: requests, receipts, void exchanges.
 
         Gives the next cursor. A bounded walk instead of an index by age: that would cost a write a request.
         The steps of transfers are kept: the outbox may repeat one after the node stood still for months.
@@ -220,7 +227,7 @@ class Shard:
         work = Work(self._store, self._desk.clock())
         oldest_ms = work.clock_ms - self.settings.retention_ms
         for number in sorted(self._partitions):
-            for kind in (Kind.REQUEST, Kind.RECEIPT):
+            for kind in (Kind.REQUEST, Kind.RECEIPT, Kind.HOME_EXCHANGE, Kind.ACQUIRER_EXCHANGE):
                 start, end = keyspace.kind_range(number, kind)
                 if cursor >= end:
                     continue
@@ -271,6 +278,12 @@ class Shard:
 def _last_needed_ms(kind: Kind, value: bytes) -> int:
     if kind is Kind.RECEIPT:
         return records.RECEIPT.decode(value).at_ms
+    if kind is Kind.HOME_EXCHANGE:
+        exchange = coalition_store.HOME_EXCHANGE.decode(value)
+        return exchange.changed_ms if exchange.state is HomeState.VOIDED else NEVER_MS
+    if kind is Kind.ACQUIRER_EXCHANGE:
+        asked = coalition_store.ACQUIRER_EXCHANGE.decode(value)
+        return asked.changed_ms if asked.state is AcquirerState.FAILED else NEVER_MS
     request = records.REQUEST.decode(value)
     return max(request.occurred_ms, request.at_ms)
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
 from typing import Annotated
@@ -44,12 +45,15 @@ class RestoreRefused(Exception):
 
 
 class RestoredFrom(msgspec.Struct, frozen=True):
-    """The note in a restored data directory: which backup, made when, put back when (epoch milliseconds)."""
+    """The note in a restored data directory: which backup, made when, put back when (epoch milliseconds), and
+    which partners are not waited for before members spend again.
+    """
 
     backup: str
     created_ms: int
     restored_ms: int
     generation: int
+    without: tuple[str, ...] = ()
 
 
 def restored_directory(data: Path) -> Path:
@@ -65,11 +69,18 @@ def interrupted(data: Path) -> bool:
 def restore_backup(
     backup: Annotated[Path, typer.Argument(help="A backup's directory.")],
     config: ConfigOption = DEFAULT_CONFIG,
+    without: Annotated[
+        list[str], typer.Option(help="A partner that is not waited for, by its id; repeat for more.")
+    ] = [],  # noqa: B006 - typer's way to say none
 ) -> None:
     """Put a backup in the place of a stopped node's stores. What was there is kept beside it.
 
     Persons erased since the backup are erased again: their data now, their phones and cards when the node
     starts. The restored books are a new generation: the old stores are never accepted together with them.
+
+    In a coalition members earn at once, and spend once every partner has connected and shown what they
+    spent at its tills since the backup. A partner that is gone for good is left out with --without; what it
+    holds is then lost.
     """
     loaded = load(config)
     data = loaded.storage.directory.resolve()
@@ -84,7 +95,7 @@ def restore_backup(
         if restored.exists():
             shutil.rmtree(restored)  # an earlier attempt's: only ever a copy of a backup
         erased = _erased_since(loaded, manifest)
-        manifest = _copied(backup, restored, erased)
+        manifest = _copied(backup, restored, erased, without)
         seen = [see(restored / store.name) for store in manifest.stores]
         placement({one.identity.store_id: one.owned for one in seen if one.owned}, manifest.partitions)
         if not opens_with(secrets.master_key, seen):
@@ -97,7 +108,9 @@ def restore_backup(
         (restored / "secrets").mkdir(mode=0o700)
         for path in sorted(loaded.secrets_directory.iterdir()):
             write_secret(restored / "secrets" / path.name, read_secret(path))
-        note = RestoredFrom(str(backup.resolve()), manifest.created_ms, _now_ms(), manifest.generation)
+        note = RestoredFrom(
+            str(backup.resolve()), manifest.created_ms, _now_ms(), manifest.generation, tuple(without)
+        )
         replace_synced(restored / NOTE, msgspec.json.encode(note))
         kept = _swap(loaded, data, restored)
     typer.echo(
@@ -158,14 +171,16 @@ def _erased_since(config: Config, manifest: Manifest) -> list[bytes]:
         control.close()
 
 
-def _copied(backup: Path, restored: Path, erased: list[bytes]) -> Manifest:
+def _copied(backup: Path, restored: Path, erased: list[bytes], without: Sequence[str]) -> Manifest:
     with Progress(console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("verifying and copying", total=None)
 
         def advance(name: str, done: int, total: int) -> None:
             progress.update(task, completed=done, total=total, description=name[-40:])
 
-        return restore(backup, restored, restored_ms=_now_ms(), erased=erased, progress=advance)
+        return restore(
+            backup, restored, restored_ms=_now_ms(), erased=erased, without=without, progress=advance
+        )
 
 
 def _swap(config: Config, data: Path, restored: Path) -> Path:

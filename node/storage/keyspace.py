@@ -83,6 +83,8 @@ class PartitionMeta(IntEnum):
     """Sequence, chain hash, books and clock of the partition: rewritten by every batch that touches it."""
     OWNERSHIP = 0x02
     """The ownership generation: of two stores that hold the partition, the higher owns it."""
+    RESTORED = 0x03
+    """That the partition came back from a backup, until every partner has shown what may be missing."""
 
 
 class ControlKind(IntEnum):

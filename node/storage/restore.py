@@ -17,10 +17,12 @@ from node.storage.head import replace_head
 from node.storage.keyspace import (
     ControlKind,
     Kind,
+    PartitionMeta,
     control_key,
     control_range,
     kind_range,
     parse_control,
+    partition_meta_key,
     partition_of,
     person_key,
     person_secret_key,
@@ -39,6 +41,7 @@ from node.storage.meta import (
 )
 from node.storage.rocks import RocksStore
 from node.storage.store import Batch, Store, StoreForeign
+from node.wire.coalition_store import RESTORED, Restored
 
 _TO_REPEAT = b"\x01"
 
@@ -74,14 +77,16 @@ def restore(
     *,
     restored_ms: int,
     erased: Iterable[bytes] = (),
+    without: Sequence[str] = (),
     progress: Progress = no_progress,
 ) -> Manifest:
     """Puts a backup's stores into `target`, whole or not at all, as a new generation. The backup is kept.
 
     `erased` are persons (16-byte ids) erased since the backup was made; they and those that the backup itself
     knows of are erased in what is restored: their keys and data at once, their identifiers when the node next
-    starts (`erasures_to_repeat`), since the books are not open here. Raises StoreForeign unless `target` is
-    missing or empty.
+    starts (`erasures_to_repeat`), since the books are not open here. In a coalition members earn at once, and
+    spend once every partner has shown what it holds, but those in `without`. Raises StoreForeign unless
+    `target` is missing or empty.
     """
     if target.exists() and any(target.iterdir()):
         raise StoreForeign(
@@ -102,7 +107,7 @@ def restore(
                 raise spoiled(backup, f"{store.name}/{file.path} changed while it was read")
     gone = sorted({*erased, *_known_erasures(new, manifest)})
     for store in manifest.stores:
-        _begin_generation(new / safe(store.name), generation, gone)
+        _begin_generation(new / safe(store.name), generation, gone, Restored(restored_ms, tuple(without)))
     new.rename(target)
     sync_directory(target.parent)
     return msgspec.structs.replace(manifest, generation=generation)
@@ -120,7 +125,7 @@ def _known_erasures(new: Path, manifest: Manifest) -> list[bytes]:
     return found
 
 
-def _begin_generation(directory: Path, generation: int, erased: Sequence[bytes]) -> None:
+def _begin_generation(directory: Path, generation: int, erased: Sequence[bytes], mark: Restored) -> None:
     store = RocksStore(directory / DATABASE)
     try:
         identity = msgspec.structs.replace(read_identity(store, directory), generation=generation)
@@ -129,6 +134,9 @@ def _begin_generation(directory: Path, generation: int, erased: Sequence[bytes])
         put_identity(batch, identity)
         for known in registered_stores(store):
             register_store(batch, msgspec.structs.replace(known, generation=generation))
+        if identity.kind is not StoreKind.CONTROL:
+            for partition in owned:
+                batch.put(partition_meta_key(partition, PartitionMeta.RESTORED), RESTORED.encode(mark))
         for person_id in erased:
             if identity.kind is StoreKind.CONTROL:
                 put_erasure(batch, person_id, to_repeat=True)

@@ -60,6 +60,15 @@ def envelope_bytes(envelope: Envelope) -> bytes:
     ).SerializeToString()
 
 
+class Restored(Struct, frozen=True, array_like=True):
+    """That a partition came back from a backup of which partners may hold more; `without` are not waited
+    for.
+    """
+
+    at_ms: int
+    without: tuple[str, ...] = ()
+
+
 HOME_EXCHANGE = Codec(HomeExchange)
 ACQUIRER_EXCHANGE = Codec(AcquirerExchange)
 HOME_LANE = Codec(HomeLaneRecord)
@@ -68,3 +77,4 @@ LANE_ENTRY = Codec(LaneEntry)
 PARTNER = Codec(PartnerRecord)
 PROOFS = Codec(ProofState)
 DISPUTE = Codec(DisputeRecord)
+RESTORED = Codec(Restored)

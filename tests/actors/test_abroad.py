@@ -13,15 +13,16 @@ from node.coalition.caps import Usage
 from node.coalition.exchange import AcquirerState, HomeState
 from node.coalition.messages import ExchangeReason, ReturnAbroad, SaleTerms
 from node.identity.coalition_secrets import CoalitionSecrets
+from node.ledger.refusals import Reason
 from node.storage.check import Findings, check_store
 from node.storage.coalition_keys import Role, lane_dispute_key
-from node.storage.keyspace import Kind, kind_range
+from node.storage.keyspace import Kind, PartitionMeta, kind_range, partition_meta_key
 from node.storage.store import Batch
 from node.wire import coalition_store
 from node.wire.coalition_records import ExchangeWish, Outcome
 from node.wire.commands import Op
 from tests.actors.abroad_merchants import DAY_MS, MASTER, Bazaar
-from tests.actors.harness import card
+from tests.actors.harness import body_of, card, reason_of
 from tests.actors.stored import PARTITIONS
 
 DONE, FAILED = AcquirerState.DONE, AcquirerState.FAILED
@@ -481,3 +482,55 @@ async def test_a_check_names_a_lane_that_was_set_aside(bazaar: Bazaar) -> None:
     batch.put(lane_dispute_key(1, Role.HOME, "saffron", 1), coalition_store.DISPUTE.encode(record))
     bazaar.nile.stores[1].write(batch)
     assert any("saffron is set aside (forked)" in problem for problem in problems(bazaar))
+
+
+# --- after `vafa restore` -----------------------------------------------------------------------------------
+
+
+def mark_restored(bazaar: Bazaar, without: tuple[str, ...] = ()) -> None:
+    """What `vafa restore` leaves in every partition of the home node's."""
+    for number in range(PARTITIONS):
+        batch = Batch()
+        mark = coalition_store.RESTORED.encode(coalition_store.Restored(1, without))
+        batch.put(partition_meta_key(number, PartitionMeta.RESTORED), mark)
+        bazaar.nile.stores[number % 2].write(batch)
+        bazaar.nile.stores[number % 2].sync()
+    bazaar.nile.restart()
+
+
+async def test_restored_books_earn_at_once_and_spend_when_every_partner_has_shown_its_records(
+    bazaar: Bazaar,
+) -> None:
+    backup = bazaar.nile.backup()
+    await spends(bazaar, "r1", 900)
+    bazaar.nile.restore(backup)
+    mark_restored(bazaar)
+    body_of(await bazaar.nile.buys(card(1), 5))
+    assert reason_of(await bazaar.nile.redeems(card(1), 900)) is Reason.UNAVAILABLE
+    await bazaar.nile.opens()
+    await bazaar.pump()
+    assert reason_of(await bazaar.nile.redeems(card(1), 900)) is Reason.INSUFFICIENT_BALANCE
+    body_of(await bazaar.nile.redeems(card(1), 105))
+    bazaar.nile.restart()
+    assert reason_of(await bazaar.nile.redeems(card(1), 1)) is Reason.INSUFFICIENT_BALANCE
+    bazaar.assert_agreed()
+
+
+async def test_a_partner_that_is_left_out_is_not_waited_for(bazaar: Bazaar) -> None:
+    mark_restored(bazaar, without=("saffron",))
+    assert reason_of(await bazaar.nile.redeems(card(1), 5)) is None
+
+
+async def test_void_exchanges_are_forgotten_after_the_retention_and_posted_ones_are_kept(
+    bazaar: Bazaar,
+) -> None:
+    await bazaar.saffron.earns("r1", 1, 40)
+    await bazaar.saffron.earns("r2", 77, 40)
+    await bazaar.pump()
+    await bazaar.time_passes(40 * DAY_MS)
+    for node, kind in ((bazaar.nile, Kind.HOME_EXCHANGE), (bazaar.saffron, Kind.ACQUIRER_EXCHANGE)):
+        assert len(list(node.stored(kind))) == 2
+        for shard in node.shards:
+            shard.forget_old_requests(b"")
+        assert len(list(node.stored(kind))) == 1
+    bazaar.assert_agreed()

@@ -39,6 +39,7 @@ from node.storage.meta import (
 from node.storage.restore import erasures, erasures_to_repeat, keys_of_person, put_erasure, restore
 from node.storage.store import Batch, StoreCorrupt, StoreForeign
 from node.wire import records
+from node.wire.coalition_store import RESTORED, Restored
 
 PARTITIONS = 4
 IDS = {
@@ -189,6 +190,20 @@ def test_who_was_erased_stays_erased_after_a_restore_and_nobody_else_is(live: St
     for gone in (PERSONS[0], PERSONS[3]):
         files = list((tmp_path / "again").rglob("*.sst"))
         assert not any(b"secret of " + gone in path.read_bytes() for path in files)
+
+
+def test_a_restored_partition_says_so_until_partners_have_shown_what_it_lacks(
+    backup: Path, tmp_path: Path
+) -> None:
+    manifest = restore(backup, tmp_path / "again", restored_ms=NOW_MS + 5, without=("saffron",))
+    stores = open_all(tmp_path / "again", manifest.generation)
+    marks = [
+        stores[name].store.get(partition_meta_key(partition, PartitionMeta.RESTORED))
+        for name, hosted in HOSTED.items()
+        for partition in hosted
+    ]
+    close_all(stores)
+    assert [mark and RESTORED.decode(mark) for mark in marks] == [Restored(NOW_MS + 5, ("saffron",))] * 4
 
 
 def damage_file(backup: Path) -> None:
