@@ -29,6 +29,7 @@ app.command("run")(operator_windows.run)
 app.command("settle")(operator_windows.settle)
 app.command("paid")(operator_windows.paid)
 app.command("top-up")(operator_windows.top_up)
+app.command("correct")(operator_windows.correct)
 
 DirectoryOption = Annotated[
     Path, typer.Option("--dir", envvar="VAFA_OPERATOR", help="The operator's directory, as `init` made it.")

@@ -15,8 +15,10 @@ from node.cli.operator_home import OperatorHome, OperatorRefused
 from node.cli.operator_service import CALL_SECONDS, calling, serve
 from node.cli.settlement_text import statement_table, window_table
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
+from node.proto.vafa.settlement.v1 import statement_pb2
 from node.proto.vafa.settlement.v1.settlement_service_pb2_grpc import SettlementServiceStub
 from node.settlement.documents import Payment
+from node.settlement.netting import MICRO_EXPONENT
 from node.settlement.windows import terms_of
 from node.wire.settlement_fields import wide
 from node.wire.settlement_lines import read_signed_statement
@@ -139,22 +141,53 @@ def top_up(
     terms = terms_of(published.directory, 1 << 60) if published else None
     if terms is None:
         raise OperatorRefused("The directory has no settlement terms yet. Nothing was added.")
-    try:
-        units = Decimal(amount).scaleb(terms.currency_exponent)
-    except InvalidOperation:
-        raise OperatorRefused(f"{amount!r} is not an amount. Nothing was added.") from None
-    if not units.is_finite() or units != units.to_integral_value() or units <= 0:
+    units = _units(amount, terms.currency_exponent)
+    if units is None:
         raise OperatorRefused(f"{amount} is not an amount of {terms.currency}. Nothing was added.")
     with calling(home) as channel:
         request = pb.TopUpRequest(
             request_id=f"top-up {reference}",
             partner_id=partner,
-            amount=wide(int(units)),
+            amount=wide(units),
             bank_reference=reference,
         )
         balance = _stub(channel).TopUp(request, timeout=CALL_SECONDS).balance
     left = Decimal(int.from_bytes(balance.balance, "big", signed=True)).scaleb(-terms.currency_exponent)
     typer.echo(f"{partner} has {left:f} {terms.currency} left.")
+
+
+def correct(
+    debtor: Annotated[str, typer.Argument(help="Who owes.")],
+    creditor: Annotated[str, typer.Argument(help="Whom; `operator` for a fee.")],
+    amount: Annotated[str, typer.Argument(help="In the settlement currency, at most six decimal places.")],
+    of_window: Annotated[int, typer.Option(help="The earlier window that had it wrong.")],
+    note: Annotated[str, typer.Option(help="Why; it stands in the statement, for everybody to read.")],
+    request_id: Annotated[str, typer.Option(help="A name for this correction; one name counts once.")],
+    directory: DirectoryOption = HERE,
+) -> None:
+    """Put something of an earlier window right in the next statement, as both sides agreed."""
+    micro = _units(amount, MICRO_EXPONENT)
+    if micro is None:
+        raise OperatorRefused(f"{amount!r} is not an amount above 0. Nothing was kept.")
+    with calling(OperatorHome(directory)) as channel:
+        request = pb.AddCorrectionRequest(
+            request_id=f"correction {request_id}",
+            correction=statement_pb2.Correction(
+                of_window=of_window, debtor_id=debtor, creditor_id=creditor, micro=wide(micro), note=note
+            ),
+        )
+        _stub(channel).AddCorrection(request, timeout=CALL_SECONDS)
+    typer.echo(f"In the next statement {debtor} owes {creditor} {amount} more.")
+
+
+def _units(amount: str, exponent: int) -> int | None:
+    """An amount above 0 in units of 10^-exponent; None where it is none."""
+    try:
+        units = Decimal(amount).scaleb(exponent)
+    except InvalidOperation:
+        return None
+    whole = units.is_finite() and units == units.to_integral_value() and units > 0
+    return int(units) if whole else None
 
 
 def _stub(channel: grpc.Channel) -> SettlementServiceStub:

@@ -27,6 +27,7 @@ from node.settlement.windows import pairs_of, partners_of, terms_of
 from node.wire.settlement import mismatch_message, read_mismatch, read_signed_close, signed_head_message
 from node.wire.settlement_alone import AloneCheck
 from node.wire.settlement_fields import DocumentUnreadable, read_wide, stamp, wide
+from node.wire.settlement_lines import read_correction
 from node.wire.settlement_rpc import PART_BYTES, SERVICE
 from node.wire.settlement_scan import entry_of
 from node.wire.settlement_store import BalanceRecord, WindowRecord
@@ -39,7 +40,7 @@ _CODES = {
     Why.CONFLICT: grpc.StatusCode.ALREADY_EXISTS,
     Why.UNKNOWN: grpc.StatusCode.NOT_FOUND,
 }
-_BY_OPERATOR = frozenset({"CloseWindow", "SettleWindow", "ConfirmPayment", "TopUp"})
+_BY_OPERATOR = frozenset({"AddCorrection", "CloseWindow", "SettleWindow", "ConfirmPayment", "TopUp"})
 """Only the operator calls these; the rest is for partners too."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -247,6 +248,19 @@ class SettlementService:
         if isinstance(record, NotDone):
             return record
         return pb.TopUpResponse(balance=self._balance(request.partner_id, record))
+
+    async def AddCorrection(  # noqa: N802
+        self, request: pb.AddCorrectionRequest, caller: str
+    ) -> pb.AddCorrectionResponse | NotDone:
+        """Puts something right in the next statement."""
+        correction = read_correction(request.correction)
+        ids = {OPERATOR_ID, *(one.partner_id for one in self._books.directory.partners)}
+        parties = {correction.debtor_id, correction.creditor_id}
+        if correction.micro <= 0 or len(parties) < 2 or not parties <= ids:
+            return NotDone(
+                Why.INVALID, "A correction is between two partners, of more than 0. Nothing was kept."
+            )
+        return self._books.money.correct(request.request_id, correction) or pb.AddCorrectionResponse()
 
     async def ListPrepaidBalances(  # noqa: N802
         self, request: pb.ListPrepaidBalancesRequest, caller: str

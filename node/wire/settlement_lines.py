@@ -104,7 +104,7 @@ def read_line(data: bytes) -> Line:
             pair = slug(missing.home_id, "MissingClose"), slug(missing.acquirer_id, "MissingClose")
             return MissingClose(*pair, named(MissingReason, missing.reason, "MissingClose.reason"))
         case "correction":
-            return _read_correction(message.correction)
+            return read_correction(message.correction)
         case "fee":
             fee = message.fee
             code = bounded_text(fee.code, 64, "FeeLine.code")
@@ -124,7 +124,8 @@ def read_line(data: bytes) -> Line:
             raise DocumentUnreadable("a line says nothing that this software knows")
 
 
-def _read_correction(message: pb.Correction) -> Correction:
+def read_correction(message: pb.Correction) -> Correction:
+    """A correction; raises DocumentUnreadable."""
     if len(message.note) > 500:
         raise DocumentUnreadable("Correction.note is too long")
     return Correction(

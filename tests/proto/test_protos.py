@@ -45,6 +45,7 @@ CHANGES_BY_REQUEST_ID = {
     "pos.v1.PosService.Void",
     "programme.v1.ProgrammeService.PublishProgramme",
     "admin.v1.AdminService.ReleaseQuarantined",
+    "settlement.v1.SettlementService.AddCorrection",
     "settlement.v1.SettlementService.CloseWindow",
     "settlement.v1.SettlementService.ConfirmPayment",
     "settlement.v1.SettlementService.SettleWindow",

@@ -165,6 +165,27 @@ async def test_payments_are_marked_one_by_one_until_the_window_is_settled(town: 
     assert "settled" in shown
 
 
+async def test_a_correction_stands_in_the_next_statement_and_counts_once(town: Town) -> None:
+    await _all_submit(town)
+    for _ in range(2):
+        await _operator(
+            town,
+            "correct",
+            "m001",
+            "m002",
+            "12.5",
+            "--of-window",
+            "1",
+            "--note",
+            "by phone",
+            "--request-id",
+            "c1",
+        )
+    await _operator(town, "window", "close", "1")
+    shown = await _operator(town, "settle", "1")
+    assert shown.count("correction of window 1: Merchant m001 owes Merchant m002 12.500000 (by phone)") == 1
+
+
 async def test_who_is_no_partner_and_who_hands_in_for_others_is_refused(town: Town) -> None:
     signed = town.world.all_closes(1)[0]
     stranger = town.client("m000", new_authority("m000", now_ms=NOW))
@@ -177,7 +198,7 @@ async def test_who_is_no_partner_and_who_hands_in_for_others_is_refused(town: To
 
 async def test_only_the_operator_closes_and_settles(town: Town) -> None:
     channel: Any = town.client("m000")._channel
-    for name in ("CloseWindow", "SettleWindow", "ConfirmPayment", "TopUp"):
+    for name in ("AddCorrection", "CloseWindow", "SettleWindow", "ConfirmPayment", "TopUp"):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await channel.unary_unary(f"/{SERVICE}/{name}")(b"")
         assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED

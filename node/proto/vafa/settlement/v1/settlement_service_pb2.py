@@ -26,63 +26,68 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from node.proto.vafa.coalition.v1 import exchange_pb2 as vafa_dot_coalition_dot_v1_dot_exchange__pb2
 from node.proto.vafa.settlement.v1 import close_pb2 as vafa_dot_settlement_dot_v1_dot_close__pb2
 from node.proto.vafa.settlement.v1 import dispute_pb2 as vafa_dot_settlement_dot_v1_dot_dispute__pb2
+from node.proto.vafa.settlement.v1 import statement_pb2 as vafa_dot_settlement_dot_v1_dot_statement__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+vafa/settlement/v1/settlement_service.proto\x12\x12vafa.settlement.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a vafa/coalition/v1/exchange.proto\x1a\x1evafa/settlement/v1/close.proto\x1a vafa/settlement/v1/dispute.proto\"\xa5\x02\n\x10SettlementWindow\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\topen_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x63ut_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x05state\x18\x04 \x01(\x0e\x32\x1f.vafa.settlement.v1.WindowState\x12\x0e\n\x06\x63loses\x18\x05 \x01(\x05\x12\r\n\x05pairs\x18\x06 \x01(\x05\x12\x15\n\rpayments_made\x18\x07 \x01(\x05\x12\x10\n\x08payments\x18\x08 \x01(\x05\x12,\n\x04head\x18\t \x01(\x0b\x32\x1e.vafa.settlement.v1.SignedHead\"<\n\x12ListWindowsRequest\x12\x13\n\x0b\x66rom_number\x18\x01 \x01(\x03\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"L\n\x13ListWindowsResponse\x12\x35\n\x07windows\x18\x01 \x03(\x0b\x32$.vafa.settlement.v1.SettlementWindow\"8\n\x12\x43loseWindowRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"K\n\x13\x43loseWindowResponse\x12\x34\n\x06window\x18\x01 \x01(\x0b\x32$.vafa.settlement.v1.SettlementWindow\"H\n\x12SubmitCloseRequest\x12\x32\n\x05\x63lose\x18\x01 \x01(\x0b\x32#.vafa.settlement.v1.SignedPairClose\"\x15\n\x13SubmitCloseResponse\"\x8b\x01\n\x17SubmitCloseAloneRequest\x12\x34\n\x05\x63lose\x18\x01 \x01(\x0b\x32#.vafa.settlement.v1.SignedPairCloseH\x00\x12\x32\n\x07records\x18\x02 \x01(\x0b\x32\x1f.vafa.settlement.v1.LaneRecordsH\x00\x42\x06\n\x04part\"=\n\x0bLaneRecords\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord\"\x1a\n\x18SubmitCloseAloneResponse\"G\n\x15ReportMismatchRequest\x12.\n\x08mismatch\x18\x01 \x01(\x0b\x32\x1c.vafa.settlement.v1.Mismatch\"\x18\n\x16ReportMismatchResponse\"R\n\x13SettleWindowRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x17\n\x0fwithout_missing\x18\x03 \x01(\x08\"L\n\x14SettleWindowResponse\x12\x34\n\x06window\x18\x01 \x01(\x0b\x32$.vafa.settlement.v1.SettlementWindow\"%\n\x13GetStatementRequest\x12\x0e\n\x06window\x18\x01 \x01(\x03\"$\n\x14GetStatementResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\"v\n\x15\x43onfirmPaymentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\x03\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x0c\x12\x16\n\x0e\x62\x61nk_reference\x18\x05 \x01(\t\"N\n\x16\x43onfirmPaymentResponse\x12\x34\n\x06window\x18\x01 \x01(\x0b\x32$.vafa.settlement.v1.SettlementWindow\"^\n\x0cTopUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x0c\x12\x16\n\x0e\x62\x61nk_reference\x18\x04 \x01(\t\"D\n\rTopUpResponse\x12\x33\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\".vafa.settlement.v1.PrepaidBalance\"k\n\x0ePrepaidBalance\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61lance\x18\x02 \x01(\x0c\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x0c\x12\x15\n\ralert_percent\x18\x04 \x01(\x05\x12\x0f\n\x07used_up\x18\x05 \x01(\x08\"\x1c\n\x1aListPrepaidBalancesRequest\"S\n\x1bListPrepaidBalancesResponse\x12\x34\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\".vafa.settlement.v1.PrepaidBalance*\x8f\x01\n\x0bWindowState\x12\x1c\n\x18WINDOW_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11WINDOW_STATE_OPEN\x10\x01\x12\x17\n\x13WINDOW_STATE_CLOSED\x10\x02\x12\x18\n\x14WINDOW_STATE_PENDING\x10\x03\x12\x18\n\x14WINDOW_STATE_SETTLED\x10\x04\x32\x84\x08\n\x11SettlementService\x12^\n\x0bListWindows\x12&.vafa.settlement.v1.ListWindowsRequest\x1a\'.vafa.settlement.v1.ListWindowsResponse\x12^\n\x0b\x43loseWindow\x12&.vafa.settlement.v1.CloseWindowRequest\x1a\'.vafa.settlement.v1.CloseWindowResponse\x12^\n\x0bSubmitClose\x12&.vafa.settlement.v1.SubmitCloseRequest\x1a\'.vafa.settlement.v1.SubmitCloseResponse\x12o\n\x10SubmitCloseAlone\x12+.vafa.settlement.v1.SubmitCloseAloneRequest\x1a,.vafa.settlement.v1.SubmitCloseAloneResponse(\x01\x12g\n\x0eReportMismatch\x12).vafa.settlement.v1.ReportMismatchRequest\x1a*.vafa.settlement.v1.ReportMismatchResponse\x12\x61\n\x0cSettleWindow\x12\'.vafa.settlement.v1.SettleWindowRequest\x1a(.vafa.settlement.v1.SettleWindowResponse\x12\x63\n\x0cGetStatement\x12\'.vafa.settlement.v1.GetStatementRequest\x1a(.vafa.settlement.v1.GetStatementResponse0\x01\x12g\n\x0e\x43onfirmPayment\x12).vafa.settlement.v1.ConfirmPaymentRequest\x1a*.vafa.settlement.v1.ConfirmPaymentResponse\x12L\n\x05TopUp\x12 .vafa.settlement.v1.TopUpRequest\x1a!.vafa.settlement.v1.TopUpResponse\x12v\n\x13ListPrepaidBalances\x12..vafa.settlement.v1.ListPrepaidBalancesRequest\x1a/.vafa.settlement.v1.ListPrepaidBalancesResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+vafa/settlement/v1/settlement_service.proto\x12\x12vafa.settlement.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a vafa/coalition/v1/exchange.proto\x1a\x1evafa/settlement/v1/close.proto\x1a vafa/settlement/v1/dispute.proto\x1a\"vafa/settlement/v1/statement.proto\"\xa5\x02\n\x10SettlementWindow\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\topen_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x63ut_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\x05state\x18\x04 \x01(\x0e\x32\x1f.vafa.settlement.v1.WindowState\x12\x0e\n\x06\x63loses\x18\x05 \x01(\x05\x12\r\n\x05pairs\x18\x06 \x01(\x05\x12\x15\n\rpayments_made\x18\x07 \x01(\x05\x12\x10\n\x08payments\x18\x08 \x01(\x05\x12,\n\x04head\x18\t \x01(\x0b\x32\x1e.vafa.settlement.v1.SignedHead\"<\n\x12ListWindowsRequest\x12\x13\n\x0b\x66rom_number\x18\x01 \x01(\x03\x12\x11\n\tpage_size\x18\x02 \x01(\x05\"L\n\x13ListWindowsResponse\x12\x35\n\x07windows\x18\x01 \x03(\x0b\x32$.vafa.settlement.v1.SettlementWindow\"8\n\x12\x43loseWindowRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\"K\n\x13\x43loseWindowResponse\x12\x34\n\x06window\x18\x01 \x01(\x0b\x32$.vafa.settlement.v1.SettlementWindow\"H\n\x12SubmitCloseRequest\x12\x32\n\x05\x63lose\x18\x01 \x01(\x0b\x32#.vafa.settlement.v1.SignedPairClose\"\x15\n\x13SubmitCloseResponse\"\x8b\x01\n\x17SubmitCloseAloneRequest\x12\x34\n\x05\x63lose\x18\x01 \x01(\x0b\x32#.vafa.settlement.v1.SignedPairCloseH\x00\x12\x32\n\x07records\x18\x02 \x01(\x0b\x32\x1f.vafa.settlement.v1.LaneRecordsH\x00\x42\x06\n\x04part\"=\n\x0bLaneRecords\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord\"\x1a\n\x18SubmitCloseAloneResponse\"G\n\x15ReportMismatchRequest\x12.\n\x08mismatch\x18\x01 \x01(\x0b\x32\x1c.vafa.settlement.v1.Mismatch\"\x18\n\x16ReportMismatchResponse\"R\n\x13SettleWindowRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06number\x18\x02 \x01(\x03\x12\x17\n\x0fwithout_missing\x18\x03 \x01(\x08\"L\n\x14SettleWindowResponse\x12\x34\n\x06window\x18\x01 \x01(\x0b\x32$.vafa.settlement.v1.SettlementWindow\"%\n\x13GetStatementRequest\x12\x0e\n\x06window\x18\x01 \x01(\x03\"$\n\x14GetStatementResponse\x12\x0c\n\x04part\x18\x01 \x01(\x0c\"v\n\x15\x43onfirmPaymentRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x0e\n\x06window\x18\x02 \x01(\x03\x12\x11\n\treference\x18\x03 \x01(\t\x12\x0e\n\x06\x61mount\x18\x04 \x01(\x0c\x12\x16\n\x0e\x62\x61nk_reference\x18\x05 \x01(\t\"N\n\x16\x43onfirmPaymentResponse\x12\x34\n\x06window\x18\x01 \x01(\x0b\x32$.vafa.settlement.v1.SettlementWindow\"^\n\x0cTopUpRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\x12\x0e\n\x06\x61mount\x18\x03 \x01(\x0c\x12\x16\n\x0e\x62\x61nk_reference\x18\x04 \x01(\t\"D\n\rTopUpResponse\x12\x33\n\x07\x62\x61lance\x18\x01 \x01(\x0b\x32\".vafa.settlement.v1.PrepaidBalance\"^\n\x14\x41\x64\x64\x43orrectionRequest\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x32\n\ncorrection\x18\x02 \x01(\x0b\x32\x1e.vafa.settlement.v1.Correction\"\x17\n\x15\x41\x64\x64\x43orrectionResponse\"k\n\x0ePrepaidBalance\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61lance\x18\x02 \x01(\x0c\x12\x0c\n\x04\x66ull\x18\x03 \x01(\x0c\x12\x15\n\ralert_percent\x18\x04 \x01(\x05\x12\x0f\n\x07used_up\x18\x05 \x01(\x08\"\x1c\n\x1aListPrepaidBalancesRequest\"S\n\x1bListPrepaidBalancesResponse\x12\x34\n\x08\x62\x61lances\x18\x01 \x03(\x0b\x32\".vafa.settlement.v1.PrepaidBalance*\x8f\x01\n\x0bWindowState\x12\x1c\n\x18WINDOW_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11WINDOW_STATE_OPEN\x10\x01\x12\x17\n\x13WINDOW_STATE_CLOSED\x10\x02\x12\x18\n\x14WINDOW_STATE_PENDING\x10\x03\x12\x18\n\x14WINDOW_STATE_SETTLED\x10\x04\x32\xea\x08\n\x11SettlementService\x12^\n\x0bListWindows\x12&.vafa.settlement.v1.ListWindowsRequest\x1a\'.vafa.settlement.v1.ListWindowsResponse\x12^\n\x0b\x43loseWindow\x12&.vafa.settlement.v1.CloseWindowRequest\x1a\'.vafa.settlement.v1.CloseWindowResponse\x12^\n\x0bSubmitClose\x12&.vafa.settlement.v1.SubmitCloseRequest\x1a\'.vafa.settlement.v1.SubmitCloseResponse\x12o\n\x10SubmitCloseAlone\x12+.vafa.settlement.v1.SubmitCloseAloneRequest\x1a,.vafa.settlement.v1.SubmitCloseAloneResponse(\x01\x12g\n\x0eReportMismatch\x12).vafa.settlement.v1.ReportMismatchRequest\x1a*.vafa.settlement.v1.ReportMismatchResponse\x12\x61\n\x0cSettleWindow\x12\'.vafa.settlement.v1.SettleWindowRequest\x1a(.vafa.settlement.v1.SettleWindowResponse\x12\x63\n\x0cGetStatement\x12\'.vafa.settlement.v1.GetStatementRequest\x1a(.vafa.settlement.v1.GetStatementResponse0\x01\x12g\n\x0e\x43onfirmPayment\x12).vafa.settlement.v1.ConfirmPaymentRequest\x1a*.vafa.settlement.v1.ConfirmPaymentResponse\x12L\n\x05TopUp\x12 .vafa.settlement.v1.TopUpRequest\x1a!.vafa.settlement.v1.TopUpResponse\x12\x64\n\rAddCorrection\x12(.vafa.settlement.v1.AddCorrectionRequest\x1a).vafa.settlement.v1.AddCorrectionResponse\x12v\n\x13ListPrepaidBalances\x12..vafa.settlement.v1.ListPrepaidBalancesRequest\x1a/.vafa.settlement.v1.ListPrepaidBalancesResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vafa.settlement.v1.settlement_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WINDOWSTATE']._serialized_start=2030
-  _globals['_WINDOWSTATE']._serialized_end=2173
-  _globals['_SETTLEMENTWINDOW']._serialized_start=201
-  _globals['_SETTLEMENTWINDOW']._serialized_end=494
-  _globals['_LISTWINDOWSREQUEST']._serialized_start=496
-  _globals['_LISTWINDOWSREQUEST']._serialized_end=556
-  _globals['_LISTWINDOWSRESPONSE']._serialized_start=558
-  _globals['_LISTWINDOWSRESPONSE']._serialized_end=634
-  _globals['_CLOSEWINDOWREQUEST']._serialized_start=636
-  _globals['_CLOSEWINDOWREQUEST']._serialized_end=692
-  _globals['_CLOSEWINDOWRESPONSE']._serialized_start=694
-  _globals['_CLOSEWINDOWRESPONSE']._serialized_end=769
-  _globals['_SUBMITCLOSEREQUEST']._serialized_start=771
-  _globals['_SUBMITCLOSEREQUEST']._serialized_end=843
-  _globals['_SUBMITCLOSERESPONSE']._serialized_start=845
-  _globals['_SUBMITCLOSERESPONSE']._serialized_end=866
-  _globals['_SUBMITCLOSEALONEREQUEST']._serialized_start=869
-  _globals['_SUBMITCLOSEALONEREQUEST']._serialized_end=1008
-  _globals['_LANERECORDS']._serialized_start=1010
-  _globals['_LANERECORDS']._serialized_end=1071
-  _globals['_SUBMITCLOSEALONERESPONSE']._serialized_start=1073
-  _globals['_SUBMITCLOSEALONERESPONSE']._serialized_end=1099
-  _globals['_REPORTMISMATCHREQUEST']._serialized_start=1101
-  _globals['_REPORTMISMATCHREQUEST']._serialized_end=1172
-  _globals['_REPORTMISMATCHRESPONSE']._serialized_start=1174
-  _globals['_REPORTMISMATCHRESPONSE']._serialized_end=1198
-  _globals['_SETTLEWINDOWREQUEST']._serialized_start=1200
-  _globals['_SETTLEWINDOWREQUEST']._serialized_end=1282
-  _globals['_SETTLEWINDOWRESPONSE']._serialized_start=1284
-  _globals['_SETTLEWINDOWRESPONSE']._serialized_end=1360
-  _globals['_GETSTATEMENTREQUEST']._serialized_start=1362
-  _globals['_GETSTATEMENTREQUEST']._serialized_end=1399
-  _globals['_GETSTATEMENTRESPONSE']._serialized_start=1401
-  _globals['_GETSTATEMENTRESPONSE']._serialized_end=1437
-  _globals['_CONFIRMPAYMENTREQUEST']._serialized_start=1439
-  _globals['_CONFIRMPAYMENTREQUEST']._serialized_end=1557
-  _globals['_CONFIRMPAYMENTRESPONSE']._serialized_start=1559
-  _globals['_CONFIRMPAYMENTRESPONSE']._serialized_end=1637
-  _globals['_TOPUPREQUEST']._serialized_start=1639
-  _globals['_TOPUPREQUEST']._serialized_end=1733
-  _globals['_TOPUPRESPONSE']._serialized_start=1735
-  _globals['_TOPUPRESPONSE']._serialized_end=1803
-  _globals['_PREPAIDBALANCE']._serialized_start=1805
-  _globals['_PREPAIDBALANCE']._serialized_end=1912
-  _globals['_LISTPREPAIDBALANCESREQUEST']._serialized_start=1914
-  _globals['_LISTPREPAIDBALANCESREQUEST']._serialized_end=1942
-  _globals['_LISTPREPAIDBALANCESRESPONSE']._serialized_start=1944
-  _globals['_LISTPREPAIDBALANCESRESPONSE']._serialized_end=2027
-  _globals['_SETTLEMENTSERVICE']._serialized_start=2176
-  _globals['_SETTLEMENTSERVICE']._serialized_end=3204
+  _globals['_WINDOWSTATE']._serialized_start=2187
+  _globals['_WINDOWSTATE']._serialized_end=2330
+  _globals['_SETTLEMENTWINDOW']._serialized_start=237
+  _globals['_SETTLEMENTWINDOW']._serialized_end=530
+  _globals['_LISTWINDOWSREQUEST']._serialized_start=532
+  _globals['_LISTWINDOWSREQUEST']._serialized_end=592
+  _globals['_LISTWINDOWSRESPONSE']._serialized_start=594
+  _globals['_LISTWINDOWSRESPONSE']._serialized_end=670
+  _globals['_CLOSEWINDOWREQUEST']._serialized_start=672
+  _globals['_CLOSEWINDOWREQUEST']._serialized_end=728
+  _globals['_CLOSEWINDOWRESPONSE']._serialized_start=730
+  _globals['_CLOSEWINDOWRESPONSE']._serialized_end=805
+  _globals['_SUBMITCLOSEREQUEST']._serialized_start=807
+  _globals['_SUBMITCLOSEREQUEST']._serialized_end=879
+  _globals['_SUBMITCLOSERESPONSE']._serialized_start=881
+  _globals['_SUBMITCLOSERESPONSE']._serialized_end=902
+  _globals['_SUBMITCLOSEALONEREQUEST']._serialized_start=905
+  _globals['_SUBMITCLOSEALONEREQUEST']._serialized_end=1044
+  _globals['_LANERECORDS']._serialized_start=1046
+  _globals['_LANERECORDS']._serialized_end=1107
+  _globals['_SUBMITCLOSEALONERESPONSE']._serialized_start=1109
+  _globals['_SUBMITCLOSEALONERESPONSE']._serialized_end=1135
+  _globals['_REPORTMISMATCHREQUEST']._serialized_start=1137
+  _globals['_REPORTMISMATCHREQUEST']._serialized_end=1208
+  _globals['_REPORTMISMATCHRESPONSE']._serialized_start=1210
+  _globals['_REPORTMISMATCHRESPONSE']._serialized_end=1234
+  _globals['_SETTLEWINDOWREQUEST']._serialized_start=1236
+  _globals['_SETTLEWINDOWREQUEST']._serialized_end=1318
+  _globals['_SETTLEWINDOWRESPONSE']._serialized_start=1320
+  _globals['_SETTLEWINDOWRESPONSE']._serialized_end=1396
+  _globals['_GETSTATEMENTREQUEST']._serialized_start=1398
+  _globals['_GETSTATEMENTREQUEST']._serialized_end=1435
+  _globals['_GETSTATEMENTRESPONSE']._serialized_start=1437
+  _globals['_GETSTATEMENTRESPONSE']._serialized_end=1473
+  _globals['_CONFIRMPAYMENTREQUEST']._serialized_start=1475
+  _globals['_CONFIRMPAYMENTREQUEST']._serialized_end=1593
+  _globals['_CONFIRMPAYMENTRESPONSE']._serialized_start=1595
+  _globals['_CONFIRMPAYMENTRESPONSE']._serialized_end=1673
+  _globals['_TOPUPREQUEST']._serialized_start=1675
+  _globals['_TOPUPREQUEST']._serialized_end=1769
+  _globals['_TOPUPRESPONSE']._serialized_start=1771
+  _globals['_TOPUPRESPONSE']._serialized_end=1839
+  _globals['_ADDCORRECTIONREQUEST']._serialized_start=1841
+  _globals['_ADDCORRECTIONREQUEST']._serialized_end=1935
+  _globals['_ADDCORRECTIONRESPONSE']._serialized_start=1937
+  _globals['_ADDCORRECTIONRESPONSE']._serialized_end=1960
+  _globals['_PREPAIDBALANCE']._serialized_start=1962
+  _globals['_PREPAIDBALANCE']._serialized_end=2069
+  _globals['_LISTPREPAIDBALANCESREQUEST']._serialized_start=2071
+  _globals['_LISTPREPAIDBALANCESREQUEST']._serialized_end=2099
+  _globals['_LISTPREPAIDBALANCESRESPONSE']._serialized_start=2101
+  _globals['_LISTPREPAIDBALANCESRESPONSE']._serialized_end=2184
+  _globals['_SETTLEMENTSERVICE']._serialized_start=2333
+  _globals['_SETTLEMENTSERVICE']._serialized_end=3463
 # @@protoc_insertion_point(module_scope)

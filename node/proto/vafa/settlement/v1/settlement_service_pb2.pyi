@@ -12,6 +12,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from node.proto.vafa.coalition.v1 import exchange_pb2 as _exchange_pb2
 from node.proto.vafa.settlement.v1 import close_pb2 as _close_pb2
 from node.proto.vafa.settlement.v1 import dispute_pb2 as _dispute_pb2
+from node.proto.vafa.settlement.v1 import statement_pb2 as _statement_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -587,6 +588,51 @@ class TopUpResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TopUpResponse: _TypeAlias = TopUpResponse  # noqa: Y015
+
+@_typing.final
+class AddCorrectionRequest(_message.Message):
+    """Something to be put right."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CORRECTION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The operator's id for this request."""
+    @_builtins.property
+    def correction(self) -> _statement_pb2.Correction:
+        """What."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        correction: _statement_pb2.Correction | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddCorrectionRequest: _TypeAlias = AddCorrectionRequest  # noqa: Y015
+
+@_typing.final
+class AddCorrectionResponse(_message.Message):
+    """It will be in the next statement."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AddCorrectionResponse: _TypeAlias = AddCorrectionResponse  # noqa: Y015
 
 @_typing.final
 class PrepaidBalance(_message.Message):

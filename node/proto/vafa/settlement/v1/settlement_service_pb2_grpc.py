@@ -81,6 +81,11 @@ class SettlementServiceStub:
                 request_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.TopUpRequest.SerializeToString,
                 response_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.TopUpResponse.FromString,
                 _registered_method=True)
+        self.AddCorrection = channel.unary_unary(
+                '/vafa.settlement.v1.SettlementService/AddCorrection',
+                request_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.AddCorrectionRequest.SerializeToString,
+                response_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.AddCorrectionResponse.FromString,
+                _registered_method=True)
         self.ListPrepaidBalances = channel.unary_unary(
                 '/vafa.settlement.v1.SettlementService/ListPrepaidBalances',
                 request_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPrepaidBalancesRequest.SerializeToString,
@@ -156,6 +161,13 @@ class SettlementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AddCorrection(self, request, context):
+        """Puts something of an earlier window right in the next statement, as operator and both sides agreed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListPrepaidBalances(self, request, context):
         """Prepaid balances as they are now.
         """
@@ -210,6 +222,11 @@ def add_SettlementServiceServicer_to_server(servicer, server):
                     servicer.TopUp,
                     request_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.TopUpRequest.FromString,
                     response_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.TopUpResponse.SerializeToString,
+            ),
+            'AddCorrection': grpc.unary_unary_rpc_method_handler(
+                    servicer.AddCorrection,
+                    request_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.AddCorrectionRequest.FromString,
+                    response_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.AddCorrectionResponse.SerializeToString,
             ),
             'ListPrepaidBalances': grpc.unary_unary_rpc_method_handler(
                     servicer.ListPrepaidBalances,
@@ -462,6 +479,33 @@ class SettlementService:
             '/vafa.settlement.v1.SettlementService/TopUp',
             vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.TopUpRequest.SerializeToString,
             vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.TopUpResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AddCorrection(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.settlement.v1.SettlementService/AddCorrection',
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.AddCorrectionRequest.SerializeToString,
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.AddCorrectionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,8 @@ class SettlementServiceStub:
     """Marks a payment of a statement as made."""
     TopUp: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.TopUpRequest, _settlement_service_pb2.TopUpResponse]
     """Adds to a prepaid partner's balance."""
+    AddCorrection: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.AddCorrectionRequest, _settlement_service_pb2.AddCorrectionResponse]
+    """Puts something of an earlier window right in the next statement, as operator and both sides agreed."""
     ListPrepaidBalances: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.ListPrepaidBalancesRequest, _settlement_service_pb2.ListPrepaidBalancesResponse]
     """Prepaid balances as they are now."""
 
@@ -81,6 +83,8 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
     """Marks a payment of a statement as made."""
     TopUp: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.TopUpRequest, _settlement_service_pb2.TopUpResponse]  # type: ignore[assignment]
     """Adds to a prepaid partner's balance."""
+    AddCorrection: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.AddCorrectionRequest, _settlement_service_pb2.AddCorrectionResponse]  # type: ignore[assignment]
+    """Puts something of an earlier window right in the next statement, as operator and both sides agreed."""
     ListPrepaidBalances: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.ListPrepaidBalancesRequest, _settlement_service_pb2.ListPrepaidBalancesResponse]  # type: ignore[assignment]
     """Prepaid balances as they are now."""
 
@@ -160,6 +164,14 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_settlement_service_pb2.TopUpResponse, _abc.Awaitable[_settlement_service_pb2.TopUpResponse]]:
         """Adds to a prepaid partner's balance."""
+
+    @_abc_1.abstractmethod
+    def AddCorrection(
+        self,
+        request: _settlement_service_pb2.AddCorrectionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_service_pb2.AddCorrectionResponse, _abc.Awaitable[_settlement_service_pb2.AddCorrectionResponse]]:
+        """Puts something of an earlier window right in the next statement, as operator and both sides agreed."""
 
     @_abc_1.abstractmethod
     def ListPrepaidBalances(
