@@ -235,8 +235,12 @@ def reopen(data: bytes) -> Carried:
 
 
 def _carried(outer: envelope_pb2.Carried, message: Message) -> Carried | Unopened:
-    """The message with what is beside it, where that agrees with the commitments in its body."""
-    refused = Unopened(ExchangeReason.MALFORMED, message.hash, message.header)
+    """The message with what is beside it, where that agrees with the commitments in its body.
+
+    Where it does not, whoever carried it may have changed it: the signer is told nothing, which it might take
+    for an answer to what it did sign, and sends again.
+    """
+    refused = Unopened(ExchangeReason.MALFORMED, message.hash)
     if len(outer.salt) > MAX_SALT_BYTES or len(outer.evidence) > MAX_EVIDENCE:
         return refused
     try:
@@ -251,7 +255,7 @@ def _carried(outer: envelope_pb2.Carried, message: Message) -> Carried | Unopene
         return refused
     committed = getattr(message.body, "proof_commitment", None)
     if committed is not None and (proof is None or committed != commitment(outer.salt, proof_bytes(proof))):
-        return Unopened(ExchangeReason.PROOF_REFUSED, message.hash, message.header)
+        return Unopened(ExchangeReason.PROOF_REFUSED, message.hash)
     evidence = tuple(one.SerializeToString() for one in outer.evidence)
     return Carried(message, kind, value, proof, outer.salt, evidence)
 

@@ -134,7 +134,7 @@ class Bazaar(World):
         found = [
             *lane_checks.chains(sides, PARTITIONS, known),
             *lane_checks.positions(sides, PARTITIONS, checks.POINTS),
-            *lane_checks.ended(sides),
+            *lane_checks.ended(sides, [node.plan.merchant for node in self.partners if node.rolled_back]),
         ]
         found += lane_checks.goods(sides, self.spends())
         for books in all_books.values():
