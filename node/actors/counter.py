@@ -46,7 +46,7 @@ Terminals = Callable[[str], frozenset[str]]
 """The terminals (store/terminal) that a gateway of that id may act for."""
 
 
-class Origin(Struct, frozen=True):
+class Origin(Struct, frozen=True, gc=False):
     """Who asks: the scope of the request's id, the store, and the author for the journal."""
 
     scope: str
@@ -54,7 +54,7 @@ class Origin(Struct, frozen=True):
     author: str
 
 
-class Ask(Struct, frozen=True):
+class Ask(Struct, frozen=True, gc=False):
     """One request of a caller's: what, its way, and either its bytes or, of a till's change, the message."""
 
     op: Op
@@ -143,7 +143,7 @@ class Counter:
         sent: list[tuple[int, Ask, Command]] = []
         abroad: list[tuple[int, asyncio.Future[Answer]]] = []
         for at, ask in enumerate(asks):
-            command = await self.prepare(caller, ask, trace_id)
+            command = self._quick(caller, ask, trace_id) or await self._slow(caller, ask, trace_id)
             if isinstance(command, asyncio.Future):
                 abroad.append((at, command))
             elif isinstance(command, Answer):

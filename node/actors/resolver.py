@@ -8,6 +8,7 @@ links in any case, so a stale cache costs a second look and never a wrong accoun
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 
 import msgspec
 from msgspec import Struct
@@ -23,13 +24,17 @@ from node.wire.commands import AnswerKind, Op
 from node.wire.records import IndexEntry
 
 CACHED_IDENTIFIERS = 200_000
+CACHED_DIGESTS = 50_000
+"""Identifiers whose digest is kept under what was shown: most members come again."""
+CACHED_CHARS = 128
+"""Of an identifier as it is shown; longer ones are not kept, so that the cache is bounded in bytes."""
 ACCOUNT_ID_KIND = 5
 """`IDENTIFIER_KIND_ACCOUNT` of the protos: not an identifier that is indexed, but the account's own id."""
 
 _ENTRY = msgspec.msgpack.Decoder(IndexEntry)
 
 
-class Found(Struct, frozen=True):
+class Found(Struct, frozen=True, gc=False):
     """An account, and the digest of the identifier that led to it (empty: it was named by its id)."""
 
     account_id: bytes
@@ -44,9 +49,13 @@ class Resolver:
         self._digests = digests
         self._region = region
         self._owners: OrderedDict[bytes, IndexEntry] = OrderedDict()
+        self._kept_digest = lru_cache(CACHED_DIGESTS)(self._digest)
 
     def digest(self, kind: int, value: str) -> bytes | Refused:
         """The keyed digest of an identifier's normal form, or why it has none."""
+        return self._kept_digest(kind, value) if len(value) <= CACHED_CHARS else self._digest(kind, value)
+
+    def _digest(self, kind: int, value: str) -> bytes | Refused:
         if not IdentifierKind.CARD <= kind <= IdentifierKind.APP_TOKEN:
             return refuse(Reason.INVALID_IDENTIFIER, "Say what kind of identifier it is.", field="identifier")
         normal = normalise(IdentifierKind(kind), value, region=self._region)

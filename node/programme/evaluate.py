@@ -112,9 +112,9 @@ class CompiledProgramme:
             Scene(purchase, account, occurred_ms, self.tz), plan.fields, self._faults, self._verdicts
         )
         return (
-            [today for today in plan.exclusions if judge.admits(today)],
-            [today for today in plan.bases if judge.admits(today)],
-            [today for today in plan.multipliers if judge.admits(today)],
+            [today for today in plan.exclusions if today.always or judge.admits(today)],
+            [today for today in plan.bases if today.always or judge.admits(today)],
+            [today for today in plan.multipliers if today.always or judge.admits(today)],
         )
 
 

@@ -54,12 +54,16 @@ class Rule:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RuleToday:
-    """A rule on one local day: what it grants becomes a lot of these terms. `spans` None: open all day."""
+    """A rule on one local day: what it grants becomes a lot of these terms. `spans` None: open all day.
+
+    `always`: it applies at any time of the day and without a condition, so there is nothing to judge.
+    """
 
     rule: Rule
     available_ms: int
     expires_ms: int
     spans: Spans | None
+    always: bool
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +124,7 @@ class Seasons:
             bases=bases,
             multipliers=multipliers,
             activities={today.rule.code: today for today in activities},
-            guarded=any(today.spans or today.rule.condition or today.rule.broken for today in earning),
+            guarded=not all(today.always for today in earning),
             fields=frozenset(name for condition in conditions if condition for name in condition.fields),
         )
 
@@ -133,7 +137,9 @@ class Seasons:
             if not spans or expires_ms < day_end_ms(day, self._tz):
                 continue  # closed all day, or the purse's last day is over
             available_ms = _available_ms(terms.pending_days, day, self._tz)
-            found.append(RuleToday(rule, available_ms, expires_ms, None if spans == WHOLE_DAY else spans))
+            hours = None if spans == WHOLE_DAY else spans
+            always = hours is None and rule.condition is None and not rule.broken
+            found.append(RuleToday(rule, available_ms, expires_ms, hours, always))
         return tuple(found)
 
 

@@ -14,7 +14,7 @@ MAX_OPERATIONS = 5_000
 """Operations of one Submit call."""
 
 
-class Route(Struct, frozen=True):
+class Route(Struct, frozen=True, gc=False):
     """Where a request goes: by identifier (kind 0: none, an anonymous sale), at the time that it occurred.
 
     `anchor` is the request id by which an anonymous request finds its partition: its own, or that of the
