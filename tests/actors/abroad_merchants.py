@@ -128,7 +128,7 @@ class Merchant(Actors):
         self.codes: list[CodeToSend] = []
         self.outcomes: list[Outcome] = []
         self.directories = Directories()
-        self._randoms = count(hash(own_id) & 0xFFFF)
+        self._randoms = count(sum(own_id.encode()) << 16)
         super().__init__(2)
 
     def _build(self) -> None:
