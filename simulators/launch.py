@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -40,12 +41,14 @@ class NodeFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where a serving node is reached, each as host:port, and its process."""
+    """Where a serving node is reached, each as host:port, and its process. `peers` is where partners dial
+    it, "" where they cannot."""
 
     serving: str
     enrolment: str
     metrics: str
     pid: int
+    peers: str = ""
 
 
 class NodeUnderTest:
@@ -122,9 +125,21 @@ class NodeUnderTest:
             raise NodeFailed(f"The node stopped with status {status}.{self._log_tail()}")
 
     def kill(self) -> None:
-        """End the node as a crash would: SIGKILL, no draining."""
+        """End the node as a crash would: SIGKILL to all of its processes at once, no draining."""
         self._running()
         self._end(signal.SIGKILL)
+
+    def keep_addresses(self) -> None:
+        """Write the ports that the system chose into the configuration: the next start serves there again."""
+        addresses = self.addresses
+        self.configure(
+            {
+                "node.listen": addresses.serving,
+                "node.enrol_listen": addresses.enrolment,
+                "node.metrics_listen": addresses.metrics,
+                "coalition.peer_listen": addresses.peers,
+            }
+        )
 
     def restart(self) -> Addresses:
         """Stop, and start again. Ports change when the configuration leaves them to the system."""
@@ -135,8 +150,7 @@ class NodeUnderTest:
 
     def vafa(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run the `vafa` command to its end, whatever its status; output and errors as text."""
-        command = _vafa(*arguments)
-        return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the same
+        return run_vafa(*arguments)
 
     def configure(self, settings: Mapping[str, Setting]) -> None:
         """Change keys of the installation's file, named "section.key"; read at the next start."""
@@ -196,7 +210,9 @@ class NodeUnderTest:
     def _end(self, kill_signal: signal.Signals | None) -> None:
         process, self._process, self._addresses = self._process, None, None
         if process is not None and kill_signal is not None:
-            process.send_signal(kill_signal)
+            # Its session is its own, so the group is the node with its Ray and nobody else.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, kill_signal)
             process.wait()
 
     def _log_tail(self) -> str:
@@ -244,6 +260,12 @@ def launch_node(
     return node
 
 
+def run_vafa(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run the `vafa` command to its end, whatever its status; output and errors as text."""
+    command = _vafa(*arguments)
+    return subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - the node itself
+
+
 def _vafa(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "node.cli.main", *arguments]
 
@@ -252,7 +274,11 @@ def _read_ready(path: Path) -> Addresses | None:
     try:
         ready = json.loads(path.read_bytes())
         return Addresses(
-            ready["address"], ready["enrol_address"], ready["metrics_address"], int(ready["pid"])
+            ready["address"],
+            ready["enrol_address"],
+            ready["metrics_address"],
+            int(ready["pid"]),
+            ready.get("peer_address", ""),
         )
     except (FileNotFoundError, json.JSONDecodeError):
         # Not there yet, or only half of it.

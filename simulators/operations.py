@@ -13,6 +13,7 @@ from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from node.proto.vafa.coalition.v1 import envelope_pb2
 from node.proto.vafa.common.v1 import balance_pb2, identifier_pb2, purchase_pb2
 from node.proto.vafa.pos.v1 import earning_pb2, operation_pb2, spending_pb2, undo_pb2
 
@@ -63,10 +64,12 @@ class OperationWriter:
         spends: Iterable[balance_pb2.Spend],
         *,
         hold_seconds: int = 0,
+        proof: envelope_pb2.MemberProof | None = None,
     ) -> operation_pb2.Operation:
-        """Reserve units while the sale is still open; 0 seconds is the node's default."""
+        """Reserve units while the sale is still open; 0 seconds is the node's default. `proof` is how a
+        member of another merchant agrees."""
         request = spending_pb2.AuthorizeRequest(
-            **self._head(member), spends=spends, hold_seconds=hold_seconds
+            **self._head(member), spends=spends, hold_seconds=hold_seconds, proof=proof
         )
         return operation_pb2.Operation(authorize=request)
 
@@ -98,12 +101,19 @@ class OperationWriter:
         spends: Iterable[balance_pb2.Spend],
         *,
         receipt_number: str = "",
+        proof: envelope_pb2.MemberProof | None = None,
     ) -> operation_pb2.Operation:
-        """Spend in one step: all of the spends or none."""
+        """Spend in one step: all of the spends or none. `proof` is as in `authorization`."""
         request = spending_pb2.RedeemRequest(
-            **self._head(member), spends=spends, receipt_number=receipt_number
+            **self._head(member), spends=spends, receipt_number=receipt_number, proof=proof
         )
         return operation_pb2.Operation(redeem=request)
+
+    def proof_request(
+        self, member: identifier_pb2.Identifier, spends: Iterable[balance_pb2.Spend]
+    ) -> spending_pb2.RequestProofRequest:
+        """Have a code sent to a member of another merchant, with which it agrees to spend so much."""
+        return spending_pb2.RequestProofRequest(**self._head(member), spends=spends)
 
     def return_of(
         self,

@@ -133,6 +133,19 @@ class ScriptedNode(pos_service_pb2_grpc.PosServiceServicer):
         """As scripted."""
         return await self._answer("redeem", request, context)
 
+    async def RequestProof(self, request: Any, context: Any) -> Any:
+        """Says that a code is on its way; nobody sends one."""
+        self.received.append(("request_proof", request.SerializeToString()))
+        return spending_pb2.RequestProofResponse(required=True)
+
+    async def BeginCardProof(self, request: Any, context: Any) -> Any:
+        """No card is read here."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no cards")
+
+    async def ContinueCardProof(self, request: Any, context: Any) -> Any:
+        """No card is read here."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED, "no cards")
+
     async def Return(self, request: Any, context: Any) -> Any:
         """As scripted."""
         return await self._answer("return", request, context)

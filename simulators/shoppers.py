@@ -18,6 +18,9 @@ from simulators.purchases import Basket, BasketLine, card_identifier, phone_iden
 MAX_MEMBERS = 1_000_000
 """So many members have cards and telephone numbers of their own."""
 
+CARD_PREFIX_DIGITS = 4
+"""All cards of one seed begin with the same digits, and those of the next seeds with others."""
+
 CURRENCY = "USD"
 CURRENCY_EXPONENT = 2
 

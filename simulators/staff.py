@@ -10,6 +10,7 @@ from typing import Self
 import grpc
 
 from node.proto.vafa.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
+from node.proto.vafa.coalition.v1 import coalition_service_pb2, coalition_service_pb2_grpc
 from node.proto.vafa.member.v1 import member_service_pb2, member_service_pb2_grpc
 from node.proto.vafa.programme.v1 import programme_pb2, programme_service_pb2, programme_service_pb2_grpc
 from node.proto.vafa.terminal.v1 import terminal_service_pb2, terminal_service_pb2_grpc
@@ -18,6 +19,7 @@ from simulators.operations import timestamp
 from simulators.shoppers import Member
 
 _DEADLINE_SECONDS = 15.0
+_PAGE = 500
 
 
 class Staff:
@@ -29,6 +31,7 @@ class Staff:
         self._members = member_service_pb2_grpc.MemberServiceStub(self._channel)
         self._terminals = terminal_service_pb2_grpc.TerminalServiceStub(self._channel)
         self._programmes = programme_service_pb2_grpc.ProgrammeServiceStub(self._channel)
+        self._coalition = coalition_service_pb2_grpc.CoalitionServiceStub(self._channel)
         self._admin = admin_service_pb2_grpc.AdminServiceStub(self._channel)
 
     async def __aenter__(self) -> Self:
@@ -69,6 +72,23 @@ class Staff:
             programme_service_pb2.GetProgrammeRequest(), timeout=_DEADLINE_SECONDS
         )
         return answer.programme
+
+    async def links(self) -> coalition_service_pb2.GetCoalitionResponse:
+        """The directory that the node follows, and how its links to partners stand."""
+        request = coalition_service_pb2.GetCoalitionRequest()
+        return await self._coalition.GetCoalition(request, timeout=_DEADLINE_SECONDS)
+
+    async def lane_records(self, partner_id: str, *, home: bool, lane: int) -> list[bytes]:
+        """All records of one lane with a partner, as this node holds them; `home`: the members are ours."""
+        records: list[bytes] = []
+        while True:
+            request = coalition_service_pb2.ListRecordsRequest(
+                partner_id=partner_id, home=home, lane=lane, from_number=len(records) + 1, page_size=_PAGE
+            )
+            page = (await self._coalition.ListRecords(request, timeout=_DEADLINE_SECONDS)).records
+            records += [record.SerializeToString(deterministic=True) for record in page]
+            if len(page) < _PAGE:
+                return records
 
     async def status(self) -> admin_service_pb2.GetStatusResponse:
         """The node's state, with the totals of its books."""

@@ -201,6 +201,14 @@ class Till:
             raise
         return answer.transaction
 
+    async def request_proof(
+        self, member: identifier_pb2.Identifier, spends: Iterable[balance_pb2.Spend]
+    ) -> spending_pb2.RequestProofResponse:
+        """Have a code sent to the member, who tells it to the cashier; no points are moved by it."""
+        request = self.write.proof_request(member, spends)
+        answer: spending_pb2.RequestProofResponse = await self._persist(self._pos.RequestProof, request)
+        return answer
+
     # --- changes ----------------------------------------------------------------------------------
 
     async def send(self, operation: operation_pb2.Operation) -> operation_pb2.OperationResult:

@@ -1,4 +1,4 @@
-"""`vafa demo`: a shop's day against a node of its own, from nothing to proven books."""
+"""`vafa demo`: a day of three merchants' shops, or of one, from nothing to proven books."""
 
 from __future__ import annotations
 
@@ -13,16 +13,20 @@ import typer
 from rich.console import Console
 
 from simulators.baskets import UnreadableBaskets
+from simulators.demo.coalition.run import run as run_coalition
+from simulators.demo.coalition.showing import show as show_coalition
+from simulators.demo.coalition.summary import CoalitionSummary
 from simulators.demo.replay import SpanTooLong
 from simulators.demo.run import Plan, run
 from simulators.demo.screen import Screen
-from simulators.demo.summary import show
+from simulators.demo.summary import Summary, show
 from simulators.launch import NodeFailed
 from simulators.refusal import Refused
 from simulators.till import OutcomeUnknown
 
 app = typer.Typer(
-    help="A shop's day against a node of its own, with nothing to prepare.", subcommand_metavar=""
+    help="A day at the tills of a coalition of three merchants, with nothing to prepare.",
+    subcommand_metavar="",
 )
 
 _FAILED = 1
@@ -32,9 +36,9 @@ _FORESEEN = (NodeFailed, Refused, OutcomeUnknown, grpc.aio.AioRpcError)
 
 @app.callback(invoke_without_command=True)
 def demo(
-    members: Annotated[int, typer.Option(min=1, max=100_000, help="Members to enrol.")] = 400,
-    tills: Annotated[int, typer.Option(min=2, max=200, help="Tills; the last of them sells offline.")] = 12,
-    purchases: Annotated[int, typer.Option(min=10, max=1_000_000, help="Purchases to make.")] = 6_000,
+    members: Annotated[int, typer.Option(min=3, max=100_000, help="Members to enrol, in all.")] = 400,
+    tills: Annotated[int, typer.Option(min=3, max=200, help="Tills, in all.")] = 12,
+    purchases: Annotated[int, typer.Option(min=10, max=1_000_000, help="Purchases to make.")] = 3_000,
     seed: Annotated[int, typer.Option(help="Another seed makes other members and purchases.")] = 1,
     baskets: Annotated[
         Path | None,
@@ -45,12 +49,16 @@ def demo(
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write the summary's figures here.")
     ] = None,
+    alone: Annotated[
+        bool, typer.Option("--alone", help="One merchant's node, without a coalition; as with --baskets.")
+    ] = False,
     keep: Annotated[
-        Path | None, typer.Option(help="Leave the node's installation in this new directory.")
+        Path | None, typer.Option(help="Leave the nodes' installations in this new directory.")
     ] = None,
 ) -> None:
-    """Starts a node in a temporary directory, lets simulated tills shop at it over mutual TLS, and ends with
-    a summary. Ends with status 1 when the books do not sum to zero or `vafa check` is not clean."""
+    """Starts an operator and three merchants' nodes in a temporary directory, lets simulated tills shop at
+    them over mutual TLS, kills one node and restarts it, and ends with a summary. Ends with status 1 when
+    books do not sum to zero, `vafa check` is not clean, or two merchants hold different signed chains."""
     if json_file is not None and not json_file.parent.is_dir():
         raise typer.BadParameter(f"{json_file.parent} is not a directory", param_hint="--json")
     screen = Screen(Console())
@@ -58,8 +66,14 @@ def demo(
     plan = Plan(members, tills, purchases, seed, baskets)
     kept = keep is not None
     try:
-        summary = run(plan, directory, screen)
-        show(summary, screen)
+        if alone or baskets is not None:
+            summary: Summary | CoalitionSummary = (single := run(plan, directory, screen))
+            show(single, screen)
+        else:
+            summary = joint = run_coalition(
+                directory, screen, members=members, tills=tills, purchases=purchases, seed=seed
+            )
+            show_coalition(joint, screen)
         kept = kept or not summary.good
     except KeyboardInterrupt:
         typer.echo("Interrupted; the node has stopped.", err=True)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 
+from node.proto.vafa.coalition.v1 import envelope_pb2
 from node.proto.vafa.common.v1 import balance_pb2
 from simulators import shoppers
 from simulators.demo import shopping
@@ -25,6 +26,10 @@ from simulators.till_queue import TillQueue
 STORES = 3
 OFFLINE_SHARE = 0.04
 """Of the purchases, those that the till without a line sells."""
+
+Spend = balance_pb2.Spend
+Proof = envelope_pb2.MemberProof
+Agree = Callable[[Spend], Awaitable[Proof | None]]
 
 _ENROLLED_BEFORE_MS = 3_600_000
 
@@ -58,10 +63,10 @@ async def generated_day(
             till = await stack.enter_async_context(Till(node.addresses.serving, certificate, queue=queue))
             counters.append(shopping.Counter(till, place[0]))
         await _open_hours(shop, counters, purchases, screen)
-        visitor = _persian(everybody)
-        basket = shoppers.basket(seed, shop.next_sale, visitor, counters[0].store_id, _now_ms())
-        visit = await _visit(counters[0].till, " ".join(places[0]), basket, shop.figures)
-    return Day("generated shoppers", members, tills, visit, shop.figures)
+        visitor = persian(everybody)
+        basket = shoppers.basket(seed, shop.next_sale, visitor, counters[0].store_id, now_ms())
+        shown = await visit(counters[0].till, " ".join(places[0]), basket, shop.figures)
+    return Day("generated shoppers", members, tills, shown, shop.figures)
 
 
 async def _open_hours(
@@ -97,15 +102,20 @@ async def recorded_day(node: NodeUnderTest, staff: Staff, screen: Screen, record
         }
         with screen.step("replaying baskets", len(recording)) as advance:
             await replay(recording, tills, figures, advance)
-        visitor = _persian(households)
+        visitor = persian(households)
         store = next(basket.store_id for basket in reversed(recording) if basket.card == visitor.card)
-        basket = shoppers.basket(1, 0, visitor, store, _now_ms())
-        visit = await _visit(tills[store], f"{store} till-1", basket, figures)
-    return Day("recorded baskets", len(households), len(stores), visit, figures)
+        basket = shoppers.basket(1, 0, visitor, store, now_ms())
+        shown = await visit(tills[store], f"{store} till-1", basket, figures)
+    return Day("recorded baskets", len(households), len(stores), shown, figures)
 
 
-async def _visit(till: Till, place: str, basket: Basket, figures: Figures) -> Visit:
-    """One more customer, whose screen is shown: spends half of what may be spent, and earns."""
+async def visit(
+    till: Till, place: str, basket: Basket, figures: Figures, agree: Agree | None = None
+) -> Visit:
+    """One more customer, whose screen is shown: spends half of what may be spent, and earns.
+
+    `agree` is how a member of another merchant agrees to a spend.
+    """
     card = card_identifier(basket.card)
     identified = await till.identify(card)
     quote = await till.quote(card, basket.purchase())
@@ -113,7 +123,9 @@ async def _visit(till: Till, place: str, basket: Basket, figures: Figures) -> Vi
     redeemed = None
     if option is not None:
         half = balance_pb2.Spend(purse=option.purse, units=option.max_units // 2)
-        redeemed = await till.redeem(card, [half], receipt_number=basket.receipt_number)
+        proof = await agree(half) if agree is not None else None
+        asked = till.write.redemption(card, [half], receipt_number=basket.receipt_number, proof=proof)
+        redeemed = (await till.send(asked)).redeem
         figures.counts["redemptions"] += 1
         figures.paid(redeemed.spent)
     accrued = await till.accrue(card, basket.purchase())
@@ -122,10 +134,11 @@ async def _visit(till: Till, place: str, basket: Basket, figures: Figures) -> Vi
     return Visit(place, basket, identified, redeemed, accrued, tuple(await till.balance(card)))
 
 
-def _persian(members: Sequence[Member]) -> Member:
+def persian(members: Sequence[Member]) -> Member:
     """A Persian-speaking member; any where there is none."""
     return next((member for member in members if member.locale == "fa-IR"), members[0])
 
 
-def _now_ms() -> int:
+def now_ms() -> int:
+    """This moment."""
     return time.time_ns() // 1_000_000

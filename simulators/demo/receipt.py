@@ -20,6 +20,9 @@ from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, spending_pb2
 from node.proto.vafa.programme.v1 import programme_pb2
 from simulators.purchases import Basket
 
+GUEST = "a member of another merchant"
+"""Whose name stays at home."""
+
 _WIDTH = 52
 _AMOUNT_WIDTH = 12
 
@@ -79,12 +82,12 @@ def till_screen(visit: Visit, shop: Shopfront) -> list[str]:
             lines.append(_row(shop.money(-line.discount_minor), "  discount"))
     lines += [rule, _row(shop.money(basket.total_minor), f"total {basket.currency}")]
     for spent in visit.redeemed.spent if visit.redeemed else ():
-        lines.append(
-            _row(shop.money(-spent.worth.minor), f"paid with {shop.units(spent.purse, spent.units)}")
-        )
+        # What another merchant's points are worth in money is not said at this till.
+        worth = shop.money(-spent.worth.minor) if spent.HasField("worth") else ""
+        lines.append(_row(worth, f"paid with {shop.units(spent.purse, spent.units)}"))
     if paid:
         lines.append(_row(shop.money(basket.total_minor - paid), f"to pay {basket.currency}"))
-    lines += [rule, f" {apart(visit.identified.display_name)}"]
+    lines += [rule, f" {apart(visit.identified.display_name or GUEST)}"]
     lines += [f"   {words}" for words in _earned(visit, shop)]
     for balance in visit.balances:
         lines += [f"   {words}" for words in _balance(balance, visit, shop)]

@@ -12,15 +12,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from node.proto.vafa.coalition.v1 import envelope_pb2
 from node.proto.vafa.common.v1 import balance_pb2, identifier_pb2
-from node.proto.vafa.pos.v1 import inquiry_pb2, undo_pb2
+from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, undo_pb2
 from simulators import shoppers
 from simulators.demo.figures import Figures
 from simulators.demo.screen import Advance
 from simulators.purchases import Basket, card_identifier, phone_identifier
 from simulators.refusal import Refused, refusal_of_item
 from simulators.shoppers import Member
-from simulators.till import Till
+from simulators.till import OutcomeUnknown, Till
+
+HOME_UNREACHABLE = "HOME_UNREACHABLE"
+"""The member's own merchant, another one, cannot be reached: earning is kept for it, spending waits."""
 
 _WITHOUT_CARD = 0.06
 _SAYS_PHONE = 0.25
@@ -41,7 +45,10 @@ class Counter:
 
 @dataclass(slots=True)
 class Shop:
-    """What all tills share: the members, the figures, and the numbers of the sales."""
+    """What all tills share: the members, the figures, and the numbers of the sales.
+
+    What is different about customers who are other merchants' members stands in methods of its own.
+    """
 
     seed: int
     members: Sequence[Member]
@@ -55,6 +62,27 @@ class Shop:
         chance = random.Random(f"customer {self.seed} {sale}")
         member = None if chance.random() < _WITHOUT_CARD else chance.choice(self.members)
         return sale, member, shoppers.basket(self.seed, sale, member, store_id, time.time_ns() // 1_000_000)
+
+    def figures_of(self, member: Member | None) -> Figures:
+        """Where a visit of this customer's is counted."""
+        return self.figures
+
+    def shown(self, member: Member | None, chance: random.Random) -> identifier_pb2.Identifier | None:
+        """What the customer shows at the till; None of somebody without a card."""
+        return identifier_shown(member, chance)
+
+    def may_pay(self, member: Member) -> bool:
+        """Whether the customer may pay with points now."""
+        return True
+
+    async def agree(
+        self, till: Till, member: Member, part: balance_pb2.Spend
+    ) -> envelope_pb2.MemberProof | None:
+        """How the customer agrees to a spend; None where nothing has to be shown for it."""
+        return None
+
+    def left(self, member: Member | None) -> None:
+        """The customer has left the till."""
 
 
 async def shop(shop: Shop, counters: Sequence[Counter], sales: int, advance: Advance) -> None:
@@ -77,30 +105,59 @@ async def serve(shop: Shop, counter: Counter) -> None:
     """One customer, from the greeting to the receipt. Refusals are counted, as a cashier would shrug."""
     sale, member, basket = shop.new_sale(counter.store_id)
     chance = random.Random(f"visit {shop.seed} {sale}")
-    till, figures = counter.till, shop.figures
-    shown = identifier_shown(member, chance)
+    figures = shop.figures_of(member)
+    try:
+        await _visit(shop, counter.till, member, basket, chance)
+    except Refused as refused:
+        figures.refusals[refused.refusal.reason] += 1
+    finally:
+        shop.left(member)
+
+
+async def _visit(
+    shop: Shop, till: Till, member: Member | None, basket: Basket, chance: random.Random
+) -> None:
+    figures, shown = shop.figures_of(member), shop.shown(member, chance)
+    quote = await greet(figures, till, shown, basket)
+    if quote is not None and member is not None and chance.random() < _SPENDS and shop.may_pay(member):
+        await spend(shop, till, member, shown, quote, basket, chance)
+    operation = till.write.accrual(shown, basket.purchase(), basket.occurred_ms)
+    with figures.timed("accrue"):
+        accrued = (await till.send(operation)).accrue
+    figures.counts["accruals"] += 1
+    figures.told(accrued.effects)
+    if accrued.state == earning_pb2.ACCRUAL_STATE_PENDING:
+        # It has not reached the member's own merchant, so nothing of it can come back yet.
+        figures.counts["pending"] += 1
+    elif chance.random() < _RETURNS:
+        await bring_back(figures, till, shown, accrued.transaction_id, basket, chance)
+    elif chance.random() < _CANCELS:
+        try:
+            with figures.timed("reverse"):
+                await till.give_up(operation)
+        except OutcomeUnknown:
+            figures.told(accrued.effects, undone=True)  # it stays in the till's queue until it is done
+            raise
+        figures.counts["reversals"] += 1
+        figures.told(accrued.effects, undone=True)
+
+
+async def greet(
+    figures: Figures, till: Till, shown: identifier_pb2.Identifier | None, basket: Basket
+) -> inquiry_pb2.QuoteResponse | None:
+    """Who it is, and what the basket brings. None where the member's own merchant cannot be asked: the sale
+    is recorded all the same."""
     try:
         if shown is not None:
             with figures.timed("identify"):
                 await till.identify(shown)
         with figures.timed("quote"):
-            quote = await till.quote(shown, basket.purchase())
-        if shown is not None and chance.random() < _SPENDS:
-            await spend(shop, till, shown, quote, basket, chance)
-        operation = till.write.accrual(shown, basket.purchase(), basket.occurred_ms)
-        with figures.timed("accrue"):
-            accrued = (await till.send(operation)).accrue
-        figures.counts["accruals"] += 1
-        figures.told(accrued.effects)
-        if chance.random() < _RETURNS:
-            await bring_back(shop, till, shown, accrued.transaction_id, basket, chance)
-        elif chance.random() < _CANCELS:
-            with figures.timed("reverse"):
-                await till.give_up(operation)
-            figures.counts["reversals"] += 1
-            figures.told(accrued.effects, undone=True)
+            return await till.quote(shown, basket.purchase())
     except Refused as refused:
-        figures.refusals[refused.refusal.reason] += 1
+        if refused.refusal.reason != HOME_UNREACHABLE:
+            raise
+        figures.refusals[HOME_UNREACHABLE] += 1
+        return None
 
 
 def identifier_shown(member: Member | None, chance: random.Random) -> identifier_pb2.Identifier | None:
@@ -113,25 +170,29 @@ def identifier_shown(member: Member | None, chance: random.Random) -> identifier
 async def spend(
     shop: Shop,
     till: Till,
-    shown: identifier_pb2.Identifier,
+    member: Member,
+    shown: identifier_pb2.Identifier | None,
     quote: inquiry_pb2.QuoteResponse,
     basket: Basket,
     chance: random.Random,
 ) -> None:
     """Pay part of the basket with points: at once, or reserved first and captured at the end of the sale."""
-    figures = shop.figures
+    figures = shop.figures_of(member)
+    assert shown is not None, "a member shows something"
     option = next((option for option in quote.spend_options if option.max_units > 1), None)
     if option is None:
         return
     part = balance_pb2.Spend(purse=option.purse, units=chance.randint(1, option.max_units))
+    proof = await shop.agree(till, member, part)
     if chance.random() >= _SPENDS_WITH_HOLD:
+        asked = till.write.redemption(shown, [part], receipt_number=basket.receipt_number, proof=proof)
         with figures.timed("redeem"):
-            redeemed = await till.redeem(shown, [part], receipt_number=basket.receipt_number)
+            redeemed = (await till.send(asked)).redeem
         figures.paid(redeemed.spent)
         figures.counts["redemptions"] += 1
         return
     with figures.timed("authorize"):
-        held = (await till.send(till.write.authorization(shown, [part]))).authorize
+        held = (await till.send(till.write.authorization(shown, [part], proof=proof))).authorize
     if chance.random() < _HOLD_LET_GO:
         with figures.timed("void"):
             await till.send(till.write.void_of(shown, held.transaction_id))
@@ -145,7 +206,7 @@ async def spend(
 
 
 async def bring_back(
-    shop: Shop,
+    figures: Figures,
     till: Till,
     shown: identifier_pb2.Identifier | None,
     transaction_id: str,
@@ -154,10 +215,10 @@ async def bring_back(
 ) -> None:
     """One line of the basket comes back, whole."""
     line = undo_pb2.ReturnedLine(number=chance.randint(1, len(basket.lines)))
-    with shop.figures.timed("return"):
+    with figures.timed("return"):
         result = await till.send(till.write.return_of(shown, transaction_id, [line]))
-    shop.figures.told(getattr(result, "return").effects)
-    shop.figures.counts["returns"] += 1
+    figures.told(getattr(result, "return").effects)
+    figures.counts["returns"] += 1
 
 
 async def sell_offline(shop: Shop, counter: Counter, sales: int) -> None:
@@ -165,7 +226,7 @@ async def sell_offline(shop: Shop, counter: Counter, sales: int) -> None:
     counter.till.go_offline()
     for _ in range(sales):
         sale, member, basket = shop.new_sale(counter.store_id)
-        shown = identifier_shown(member, random.Random(f"visit {shop.seed} {sale}"))
+        shown = shop.shown(member, random.Random(f"visit {shop.seed} {sale}"))
         # Each sale is synced to the till's disk before the receipt is printed.
         await asyncio.to_thread(
             counter.till.keep, counter.till.write.accrual(shown, basket.purchase(), basket.occurred_ms)

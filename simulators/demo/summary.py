@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,6 @@ class Summary:
 
 def show(summary: Summary, screen: Screen) -> None:
     """The summary for a person."""
-    figures = summary.figures
     screen.say()
     screen.say("What a customer saw at the till", style="bold")
     for line in summary.screen_lines:
@@ -82,12 +81,7 @@ def show(summary: Summary, screen: Screen) -> None:
     screen.say()
     screen.say("What the tills did", style="bold")
     _show_counts(summary, screen)
-    screen.say()
-    header = "".join(f"{f'p{percent}':>9}" for percent in PERCENTS)
-    screen.say(f"  {'call, in milliseconds at the till':<34}{'calls':>9}{header}", style="dim")
-    for call, times in figures.latency_ms().items():
-        cells = "".join(f"{times[f'p{percent}']:>9.1f}" for percent in PERCENTS)
-        screen.say(f"  {call:<34}{len(figures.latencies_us[call]):>9,}{cells}")
+    show_latencies(summary.figures, screen)
     screen.say()
     screen.say("What the merchant's books say", style="bold")
     for purse in summary.totals:
@@ -121,8 +115,23 @@ def _show_counts(summary: Summary, screen: Screen) -> None:
     ]
     for reason, count in figures.refusals.most_common(MAX_SHOWN_REFUSALS):
         rows.append((f"{count:,}", f"refused: {reason}"))
+    show_rows(rows, screen)
+
+
+def show_rows(rows: Iterable[tuple[str, str]], screen: Screen) -> None:
+    """Figures, with what each is of."""
     for number, words in rows:
         screen.say(f"  {number:>10}  {words}")
+
+
+def show_latencies(figures: Figures, screen: Screen) -> None:
+    """A line for each call: how often, and how long it took."""
+    screen.say()
+    header = "".join(f"{f'p{percent}':>9}" for percent in PERCENTS)
+    screen.say(f"  {'call, in milliseconds at the till':<34}{'calls':>9}{header}", style="dim")
+    for call, times in figures.latency_ms().items():
+        cells = "".join(f"{times[f'p{percent}']:>9.1f}" for percent in PERCENTS)
+        screen.say(f"  {call:<34}{len(figures.latencies_us[call]):>9,}{cells}")
 
 
 def _show_purse(purse: admin_service_pb2.PurseTotals, shop: Shopfront, screen: Screen) -> None:

@@ -158,3 +158,45 @@ def test_settings_are_changed_in_the_file_and_the_rest_stays(node: NodeUnderTest
 def test_a_setting_that_the_file_does_not_know_is_refused(node: NodeUnderTest, key: str) -> None:
     with pytest.raises(KeyError):
         node.configure({key: 1})
+
+
+WITH_A_CHILD = """
+import json, os, pathlib, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+pathlib.Path(sys.argv[1]).write_text(json.dumps({"address": "127.0.0.1:1", "enrol_address": "127.0.0.1:2",
+    "metrics_address": "127.0.0.1:3", "peer_address": "127.0.0.1:4", "pid": child.pid}))
+time.sleep(600)
+"""
+
+
+def test_a_kill_takes_every_process_of_the_node_at_once(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(monkeypatch, WITH_A_CHILD, str(node.directory / "ready.json"))
+    child = node.start().pid
+    node.kill()
+    give_up_at = time.monotonic() + 10
+    while _runs(child) and time.monotonic() < give_up_at:
+        time.sleep(0.01)
+    assert not _runs(child)
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process is there and not merely waited for by whoever inherits it."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_node_can_be_told_to_keep_the_ports_that_the_system_chose(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_instead(monkeypatch, WITH_A_CHILD, str(node.directory / "ready.json"))
+    assert node.start().peers == "127.0.0.1:4"
+    node.keep_addresses()
+    node.kill()
+    config = load(node.config_path)
+    assert (config.node.listen, config.node.enrol_listen) == ("127.0.0.1:1", "127.0.0.1:2")
+    assert (config.node.metrics_listen, config.coalition.peer_listen) == ("127.0.0.1:3", "127.0.0.1:4")

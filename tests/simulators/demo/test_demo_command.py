@@ -50,7 +50,7 @@ def test_a_good_run_ends_with_a_summary_and_figures_and_leaves_nothing_behind(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     runs = ending_with(monkeypatch, summary())
-    ended = CliRunner().invoke(command.app, ["--members", "5", "--json", str(tmp_path / "f.json")])
+    ended = CliRunner().invoke(command.app, ["--alone", "--members", "5", "--json", str(tmp_path / "f.json")])
     assert ended.exit_code == 0, ended.output
     assert "The till's screen." in ended.output
     assert "100 points  issued" in ended.output
@@ -77,7 +77,7 @@ def test_books_that_are_not_whole_end_with_a_failure_that_says_so_and_keep_the_e
 ) -> None:
     runs = ending_with(monkeypatch, result)
     ended = CliRunner().invoke(
-        command.app, ["--json", str(tmp_path / "f.json"), "--keep", str(tmp_path / "k")]
+        command.app, ["--alone", "--json", str(tmp_path / "f.json"), "--keep", str(tmp_path / "k")]
     )
     assert ended.exit_code == 1
     assert words in ended.output
@@ -92,7 +92,7 @@ def test_a_node_that_fails_ends_the_demo_with_its_words_and_keeps_its_log(
 ) -> None:
     fault = ExceptionGroup("tills", [NodeFailed("The store is locked.")])
     runs = ending_with(monkeypatch, fault)
-    ended = CliRunner().invoke(command.app, ["--keep", str(tmp_path / "kept")])
+    ended = CliRunner().invoke(command.app, ["--alone", "--keep", str(tmp_path / "kept")])
     assert ended.exit_code == 1
     assert "The store is locked." in ended.output
     assert "Traceback" not in ended.output

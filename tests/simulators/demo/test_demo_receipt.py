@@ -81,6 +81,17 @@ def test_nothing_is_said_of_a_payment_with_points_where_there_was_none() -> None
     assert "to pay" not in screen
 
 
+def test_a_member_of_another_merchant_stays_nameless_and_no_worth_is_made_up() -> None:
+    shown = visit(redeemed=True)
+    assert shown.redeemed is not None
+    shown.redeemed.spent[0].ClearField("worth")
+    shown.identified.display_name = ""
+    rows = [line.strip() for line in till_screen(shown, SHOP)]
+    assert "a member of another merchant" in rows
+    assert f"paid with 300 {isolate('امتیاز')}" in rows
+    assert not any("to pay" in row for row in rows)
+
+
 def test_an_award_without_words_is_shown_as_its_units() -> None:
     shown = visit(redeemed=False)
     for effect in shown.accrued.effects:

@@ -24,7 +24,9 @@ def demo(*options: str) -> subprocess.CompletedProcess[str]:
 
 def test_a_small_day_ends_with_whole_books(tmp_path: Path) -> None:
     figures_path = tmp_path / "figures.json"
-    ended = demo("--members", "12", "--tills", "3", "--purchases", "80", "--json", str(figures_path))
+    ended = demo(
+        "--alone", "--members", "12", "--tills", "3", "--purchases", "80", "--json", str(figures_path)
+    )
     assert ended.returncode == 0, ended.stdout + ended.stderr
     figures = json.loads(figures_path.read_text(encoding="utf-8"))
     assert (figures["members"], figures["tills"], figures["accruals"]) == (12, 3, 81)
@@ -32,6 +34,25 @@ def test_a_small_day_ends_with_whole_books(tmp_path: Path) -> None:
     assert figures["purses"]["points"]["outstanding"] > 0
     assert figures["accruals_per_second"] > 0
     assert "امتیاز گرفتید" in ended.stdout
+
+
+def test_three_merchants_end_with_the_same_signed_chains_after_one_was_killed(tmp_path: Path) -> None:
+    figures_path = tmp_path / "figures.json"
+    ended = demo("--members", "45", "--tills", "3", "--purchases", "90", "--json", str(figures_path))
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    figures = json.loads(figures_path.read_text(encoding="utf-8"))
+    assert (figures["members"], figures["tills"]) == (45, 3)
+    assert (figures["books_sum"], figures["check"]) == (0, "clean")
+    coalition = figures["coalition"]
+    assert (coalition["pairs"], coalition["chains_equal"], coalition["told_right"]) == (6, True, True)
+    assert coalition["killed"] == "nile"
+    assert coalition["exchanges"] > 10
+    assert coalition["accruals_abroad"] > 10
+    assert coalition["redemptions_abroad"] > 0
+    assert coalition["earned_while_home_was_gone"] >= 2
+    points = figures["purses"]["points"]
+    assert points["issued"] - points["redeemed"] - points["breakage"] == points["outstanding"] > 0
+    assert "HOME_UNREACHABLE" in ended.stdout
 
 
 def test_recorded_baskets_of_a_whole_year_are_replayed(tmp_path: Path) -> None:

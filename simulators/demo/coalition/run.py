@@ -1,0 +1,70 @@
+"""The coalition's demo from the first file to the last line: operator, three nodes, a day, the books."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+
+from simulators import shoppers
+from simulators.demo.coalition.day import live
+from simulators.demo.coalition.founding import found
+from simulators.demo.coalition.merchants import Merchant
+from simulators.demo.coalition.summary import CoalitionSummary, MerchantBooks
+from simulators.demo.proof import prove
+from simulators.demo.receipt import Shopfront, till_screen
+from simulators.demo.screen import Screen
+from simulators.launch import NodeFailed, NodeUnderTest
+from simulators.staff import Staff
+
+
+def run(
+    directory: Path, screen: Screen, *, members: int, tills: int, purchases: int, seed: int
+) -> CoalitionSummary:
+    """Runs it in `directory`, and leaves no node running. A node that fails is `NodeFailed`."""
+    started_seconds = time.monotonic()
+    nodes: list[NodeUnderTest] = []
+    try:
+        merchants = found(directory, members, seed, screen, nodes)
+        summary = asyncio.run(_day(merchants, tills, purchases, seed, screen))
+    except BaseException:
+        # What went wrong is the news; a node that then does not stop well is only a second one.
+        for node in nodes:
+            with suppress(NodeFailed):
+                node.stop()
+        raise
+    with screen.step("stopping the nodes", len(nodes)) as advance:
+        for node in nodes:
+            node.stop()
+            advance(1)
+    with screen.step("proving everybody's books with `vafa check`", len(nodes)) as advance:
+        for merchant in merchants:
+            books = summary.books[merchant.merchant_id]
+            own = summary.day.figures[merchant.merchant_id, merchant.merchant_id]
+            books.check = prove(merchant.node, books.totals, own)
+            advance(1)
+    summary.seconds = time.monotonic() - started_seconds
+    return summary
+
+
+async def _day(
+    merchants: Sequence[Merchant], tills: int, purchases: int, seed: int, screen: Screen
+) -> CoalitionSummary:
+    async with AsyncExitStack() as stack:
+        day, staffs = await live(merchants, tills, purchases, seed, screen, stack)
+        books = {
+            one.merchant_id: MerchantBooks(one.trader.name, (await staffs[one.merchant_id].status()).totals)
+            for one in merchants
+        }
+        fronts = {one.merchant_id: await _front(one, staffs[one.merchant_id]) for one in merchants}
+    screens = [(seen, till_screen(seen.visit, fronts[seen.merchant.merchant_id])) for seen in day.seen]
+    members = sum(len(one.members) for one in merchants)
+    return CoalitionSummary(day, members, books, fronts, screens)
+
+
+async def _front(merchant: Merchant, staff: Staff) -> Shopfront:
+    purses = {purse.code: purse for purse in (await staff.programme()).purses}
+    trader = merchant.trader
+    return Shopfront(trader.name, trader.time_zone, shoppers.CURRENCY_EXPONENT, purses)
