@@ -20,6 +20,7 @@ from node.coalition.messages import ExchangeReason, MessageType, Reserve, SaleTe
 from node.identity.coalition_secrets import CoalitionSecrets
 from node.proto.vafa.member.v1 import chip_card_pb2
 from node.proto.vafa.member.v1 import member_service_pb2 as pb
+from node.proto.vafa.pos.v1 import card_pb2, spending_pb2
 from node.wire.coalition import carried_bytes, identifier_commitment, proof_commitment, reopen
 from node.wire.coalition_bodies import proof_bytes
 from node.wire.commands import Op
@@ -67,10 +68,12 @@ async def note(
     body_of(await bazaar.nile.tell(Op.RECORD_CARD, bazaar.nile.stamped(request)))
 
 
-async def step(bazaar: Bazaar, units: int, session_id: bytes = b"", answer: bytes = b"") -> CardStepped:
+async def step(
+    bazaar: Bazaar, units: int, session_id: bytes = b"", answer: bytes = b"", terminal: str = TERMINAL
+) -> CardStepped:
     """One CARD_STEP of saffron's, as its till brings it, and what nile answers."""
     salt, value = b"s" * 16, card(1).value
-    body = CardStep(units, identifier_commitment(salt, CARD, value), TERMINAL, session_id, answer)
+    body = CardStep(units, identifier_commitment(salt, CARD, value), terminal, session_id, answer)
     exchange_id = sha256(f"step {next(_steps)}".encode())[:16]
     message = bazaar.saffron.exchanging.seal(MessageType.CARD_STEP, exchange_id, body, "nile")
     assert message is not None
@@ -157,6 +160,31 @@ async def test_a_conversation_is_one_partners_alone() -> None:
     answer = bureau.card.transmit(first.command_apdu)
     assert (await step(bazaar, 301, first.session_id, answer)).refusal == "wrong_sale"
     assert (await step(bazaar, 300, b"x" * 16, answer)).refusal == "session_over"
+
+
+async def test_a_conversation_begun_at_home_is_not_a_partners_to_go_on_with() -> None:
+    bazaar, bureau = await a_bazaar(NTAG)
+    begin = card_pb2.BeginCardProofRequest(identifier=card(1))
+    begin.spend.purse, begin.spend.units = "points", 300
+    body = body_of(await bazaar.nile.at_till(Op.BEGIN_CARD_PROOF, begin))
+    first = card_pb2.BeginCardProofResponse.FromString(body)
+    bureau.card.tap()
+    answer = bureau.card.transmit(first.command_apdu)
+    stolen = await step(bazaar, 300, first.session_id, answer, terminal="north/till-1")
+    assert stolen.refusal == "wrong_sale"
+
+
+async def test_a_tap_from_before_a_counted_one_is_worth_nothing_anywhere() -> None:
+    bazaar, bureau = await a_bazaar(NTAG)
+    earlier, later = tap_of(bureau), tap_of(bureau)
+    assert await spends(bazaar, "r1", 10, pack_evidence(SunEvidence(later))) is AcquirerState.DONE
+    assert await spends(bazaar, "r2", 10, pack_evidence(SunEvidence(earlier))) is AcquirerState.FAILED
+    request = bazaar.nile.stamped(spending_pb2.RedeemRequest(identifier=card(1)))
+    request.spends.add(purse="points", units=5)
+    request.proof.card_cryptogram = pack_evidence(SunEvidence(earlier))
+    refused = (await bazaar.nile.at_till(Op.REDEEM, request)).refusal
+    assert refused is not None
+    assert dict(refused.details)["card"] == "replayed"
 
 
 async def test_a_number_without_a_chip_is_told_so() -> None:
