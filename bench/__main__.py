@@ -11,6 +11,7 @@ BENCHES = {
     "peers": "the same work on PostgreSQL, behind the same gRPC front and with pgbench",
     "growth": "throughput, memory, start-up and recovery as the members grow",
     "actors": "the member actor as a Ray actor of its own, and in shards",
+    "exchange": "redemptions at a partner's till, between two whole nodes, beside their limit",
     "settlement": "closing, netting and checking a window of many merchants and records",
     "cards": "making chip cards, and verifying them beside the bare CMAC",
     "load": "many simulated tills over mTLS by Locust; ends with PASS or FAIL",
