@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from simulators import shoppers
@@ -83,10 +83,15 @@ def launch(directory: Path, trader: Trader) -> tuple[NodeUnderTest, Phones]:
 
 
 def found(
-    directory: Path, members: int, seed: int, screen: Screen, started: list[NodeUnderTest]
+    directory: Path,
+    members: int,
+    seed: int,
+    screen: Screen,
+    started: list[NodeUnderTest],
+    publish: Callable[[Operator], Path],
 ) -> list[Merchant]:
-    """Operator and merchants, linked by a signed directory. Each node that serves is put into `started` at
-    once, so that whoever called can stop them all, whatever happens."""
+    """Operator and merchants, linked by the signed directory that `publish` makes. Each node that serves is
+    put into `started` at once, so that whoever called can stop them all, whatever happens."""
     operator = Operator(directory / "operator")
     with screen.step(f"founding the coalition {COALITION!r} with `vafa operator init`"):
         operator.init()
@@ -100,7 +105,7 @@ def found(
             operator.admit(trader.merchant_id, ask_to_join(merchant))
             merchants.append(merchant)
     with screen.step("publishing the signed directory, which all three take into use"):
-        take_into_use(merchants, operator.publish(), operator.key)
+        take_into_use(merchants, publish(operator), operator.key)
     return merchants
 
 

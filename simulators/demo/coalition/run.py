@@ -8,16 +8,20 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
+from node.cli.operator_home import OperatorHome
 from simulators import shoppers
 from simulators.demo.coalition.day import live
-from simulators.demo.coalition.founding import found
+from simulators.demo.coalition.founding import Operator, found
 from simulators.demo.coalition.merchants import Merchant
+from simulators.demo.coalition.settling import OperatorService, settle
 from simulators.demo.coalition.summary import CoalitionSummary, MerchantBooks
 from simulators.demo.proof import prove
 from simulators.demo.receipt import Shopfront, till_screen
 from simulators.demo.screen import Screen
 from simulators.launch import NodeFailed, NodeUnderTest
 from simulators.staff import Staff
+
+SHORTEST_WINDOW_SECONDS = 45.0
 
 
 def run(
@@ -26,15 +30,27 @@ def run(
     """Runs it in `directory`, and leaves no node running. A node that fails is `NodeFailed`."""
     started_seconds = time.monotonic()
     nodes: list[NodeUnderTest] = []
+    services: list[OperatorService] = []
+
+    def publish(operator: Operator) -> Path:
+        """With a window that is cut when most of the shopping is done, on quick machines and on slow ones."""
+        cut_after_seconds = max(SHORTEST_WINDOW_SECONDS, (time.monotonic() - started_seconds) / 2)
+        services.append(OperatorService(OperatorHome(operator.directory), cut_after_seconds))
+        return services[0].publish()
+
     try:
-        merchants = found(directory, members, seed, screen, nodes)
+        merchants = found(directory, members, seed, screen, nodes, publish)
         summary = asyncio.run(_day(merchants, tills, purchases, seed, screen))
+        summary.settlement = settle(services[0], merchants, directory, screen)
     except BaseException:
         # What went wrong is the news; a node that then does not stop well is only a second one.
         for node in nodes:
             with suppress(NodeFailed):
                 node.stop()
         raise
+    finally:
+        for service in services:
+            service.stop()
     with screen.step("stopping the nodes", len(nodes)) as advance:
         for node in nodes:
             node.stop()

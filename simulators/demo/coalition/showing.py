@@ -28,6 +28,7 @@ def show(summary: CoalitionSummary, screen: Screen) -> None:
     _show_outage(summary, screen)
     _show_books(summary, screen)
     _show_chains(summary, screen)
+    _show_settlement(summary, screen)
     _show_verdict(summary, screen)
 
 
@@ -99,6 +100,22 @@ def _show_chains(summary: CoalitionSummary, screen: Screen) -> None:
             screen.say(f"    {problem}", style="bold red")
 
 
+def _show_settlement(summary: CoalitionSummary, screen: Screen) -> None:
+    found = summary.settlement
+    screen.say()
+    screen.say("How the merchants settle", style="bold")
+    for line in found.table.splitlines():
+        screen.say(f"  {line}")
+    if found.problem:
+        screen.say(f"  NOT SETTLED: {found.problem}.", style="bold red")
+        return
+    screen.say()
+    screen.say(f"  {', '.join(found.agreed)}: the statement is what their own records give.")
+    screen.say(f"  The independent verifier, with nothing but directory and file: {found.verdict}")
+    refused = "refused" if found.change_found else "TAKEN FOR SOUND"
+    screen.say(f"  A copy of the statement with one changed byte: {refused}")
+
+
 def _show_verdict(summary: CoalitionSummary, screen: Screen) -> None:
     screen.say()
     if summary.good:
@@ -116,6 +133,8 @@ def _show_verdict(summary: CoalitionSummary, screen: Screen) -> None:
         screen.say(f"  `vafa check` FOUND: {summary.check}", style="bold red")
     if not summary.chains_equal:
         screen.say("  THE TWO SIDES OF A PAIR DO NOT HOLD THE SAME.", style="bold red")
+    if not summary.settled:
+        screen.say("  THE WINDOW IS NOT SETTLED AND VERIFIED BY EVERYBODY.", style="bold red")
     if not summary.told_right:
         screen.say("  A TILL WAS TOLD WRONG WHILE A NODE WAS GONE.", style="bold red")
     screen.say(f"  All in {summary.seconds:.0f} s.")

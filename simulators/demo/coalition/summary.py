@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from node.proto.vafa.admin.v1 import admin_service_pb2
 from simulators.demo.coalition.chains import EARNED, SPENT
 from simulators.demo.coalition.day import CoalitionDay, Seen
 from simulators.demo.coalition.merchants import PURSE
+from simulators.demo.coalition.settling import Settlement
 from simulators.demo.figures import Figures
 from simulators.demo.proof import CLEAN
 from simulators.demo.receipt import Shopfront
@@ -46,6 +47,7 @@ class CoalitionSummary:
     fronts: Mapping[str, Shopfront]
     screens: Sequence[tuple[Seen, Sequence[str]]]
     seconds: float = 0.0
+    settlement: Settlement = field(default_factory=Settlement)
 
     @property
     def books_sum(self) -> int:
@@ -71,7 +73,15 @@ class CoalitionSummary:
     @property
     def good(self) -> bool:
         """Whether everything is as it has to be."""
-        return self.books_sum == 0 and self.check == CLEAN and self.chains_equal and self.told_right
+        whole = self.books_sum == 0 and self.check == CLEAN and self.chains_equal
+        return whole and self.told_right and self.settled
+
+    @property
+    def settled(self) -> bool:
+        """Whether the window is settled: nets that sum to zero, and everybody who checks it agrees."""
+        found = self.settlement
+        sound = found.verified and found.change_found and found.nets_sum == 0
+        return sound and len(found.agreed) == len(self.books)
 
     @property
     def figures(self) -> Figures:
@@ -122,6 +132,14 @@ class CoalitionSummary:
                 for one, books in self.books.items()
             },
             "coalition": self._coalition(),
+            "settlement": {
+                "closes": self.settlement.closes,
+                "nets": self.settlement.nets,
+                "nets_sum": self.settlement.nets_sum,
+                "verified": self.settlement.verified,
+                "agreed": self.settlement.agreed,
+                "change_found": self.settlement.change_found,
+            },
             "seconds": round(self.seconds, 1),
         }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from simulators.demo.coalition.day import CoalitionDay
 from simulators.demo.coalition.merchants import TRADERS, Merchant, members_of
 from simulators.demo.coalition.outage import Told
 from simulators.demo.coalition.phones import Phones
+from simulators.demo.coalition.settling import Settlement
 from simulators.demo.coalition.summary import CoalitionSummary, MerchantBooks
 from simulators.demo.figures import Figures
 from simulators.demo.proof import CLEAN
@@ -23,12 +25,24 @@ from simulators.launch import NodeUnderTest
 UNREACHABLE = Told("Camden", True, False, "HOME_UNREACHABLE", "It cannot be reached.")
 
 
+SETTLED = Settlement(
+    "owes  to",
+    {"saffron": -30, "nile": 10, "camden": 20},
+    6,
+    True,
+    "SOUND",
+    ["saffron", "nile", "camden"],
+    True,
+)
+
+
 def summary(
     *,
     problem: str = "",
     check: str = CLEAN,
     books_sum: int = 0,
     told: Told = UNREACHABLE,
+    settlement: Settlement = SETTLED,
 ) -> CoalitionSummary:
     ids = [trader.merchant_id for trader in TRADERS]
     victim = Merchant(TRADERS[1], NodeUnderTest(Path(), "nile"), members_of(1, 3, 1), Phones(Path("none")))
@@ -46,7 +60,7 @@ def summary(
         purse="points", issued=100, redeemed=40, outstanding=70, books_sum=books_sum
     )
     books = {one: MerchantBooks(one.title(), [totals], check if one == "nile" else CLEAN) for one in ids}
-    return CoalitionSummary(day, 9, books, {}, [], 12.0)
+    return CoalitionSummary(day, 9, books, {}, [], 12.0, settlement)
 
 
 def ended(
@@ -68,6 +82,9 @@ def test_a_good_day_says_so_with_its_figures(monkeypatch: pytest.MonkeyPatch, tm
     coalition = figures["coalition"]
     assert isinstance(coalition, dict)
     assert (coalition["pairs"], coalition["chains_equal"], coalition["exchanges"]) == (6, True, 72)
+    settlement = figures["settlement"]
+    assert isinstance(settlement, dict)
+    assert (settlement["nets_sum"], settlement["verified"]) == (0, True)
     # 3 × 100 issued at home and 50 abroad; 3 × 40 redeemed at home and 20 abroad.
     purses = figures["purses"]
     assert isinstance(purses, dict)
@@ -91,8 +108,13 @@ NOT_KEPT = Told("Camden", False, False, "HOME_UNREACHABLE", "")
         (summary(books_sum=2), "MISS ZERO BY 6"),
         (summary(told=SPENT_ALL_THE_SAME), "WAS TOLD WRONG"),
         (summary(told=NOT_KEPT), "WAS TOLD WRONG"),
+        (summary(settlement=replace(SETTLED, verified=False)), "NOT SETTLED AND VERIFIED"),
+        (summary(settlement=replace(SETTLED, change_found=False)), "NOT SETTLED AND VERIFIED"),
+        (summary(settlement=replace(SETTLED, agreed=["nile"])), "NOT SETTLED AND VERIFIED"),
+        (summary(settlement=replace(SETTLED, nets={"nile": 1})), "NOT SETTLED AND VERIFIED"),
+        (summary(settlement=Settlement(problem="only 5 of 6 pairs")), "only 5 of 6 pairs"),
     ],
-    ids=["chain", "check", "sum", "spent", "not kept"],
+    ids=["chain", "check", "sum", "spent", "not kept", "unsound", "blind", "disagreed", "nets", "no closes"],
 )
 def test_what_is_not_as_it_has_to_be_ends_with_a_failure_that_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: CoalitionSummary, words: str

@@ -53,6 +53,8 @@ def test_three_merchants_end_with_the_same_signed_chains_after_one_was_killed(tm
     points = figures["purses"]["points"]
     assert points["issued"] - points["redeemed"] - points["breakage"] == points["outstanding"] > 0
     assert "HOME_UNREACHABLE" in ended.stdout
+    assert (figures["settlement"]["nets_sum"], figures["settlement"]["verified"]) == (0, True)
+    assert sorted(figures["settlement"]["agreed"]) == ["camden", "nile", "saffron"]
 
 
 def test_recorded_baskets_of_a_whole_year_are_replayed(tmp_path: Path) -> None:
