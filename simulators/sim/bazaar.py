@@ -33,6 +33,7 @@ FAIR = Weather()
 class Bazaar(World):
     """The world of a coalition."""
 
+    hold_seconds_max = 300
     visits = 9
     tasks = 2
     faults = (6, 22)
@@ -47,7 +48,9 @@ class Bazaar(World):
     ) -> None:
         super().__init__(seed, show, weights)
         self.network = Network(self.loop, random.Random(f"{seed}/network"), self.trace)
-        self.terms = Terms(freshness_seconds=self.chance.choice((60, 300)))
+        self.terms = Terms(
+            freshness_seconds=self.chance.choice((60, 300)), hold_seconds_max=self.hold_seconds_max
+        )
         self.directory = signed(directory(START_MS, self.terms, checks.POINTS, PARTITIONS))
         self.partners = [self._partner(merchant) for merchant in MERCHANTS]
         self.nodes.extend(self.partners)

@@ -1,0 +1,135 @@
+"""Shortcuts between merchants that a checked model found wanting: the simulation finds them too.
+
+Each mutant is the nodes' own code with one guard taken out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from node.actors import abroad_spending
+from node.actors.acquirer_lanes import Partner
+from node.actors.home_lanes import Life
+from node.actors.work import Work
+from node.coalition.exchange import AcquirerState
+from node.storage.coalition_keys import Role
+from node.storage.keyspace import Kind
+from node.storage.store import Batch
+from simulators.sim.bazaar import Bazaar, Restored
+from simulators.sim.faults import FaultKind
+
+SEEDS = range(1, 41)
+"""Among these each mutant must be caught; most are by the first few."""
+
+Patch = pytest.MonkeyPatch
+Concerns = Callable[[bytes], bool]
+
+
+def _late_sync(patch: Patch, concerns: Concerns) -> None:
+    """A batch with such a key is synced with the next one only."""
+
+    def commit(work: Any) -> float:
+        if work._changed:
+            batch = Batch()
+            for key, value in work._changed.items():
+                batch.put(key, value) if value else batch.delete(key)
+            if work._store.unsynced:
+                work._store.sync()
+            work._store.write(batch)
+            if not any(concerns(key) for key in work._changed):
+                work._store.sync()
+        return 0.0
+
+    patch.setattr(Work, "commit", commit)
+
+
+def answers_before_the_sync(patch: Patch) -> None:
+    """The home node says AUTHORIZED and POSTED before they are durable."""
+    _late_sync(patch, lambda key: key[1] == Kind.HOME_EXCHANGE)
+
+
+def sends_a_capture_unsynced(patch: Patch) -> None:
+    """The acquirer sends what it has not made durable, and what it holds for DONE may be gone."""
+    _late_sync(patch, lambda key: key[1] == Kind.ACQUIRER_EXCHANGE)
+
+
+def answers_hello_before_the_sync(patch: Patch) -> None:
+    """The acquirer answers HELLO, and tells of its head, before either is durable."""
+    _late_sync(patch, lambda key: key[1] == Kind.LANE_HEAD and key[2] == Role.ACQUIRER)
+
+
+def hands_goods_over_on_authorized(patch: Patch) -> None:
+    """The till hands goods over when the units are held."""
+    patch.setattr(abroad_spending, "_redeemed", abroad_spending._decided)
+
+
+def hands_goods_over_on_its_own_capture(patch: Patch) -> None:
+    """The till hands goods over when its own node has signed CAPTURE."""
+    states = {AcquirerState.CAPTURING, AcquirerState.DONE, AcquirerState.FAILED, AcquirerState.CANCELLING}
+    patch.setattr(abroad_spending, "_redeemed", lambda exchange: exchange.state in states)
+
+
+def opens_lanes_without_hello(patch: Patch) -> None:
+    """A lane that was open once is open after every start."""
+    begin: Any = Life.__init__
+    meet: Any = Partner.is_ready
+
+    def born_ready(life: Any, *more: Any) -> None:
+        begin(life, *more)
+        life.ready = life.record.lane.epoch > 0
+
+    def always_ready(partner: Any, lane: int, *more: Any) -> bool:
+        known = partner.lanes.get(lane)
+        return meet(partner, lane, *more) or (known is not None and known.epoch > 0)
+
+    patch.setattr(Life, "__init__", born_ready)
+    patch.setattr(Partner, "is_ready", always_ready)
+
+
+CUTS: dict[FaultKind, int] = {
+    FaultKind.ONE_WAY: 3,
+    FaultKind.PARTITION: 3,
+    FaultKind.STORM: 3,
+    FaultKind.POWER_AT_STEP: 6,
+    FaultKind.KILL_NODE: 1,
+}
+
+
+class ShortHolds(Restored):
+    """Holds end soon, and messages are late: what was held is often void when it is captured."""
+
+    hold_seconds_max = 60
+
+
+LATE: dict[FaultKind, int] = {
+    FaultKind.ISOLATED: 4,
+    FaultKind.STORM: 3,
+    FaultKind.BACKUP: 3,
+    FaultKind.ROLLBACK: 3,
+}
+MUTANTS: list[tuple[Callable[[Patch], None], type[Bazaar], dict[FaultKind, int] | None]] = [
+    (answers_before_the_sync, Bazaar, CUTS),
+    (sends_a_capture_unsynced, Bazaar, CUTS),
+    (answers_hello_before_the_sync, Bazaar, CUTS),
+    (hands_goods_over_on_authorized, ShortHolds, LATE),
+    (hands_goods_over_on_its_own_capture, ShortHolds, LATE),
+    (opens_lanes_without_hello, Restored, None),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mutant", "world", "weights"), MUTANTS, ids=lambda one: getattr(one, "__name__", "")
+)
+def test_the_simulation_of_a_coalition_catches(
+    mutant: Callable[[Patch], None],
+    world: type[Bazaar],
+    weights: dict[FaultKind, int] | None,
+    monkeypatch: Patch,
+) -> None:
+    mutant(monkeypatch)
+    found = (seed for seed in SEEDS if world(seed, weights=weights).run().violations)
+    assert next(found, None) is not None, f"no seed of {SEEDS} catches it"
