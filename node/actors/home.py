@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from node.actors.home_booking import NOBODY, Posting, Seat, elsewhere, seat_of
 from node.actors.home_cards import card_good_until_ms
 from node.actors.home_lanes import HomeLanes, Life
+from node.actors.home_leases import HomeLeases, note_short
 from node.actors.home_opening import HomeOpening
 from node.actors.home_proofs import QUESTIONS, HomeProofs
 from node.actors.turn import Opening
@@ -58,6 +59,7 @@ class HomeSide:
             Op.HOME_MESSAGE: self._message,
             Op.HOME_HELLO: self._opens.hello,
             Op.HOME_TICK: self._tick,
+            **HomeLeases(self.lanes).ops,
         }
 
     # --- messages ------------------------------------------------------------------------------------------
@@ -101,6 +103,7 @@ class HomeSide:
             facts = self.facts(opening, life, seat, carried, original, card_until_ms)
             step = home.decide(known, message, facts)
             self.take(opening, life, seat, step)
+            note_short(opening, facts, message.body, step)
         except self._abroad.desk.storage_faults:
             raise
         except Exception as fault:

@@ -10,9 +10,10 @@ from msgspec.structs import replace
 
 from node.actors.turn import Opening
 from node.actors.work import Work
-from node.coalition import caps, lanes
+from node.coalition import lanes, leases
 from node.coalition.caps import Slice
 from node.coalition.lanes import GENESIS, HomeLane
+from node.coalition.leases import Lease, Parts
 from node.coalition.messages import ExchangeReason, HeadAck, MessageType, Posted
 from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
@@ -31,10 +32,11 @@ MAX_IDLE_RECORDS = 10
 class Life:
     """A lane in this life of the process. `hello` are the bytes of the HELLO that waits for its reply."""
 
-    def __init__(self, partition: int, partner_id: str, record: HomeLaneRecord) -> None:
+    def __init__(self, partition: int, partner_id: str, record: HomeLaneRecord, lease: Lease) -> None:
         self.partition = partition
         self.partner_id = partner_id
         self.record = record
+        self.lease = lease
         self.ready = False
         self.hello = b""
         self.hello_ms = 0
@@ -59,7 +61,9 @@ class HomeLanes:
                 if data is None
                 else store.HOME_LANE.decode(data)
             )
-            life = self._lives[partition, partner_id] = Life(partition, partner_id, record)
+            data = work.get(keys.lane_head_key(partition, Role.LEASE, partner_id, partition))
+            lease = Lease() if data is None else store.LEASE.decode(data)
+            life = self._lives[partition, partner_id] = Life(partition, partner_id, record, lease)
         return life
 
     def ready_in(self, partition: int) -> set[str]:
@@ -75,14 +79,23 @@ class HomeLanes:
         life.record = record
 
     def slices(self, life: Life) -> Slice:
-        """What this partition may let come to be owed: as leased, else its even share of the caps."""
-        if life.record.slices is not None:
-            return life.record.slices
-        abroad = self._abroad
-        own_id, directory, partitions = abroad.spec.own_id, abroad.directory, abroad.desk.settings.partitions
-        home = caps.even_slices(directory.cap(own_id, life.partner_id), partitions)
-        acquirer = caps.even_slices(directory.cap(life.partner_id, own_id), partitions)
-        return Slice(home[life.partition], acquirer[life.partition])
+        """What this partition may let come to be owed: its share of whatever the caps are now."""
+        return leases.slice_of(self.parts(life), self.cap(life.partner_id))
+
+    def parts(self, life: Life) -> Parts:
+        """This partition's share of the caps."""
+        return leases.parts_of(life.lease, life.partition, self._abroad.desk.settings.partitions)
+
+    def cap(self, partner_id: str) -> Slice:
+        """The whole of both caps, by the newest directory."""
+        own_id, directory = self._abroad.spec.own_id, self._abroad.directory
+        return Slice(directory.cap(own_id, partner_id), directory.cap(partner_id, own_id))
+
+    def lease(self, life: Life, lease: Lease, work: Work) -> None:
+        """What this partition has given and taken from now on."""
+        key = keys.lane_head_key(life.partition, Role.LEASE, life.partner_id, life.partition)
+        work.put(key, store.LEASE.encode(lease))
+        life.lease = lease
 
     def hash_at(self, opening: Opening, life: Life, number: int) -> bytes | None:
         """The chain's hash at a number; None where there is no such record."""

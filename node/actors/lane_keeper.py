@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from node.actors.cap_leases import CapLeases
 from node.actors.exchanging import Exchanging
 from node.coalition.messages import ExchangeReason
 from node.ledger.refusals import Refused
@@ -43,6 +44,7 @@ class LaneKeeper:
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._home_ready: dict[str, set[int]] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.leases = CapLeases(exchanging)
         exchanging.greeted = self.greet
         exchanging.noted = self.note
 
@@ -51,7 +53,8 @@ class LaneKeeper:
         for partner_id in self._partners():
             self._due_ms[self._partition(partner_id)] = 0
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._repeat(self._due)), loop.create_task(self._repeat(self._tick))]
+        work = (self._repeat(self._due), self._repeat(self._tick), self.leases.run())
+        self._tasks = [loop.create_task(one) for one in work]
 
     async def stop(self) -> None:
         """Opens nothing more, and sends nothing more by itself."""
@@ -81,6 +84,7 @@ class LaneKeeper:
                     self.greet(partner_id)
         for partner_id in outcome.ready:
             self._home_ready.setdefault(partner_id, set()).add(partition)
+        self.leases.want(partition, outcome.short)
         if outcome.due_ms and outcome.due_ms < self._due_ms.get(partition, 1 << 62):
             self._due_ms[partition] = outcome.due_ms
             self._wake.set()

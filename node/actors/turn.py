@@ -6,6 +6,8 @@ from node.actors.member import MemberActor
 from node.actors.partition import Partition
 from node.actors.work import Work
 from node.coalition.acquirer_facts import AcquirerExchange
+from node.coalition.caps import Slice
+from node.coalition.leases import LeaseView
 from node.coalition.messages import ExchangeReason
 from node.wire.coalition_records import CodeToSend, Outcome, Said, SpendNotice
 from node.wire.commands import Command, encode
@@ -36,6 +38,8 @@ class Opening:
         self.codes: list[CodeToSend] = []
         self.notices: list[SpendNotice] = []
         self.alerts: list[tuple[str, int]] = []
+        self.leases: list[LeaseView] = []
+        self.short: list[tuple[str, Slice]] = []
         self.exchange: AcquirerExchange | None = None
         self.refused = ExchangeReason.UNSPECIFIED
         self.due_ms = 0
@@ -60,5 +64,7 @@ class Opening:
                 codes=tuple(self.codes),
                 notices=tuple(self.notices),
                 alerts=tuple(self.alerts),
+                leases=tuple(self.leases),
+                short=tuple(self.short),
             )
         )

@@ -106,31 +106,21 @@ def even_slices(cap_units: int, partitions: int) -> tuple[int, ...]:
 
 def shrunk(slices: Mapping[int, int], used: Mapping[int, int], wanted: Mapping[int, int]) -> dict[int, int]:
     """Which partitions give how much up, so that others may have what they want: unused halves, largest
-    first.
+    first; and where those are not enough, all that is unused.
 
-    Each must have made its smaller slice durable before another's is raised: see `grown`.
+    Each must have made its smaller slice durable before another's is raised: see `leases`.
     """
     missing = sum(wanted.values())
-    spare = {number: (units - max(0, used.get(number, 0))) // 2 for number, units in slices.items()}
-    smaller: dict[int, int] = {}
-    for number in sorted(spare, key=lambda one: (-spare[one], one)):
-        if missing <= 0:
-            break
-        if number in wanted or spare[number] <= 0:
-            continue
-        given = min(spare[number], missing)
-        smaller[number] = slices[number] - given
-        missing -= given
-    return smaller
-
-
-def grown(slices: Mapping[int, int], cap_units: int, wanted: Mapping[int, int]) -> dict[int, int]:
-    """Which partitions get how much, from what of the cap is durably in nobody's slice."""
-    left = cap_units - sum(slices.values())
-    larger: dict[int, int] = {}
-    for number, units in sorted(wanted.items()):
-        given = min(units, left)
-        if given > 0:
-            larger[number] = slices.get(number, 0) + given
-            left -= given
-    return larger
+    spare = {number: units - max(0, used.get(number, 0)) for number, units in slices.items()}
+    givers = sorted(
+        (number for number in spare if number not in wanted and spare[number] > 0),
+        key=lambda one: (-spare[one], one),
+    )
+    given = dict.fromkeys(givers, 0)
+    for part in (2, 1):
+        for number in givers:
+            more = min(spare[number] // part - given[number], missing)
+            if more > 0:
+                given[number] += more
+                missing -= more
+    return {number: slices[number] - units for number, units in given.items() if units}

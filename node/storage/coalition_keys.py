@@ -21,6 +21,8 @@ class Role(IntEnum):
     ACQUIRER = 2
     PARTNER = 3
     """What the acquirer counts of a home node over all its lanes; by lane 0."""
+    LEASE = 4
+    """What a home node's partition has given and taken of the caps with a partner; beside its lane's head."""
 
 
 def home_exchange_key(partition: int, partner_id: str, exchange_id: bytes) -> bytes:

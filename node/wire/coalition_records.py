@@ -16,6 +16,8 @@ import msgspec
 from msgspec import Struct
 
 from node.coalition.acquirer_facts import AcquirerExchange, Secretly
+from node.coalition.caps import Slice
+from node.coalition.leases import LeaseView
 from node.coalition.messages import LANE_UNKNOWN
 from node.ledger.purchase import Purchase
 from node.ledger.transactions import Amendment
@@ -61,7 +63,8 @@ class Outcome(Struct, frozen=True, array_like=True):
     `refused` is an ExchangeReason: nothing was changed. `exchange` is the acquirer's exchange as it now
     stands, without what travels beside it. `due_ms` is when the partition next has something to send, 0 for
     nothing. `ready` are the partners whose lane in this partition is open. `records` are LaneRecords.
-    `alerts` are (partner, percent) of caps that came that near.
+    `alerts` are (partner, percent) of caps that came that near. `leases` are answers to LEASE_*; `short` says
+    how many units more of the caps with a partner the partition should have.
     """
 
     says: tuple[Said, ...] = ()
@@ -74,6 +77,8 @@ class Outcome(Struct, frozen=True, array_like=True):
     codes: tuple[CodeToSend, ...] = ()
     notices: tuple[SpendNotice, ...] = ()
     alerts: tuple[tuple[str, int], ...] = ()
+    leases: tuple[LeaseView, ...] = ()
+    short: tuple[tuple[str, Slice], ...] = ()
 
 
 class WishRecord(Struct, frozen=True, array_like=True):

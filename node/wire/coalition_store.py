@@ -7,10 +7,11 @@ from __future__ import annotations
 from msgspec import Struct
 
 from node.coalition.acquirer_facts import AcquirerExchange
-from node.coalition.caps import Slice, Usage
+from node.coalition.caps import Usage
 from node.coalition.envelopes import Envelope
 from node.coalition.home_facts import HomeExchange
 from node.coalition.lanes import AcquirerLane, HomeLane
+from node.coalition.leases import Lease
 from node.coalition.proofs import ProofState
 from node.proto.vafa.coalition.v1 import envelope_pb2
 from node.wire.records import Codec
@@ -18,14 +19,11 @@ from node.wire.records import Codec
 
 class HomeLaneRecord(Struct, frozen=True, array_like=True):
     """A lane at the home node, with what counts against the slices of the caps that the partition has been
-    leased.
-
-    `slices` None: not leased yet; the partition then has its even share of whatever the directory says.
+    leased; the lease itself lies under a key of its own, and is rarely written.
     """
 
     lane: HomeLane
     usage: Usage = Usage()
-    slices: Slice | None = None
 
 
 class LaneEntry(Struct, frozen=True, array_like=True):
@@ -72,6 +70,7 @@ class Restored(Struct, frozen=True, array_like=True):
 HOME_EXCHANGE = Codec(HomeExchange)
 ACQUIRER_EXCHANGE = Codec(AcquirerExchange)
 HOME_LANE = Codec(HomeLaneRecord)
+LEASE = Codec(Lease)
 ACQUIRER_LANE = Codec(AcquirerLane)
 LANE_ENTRY = Codec(LaneEntry)
 PARTNER = Codec(PartnerRecord)

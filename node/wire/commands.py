@@ -87,6 +87,12 @@ class Op(IntEnum):
     """Opens this partition's lane with each of the partners: what it says is HELLO."""
     HOME_TICK = 102
     """Cut markers that are due."""
+    LEASE_LOOK = 103
+    """A partition's leases of caps; bodies of these three are in `wire.lease_wishes`."""
+    LEASE_GIVE = 104
+    """Makes a partition's share of a cap smaller, for another one."""
+    LEASE_HEAR = 105
+    """Tells a partition what another's lease is: what it was given becomes its own."""
     ACQUIRER_BEGIN = 110
     ACQUIRER_CAPTURE = 111
     ACQUIRER_CANCEL = 112

@@ -10,6 +10,7 @@ import pytest
 
 from node.actors import lane_keeper
 from node.actors.lane_keeper import LaneKeeper
+from node.coalition.caps import Slice
 from node.coalition.messages import ExchangeReason
 from node.storage.keyspace import partner_partition
 from node.wire.coalition_records import LANE_WISH, Outcome
@@ -124,3 +125,13 @@ async def test_after_a_start_everything_is_looked_at_and_then_what_is_due_when_i
     assert made.times(Op.ACQUIRER_DUE, some) == before
     keeper.note(some, Outcome(due_ms=made.now))  # sooner than what was known
     await until(lambda: made.times(Op.ACQUIRER_DUE, some) == before + 1)
+
+
+async def test_a_partition_that_lacks_a_part_of_a_cap_has_the_others_asked_for_it(
+    world: tuple[World, LaneKeeper],
+) -> None:
+    made, keeper = world
+    keeper.start()
+    await until(lambda: made.times(Op.LEASE_LOOK, PARTITIONS - 1) == 2)  # the sweep at a start, per partner
+    keeper.note(1, Outcome(short=(("nile", Slice(home_units=10)),)))
+    await until(lambda: made.times(Op.LEASE_LOOK, PARTITIONS - 1) == 3)
