@@ -1,8 +1,8 @@
 """An account's state: who may use it and what its purses hold. Frozen; `evolve` makes the next one.
 
 The structs are stored as they are (msgpack arrays), so fields are only ever appended, with defaults.
-Dictionaries inside are never changed in place: a new state gets a new dictionary. Being frozen, the structs
-of the ledger form no cycles, so the garbage collector need not walk them (`gc=False`): a shard holds thousands.
+Dictionaries inside are never changed in place: a new state gets a new dictionary. Frozen structs form no
+cycles, so the garbage collector need not walk them (`gc=False`): a shard holds thousands.
 """
 
 from __future__ import annotations
