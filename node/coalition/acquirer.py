@@ -214,6 +214,8 @@ def on_time(known: AcquirerExchange, facts: AcquirerFacts) -> AcquirerStep:
     if known.state is AcquirerState.AUTHORIZED:
         if facts.now_ms < known.expires_ms + HOLD_SLACK_MS:
             return AcquirerStep(exchange=replace(known, due_ms=known.expires_ms + HOLD_SLACK_MS))
+        if not facts.ready:  # on a restored disk it may have been captured since: HELLO shows that first
+            return AcquirerStep(exchange=_waited(known, facts))
         return let_go(known, AcquirerEvent.GIVE_UP, facts)
     return resend(known, facts)
 

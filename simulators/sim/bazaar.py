@@ -221,8 +221,16 @@ class Restored(Bazaar):
         return lane_checks.recorded(checks.Books(node) for node in self.partners)
 
     def spends(self) -> Iterator[lane_checks.Spend]:
-        """What both sides have lost, one after the other, nobody can bring back."""
-        return (one for one in super().spends() if one.exchange_id not in self.lost)
+        """What both sides have lost, one after the other, nobody can bring back.
+
+        Nor is an acquirer asked that was put back: it may have told a till that nothing was spent before
+        the home node could show it what it had forgotten.
+        """
+        put_back = {node.plan.merchant for node in self.partners if node.rolled_back}
+        for one in super().spends():
+            forgotten = not one.goods and one.acquirer_id in put_back
+            if one.exchange_id not in self.lost and not forgotten:
+                yield one
 
     def _asked(self, all_books: dict[str, checks.Books]) -> list[str]:
         """Of a merchant whose disks were put back only what others know can be asked."""

@@ -54,6 +54,7 @@ class PartnerGateway(Gateway):
             CoalitionSecrets(SecretKey(node.secret("master"))),
             lambda: programmes,
             currency=CURRENCY,
+            currency_exponent=2,
             language="en",
         )
         self.counter.abroad = TillsAbroad(trade, "IR")
