@@ -24,7 +24,7 @@ async def identify(trade: Trade, errand: Errand) -> Answer:
     said = await _inquire(trade, errand)
     if isinstance(said, Refused):
         return refused(said)
-    return done(words.identified(said, errand.member.partner_id, trade.looks))
+    return done(words.identified(said, errand.member.partner_id, trade.looks(errand)))
 
 
 async def balance(trade: Trade, errand: Errand) -> Answer:
@@ -32,7 +32,7 @@ async def balance(trade: Trade, errand: Errand) -> Answer:
     said = await _inquire(trade, errand)
     if isinstance(said, Refused):
         return refused(said)
-    return done(words.balance_answer(said, trade.exchanging.clock_ms(), trade.looks))
+    return done(words.balance_answer(said, trade.exchanging.clock_ms(), trade.looks(errand)))
 
 
 async def quote(trade: Trade, errand: Errand) -> Answer:
@@ -45,7 +45,7 @@ async def quote(trade: Trade, errand: Errand) -> Answer:
     said = await _inquire(trade, errand)
     spendable = 0 if isinstance(said, Refused) else said.spendable_units
     version = trade.programmes().at(occurred_ms).version
-    return done(words.quoted(version, awards, spendable, trade.looks))
+    return done(words.quoted(version, awards, spendable, trade.looks(errand)))
 
 
 async def look_up(trade: Trade, errand: Errand) -> Answer:
@@ -57,7 +57,7 @@ async def look_up(trade: Trade, errand: Errand) -> Answer:
         return unknown_abroad()
     if found.state in (AcquirerState.INTENT, AcquirerState.CAPTURING, AcquirerState.CANCELLING):
         return refused(refusals.still_open())
-    return done(words.looked_up(found, trade.looks))
+    return done(words.looked_up(found, trade.looks(errand)))
 
 
 async def _inquire(trade: Trade, errand: Errand) -> Inquired | Refused:

@@ -47,7 +47,7 @@ async def _step(
     trade: Trade, errand: Errand, session_id: bytes, response_apdu: bytes
 ) -> CardStepped | Refused:
     """Asks the home node, which alone knows the card; nothing of it is kept here."""
-    units = words.units_of((errand.message.spend,), trade.looks.purse)
+    units = words.units_of((errand.message.spend,), trade.purse)
     if isinstance(units, Refused):
         return units
     partner_id, exchanging = errand.member.partner_id, trade.exchanging

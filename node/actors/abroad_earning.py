@@ -21,7 +21,7 @@ from node.ledger.refusals import Refused
 from node.ledger.returns import taken_back_by
 from node.wire import abroad as words
 from node.wire import abroad_refusals as refusals
-from node.wire.coalition_records import SALE_FOUND
+from node.wire.coalition_records import SALE_FOUND, SaleFound
 from node.wire.commands import Answer, AnswerKind, Op, done, refused
 from node.wire.parse import transaction_ref
 
@@ -30,7 +30,7 @@ def granted(trade: Trade, purchase: Purchase, occurred_ms: int) -> tuple[Award, 
     """What this merchant's programme grants in the coalition purse, to somebody of whom it knows nothing."""
     edition = trade.programmes().at(occurred_ms)
     awards = edition.compiled.evaluate(purchase, None, occurred_ms, trade.language)
-    return tuple(award for award in awards if award.purse == trade.looks.purse and award.units > 0)
+    return tuple(award for award in awards if award.purse == trade.purse and award.units > 0)
 
 
 async def accrue(trade: Trade, errand: Errand) -> Answer:
@@ -44,7 +44,7 @@ async def accrue(trade: Trade, errand: Errand) -> Answer:
     awards = granted(trade, purchase, errand.route.occurred_ms)
     units = sum(award.units for award in awards)
     if not units:
-        return done(words.accrued(sale.body, (), None, trade.looks))
+        return done(words.accrued(sale.body, (), None, trade.looks(errand)))
     expires_ms = max(award.expires_ms for award in awards)
     body = Accrue(
         units,
@@ -59,7 +59,7 @@ async def accrue(trade: Trade, errand: Errand) -> Answer:
     if isinstance(found, Refused):
         if found.retry_delay_ms:  # it may yet be taken: the till asks again, and the sale is known by then
             return refused(found)
-        return done(words.accrued(sale.body, (), None, trade.looks, problem=found.message))
+        return done(words.accrued(sale.body, (), None, trade.looks(errand), problem=found.message))
     if found is None:
         known = await trade.look(errand, trade.exchange_id(errand))
         if not isinstance(known, AcquirerExchange):
@@ -67,35 +67,45 @@ async def accrue(trade: Trade, errand: Errand) -> Answer:
         found = known
     if found.state is AcquirerState.FAILED:
         problem = refusals.why_not(found.reason).message
-        return done(words.accrued(sale.body, (), None, trade.looks, problem=problem))
-    return done(words.accrued(sale.body, awards, found, trade.looks))
+        return done(words.accrued(sale.body, (), None, trade.looks(errand), problem=problem))
+    return done(words.accrued(sale.body, awards, found, trade.looks(errand)))
 
 
 async def give_back(trade: Trade, errand: Errand) -> Answer:
-    """Takes back what goods earned that came back, or gives back what was spent on them."""
+    """Takes back what goods earned that came back, or gives back what was spent on them.
+
+    Goods come back here first. The member's home hears of it where points of the sale went there, which the
+    sale's id does not always say: it names no exchange where nothing was granted when it was answered.
+    """
     named, amount = words.return_of(errand.message)
-    sold = words.sale_and_ref(named)
-    ref = sold[1] if sold else words.ref_from(named)
-    if ref is None or ref.partner_id != errand.member.partner_id:
+    spend = words.ref_from(named)
+    sale, ref = ("", spend) if spend is not None else words.sale_and_ref(named) or (named, None)
+    if ref is not None and ref.partner_id != errand.member.partner_id:
         return unknown_abroad()
-    local = b""
-    if sold is not None:
-        answer = await errand.locally(words.local_return(errand.message, sold[0]))
+    local, sold = b"", None
+    if spend is None:
+        answer = await errand.locally(words.local_return(errand.message, sale))
         if answer.kind != AnswerKind.DONE:
             return answer
-        local = answer.body
-    found = await _returned(trade, errand, ref, sold[0] if sold else "", amount)
+        known = await _sold(trade, sale)
+        if isinstance(known, Refused):
+            return refused(known)
+        local, sold = answer.body, known
+        earning = trade.secrets.exchange_id(sold.scope, sold.request_id)
+        ref = ref or words.Ref(earning, errand.member.partner_id)
+    assert ref is not None, "it names a spend, or else the sale's own exchange is known by now"
+    found = await _returned(trade, errand, ref, sold, amount)
     if isinstance(found, Answer):
         return found
     if found is None:
         return done(local) if local else unknown_abroad()
     if found.state is AcquirerState.FAILED:
         return refused(refusals.why_not(found.reason))
-    return done(words.returned(found, trade.looks, local))
+    return done(words.returned(found, trade.looks(errand), local))
 
 
 async def _returned(
-    trade: Trade, errand: Errand, ref: words.Ref, sale: str, amount: int
+    trade: Trade, errand: Errand, ref: words.Ref, sold: SaleFound | None, amount: int
 ) -> AcquirerExchange | Answer | None:
     """The return's own exchange, begun or found; None where nothing has to be taken back."""
     mine = trade.exchange_id(errand)
@@ -111,9 +121,7 @@ async def _returned(
         return refused(
             refusals.still_open()
         )  # it has not reached the home node, so nothing can come back yet
-    units = await _units(trade, sale, original, amount)
-    if isinstance(units, Refused):
-        return refused(units)
+    units = _units(trade, sold, original, amount)
     if units <= 0:
         return None
     body = ReturnAbroad(ref.exchange_id, original.number, units, trade.terms(errand, units))
@@ -129,22 +137,25 @@ async def _returned(
     return refused(begun or refusals.still_open()) if not isinstance(begun, AcquirerExchange) else begun
 
 
-async def _units(trade: Trade, sale: str, original: AcquirerExchange, amount: int) -> int | Refused:
-    """How much goes back: of a spend what is asked for, of a sale what the lines had earned."""
-    left = original.posted_units - original.returned
-    if not sale:
-        return amount or left
+async def _sold(trade: Trade, sale: str) -> SaleFound | Refused:
+    """The sale as it is recorded here, with what has come back of it."""
     ref = transaction_ref(sale)
     if isinstance(ref, Refused):
         return ref
-    router = trade.exchanging.router
     looking = step(Op.LOOK_SALE, ref.partition, body=msgspec.msgpack.encode(ref.sequence))
-    answer = await router.ask(looking)
+    answer = await trade.exchanging.router.ask(looking)
     if answer.kind != AnswerKind.DONE:
         return answer.refusal or refusals.still_open()
-    found = SALE_FOUND.decode(answer.body)
-    awards = granted(trade, found.purchase, found.occurred_ms)
-    back = sum(taken_back_by(Earned(found.purchase, awards), found.amended))
+    return SALE_FOUND.decode(answer.body)
+
+
+def _units(trade: Trade, sold: SaleFound | None, original: AcquirerExchange, amount: int) -> int:
+    """How much goes back: of a spend what is asked for, of a sale what the lines had earned."""
+    left = original.posted_units - original.returned
+    if sold is None:
+        return amount or left
+    awards = granted(trade, sold.purchase, sold.occurred_ms)
+    back = sum(taken_back_by(Earned(sold.purchase, awards), sold.amended))
     return min(left, back - original.returned)
 
 

@@ -31,7 +31,7 @@ async def redeem(trade: Trade, errand: Errand) -> Answer:
 
 
 async def _reserve(trade: Trade, errand: Errand, *, one_step: bool) -> Answer:
-    asked = words.spend_of(errand.message, trade.looks.purse)
+    asked = words.spend_of(errand.message, trade.purse)
     if isinstance(asked, Refused):
         return refused(asked)
     if asked.proof is None:
@@ -64,7 +64,11 @@ async def _reserve(trade: Trade, errand: Errand, *, one_step: bool) -> Answer:
     gone = await trade.given_back(errand, found)
     if gone:
         return refused(gone if isinstance(gone, Refused) else refusals.why_not(ExchangeReason.CANCELLED))
-    return done(words.redeemed(found, trade.looks) if one_step else words.authorized(found, trade.looks))
+    return done(
+        words.redeemed(found, trade.looks(errand))
+        if one_step
+        else words.authorized(found, trade.looks(errand))
+    )
 
 
 def _decided(exchange: AcquirerExchange) -> bool:
@@ -92,7 +96,7 @@ async def capture(trade: Trade, errand: Errand) -> Answer:
     if isinstance(found, Answer):
         return found
     ref, known = found
-    units = words.captured_units(errand.message, trade.looks.purse)
+    units = words.captured_units(errand.message, trade.purse)
     if isinstance(units, Refused):
         return refused(units)
     if known.state in _OVER:
@@ -107,7 +111,7 @@ async def capture(trade: Trade, errand: Errand) -> Answer:
     gone = await trade.given_back(errand, ended)
     if gone:
         return refused(gone if isinstance(gone, Refused) else refusals.why_not(ExchangeReason.CANCELLED))
-    return done(words.captured(ended, trade.looks))
+    return done(words.captured(ended, trade.looks(errand)))
 
 
 async def void(trade: Trade, errand: Errand) -> Answer:
@@ -140,7 +144,7 @@ async def _named(trade: Trade, errand: Errand) -> tuple[words.Ref, AcquirerExcha
 
 async def request_proof(trade: Trade, errand: Errand) -> Answer:
     """Has the home node send the member a code, in words that name this merchant and the amount."""
-    asked = words.spend_of(errand.message, trade.looks.purse)
+    asked = words.spend_of(errand.message, trade.purse)
     if isinstance(asked, Refused):
         return refused(asked)
     partner_id = errand.member.partner_id

@@ -12,11 +12,14 @@ from msgspec import Struct
 from node.actors.exchanging import Exchanging
 from node.actors.programmes import Programmes
 from node.coalition.acquirer_facts import AcquirerExchange, Secretly, give_back_id
+from node.coalition.directory import Directory
 from node.coalition.envelopes import MemberProof
 from node.coalition.exchange import AcquirerState
 from node.coalition.messages import Accrue, MessageType, Reserve, ReturnAbroad, SaleTerms, commitment
 from node.identity.coalition_secrets import CoalitionSecrets
+from node.ledger.purses import RedemptionRate
 from node.ledger.refusals import Reason, Refused
+from node.settlement.netting import MICRO_EXPONENT
 from node.storage.keyspace import partner_partition
 from node.wire import abroad as words
 from node.wire import abroad_refusals as refusals
@@ -71,6 +74,7 @@ class Trade:
         programmes: Callable[[], Programmes],
         *,
         currency: str,
+        currency_exponent: int,
         language: str,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -79,15 +83,38 @@ class Trade:
         self.programmes = programmes
         self.language = language
         self.entropy = entropy
-        self._currency = currency
+        self._currency, self._currency_exponent = currency, currency_exponent
 
     @property
-    def looks(self) -> words.Looks:
-        """How the coalition purse is shown."""
+    def directory(self) -> Directory:
+        """The newest directory."""
         known = self.exchanging.directories.known
         assert known is not None, "there is nobody abroad without a directory"
-        purse = known.newest.purse
-        return words.Looks(purse.code, purse.exponent, self._currency)
+        return known.newest
+
+    @property
+    def purse(self) -> str:
+        """The code of the coalition purse."""
+        return self.directory.purse.code
+
+    def looks(self, errand: Errand) -> words.Looks:
+        """How the coalition purse is shown, with the rate of when it occurred: a retry is told the same."""
+        purse = self.directory.purse
+        at_ms = errand.route.occurred_ms or self.exchanging.clock_ms()
+        return words.Looks(purse.code, purse.exponent, self._currency, self._rate_at(at_ms))
+
+    def _rate_at(self, at_ms: int) -> RedemptionRate | None:
+        """What the purse pays for at the tills here: as this merchant says it, or else as the directory does.
+
+        None where neither says it in the tills' currency.
+        """
+        definition = self.programmes().at(at_ms).purses.get(self.purse)
+        if definition is not None and definition.rate is not None:
+            return definition.rate
+        rate = self.directory.rate_at(at_ms)
+        if rate is None or rate.currency != self._currency or not rate.redemption_micro:
+            return None
+        return RedemptionRate(10 ** (MICRO_EXPONENT - self._currency_exponent), rate.redemption_micro)
 
     def connected(self, partner_id: str) -> bool:
         """Whether the home node can be reached now."""

@@ -198,7 +198,10 @@ def _look_sale(command: Command, work: Work) -> Answer:
     if stored is None or not isinstance(event, Sold):
         return refused(refuse(Reason.TRANSACTION_NOT_FOUND, "There is no such sale."))
     amended = work.amendment(command.partition, sequence)
-    return done(encode(SaleFound(event.purchase, stored.entry.occurred_ms, amended)))
+    entry = stored.entry
+    return done(
+        encode(SaleFound(event.purchase, entry.occurred_ms, amended, entry.terminal, entry.request_id))
+    )
 
 
 _STEPS = {

@@ -93,6 +93,7 @@ class CoalitionSide:
             self._secrets,
             self._programmes,
             currency=merchant.currency,
+            currency_exponent=merchant.currency_exponent,
             language=merchant.language,
         )
         self.tills = TillsAbroad(trade, merchant.country)

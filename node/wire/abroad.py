@@ -19,6 +19,7 @@ from node.config import SLUG_PATTERN
 from node.ledger.awards import Award
 from node.ledger.lots import NEVER_MS
 from node.ledger.purchase import Purchase
+from node.ledger.purses import RedemptionRate
 from node.ledger.refusals import Reason, Refused, refuse
 from node.ledger.transactions import TransactionKind
 from node.proto.vafa.common.v1 import balance_pb2, transaction_pb2
@@ -56,11 +57,19 @@ class Ref(Struct, frozen=True):
 
 
 class Looks(Struct, frozen=True):
-    """How the coalition purse is shown: its code, its exponent, the currency of the till."""
+    """How the coalition purse is shown: its code, its exponent, the till's currency, and what it pays for."""
 
     purse: str
     exponent: int
     currency: str
+    rate: RedemptionRate | None = None
+
+    def spent(self, units: int) -> balance_pb2.Spent:
+        """Units of the purse with their worth, which is absent where there is no rate: as at home."""
+        message = balance_pb2.Spent(purse=self.purse, units=units)
+        if self.rate is not None:
+            message.worth.currency, message.worth.minor = self.currency, self.rate.worth_minor(units)
+        return message
 
 
 def ref_from(text: str) -> Ref | None:
@@ -143,14 +152,15 @@ def balances(known: int, looks: Looks) -> list[balance_pb2.PurseBalance]:
     """The coalition purse as the home node told it; nothing where it did not."""
     if known < 0:
         return []
-    return [
-        balance_pb2.PurseBalance(
-            purse=looks.purse,
-            kind=balance_pb2.PURSE_KIND_POINTS,
-            exponent=looks.exponent,
-            spendable=known,
-        )
-    ]
+    message = balance_pb2.PurseBalance(
+        purse=looks.purse,
+        kind=balance_pb2.PURSE_KIND_POINTS,
+        exponent=looks.exponent,
+        spendable=known,
+    )
+    if looks.rate is not None:
+        message.worth.currency, message.worth.minor = looks.currency, looks.rate.worth_minor(known)
+    return [message]
 
 
 def accrued(
@@ -192,7 +202,7 @@ def authorized(exchange: AcquirerExchange, looks: Looks) -> bytes:
         expire_time=stamp(exchange.expires_ms),
         balances=balances(exchange.balance_units, looks),
     )
-    response.held.add(purse=looks.purse, units=exchange.units)
+    response.held.append(looks.spent(exchange.units))
     return response.SerializeToString()
 
 
@@ -209,7 +219,7 @@ def redeemed(exchange: AcquirerExchange, looks: Looks) -> bytes:
 def _spent(response: Any, exchange: AcquirerExchange, looks: Looks) -> bytes:
     response.transaction_id = str(_ref(exchange))
     response.post_time.CopyFrom(stamp(exchange.changed_ms))
-    response.spent.add(purse=looks.purse, units=exchange.posted_units)
+    response.spent.append(looks.spent(exchange.posted_units))
     response.balances.extend(balances(exchange.balance_units, looks))
     data: bytes = response.SerializeToString()
     return data
@@ -258,7 +268,7 @@ def looked_up(exchange: AcquirerExchange, looks: Looks) -> bytes:
         reversed=exchange.returned >= exchange.posted_units > 0,
     )
     if exchange.record_kind is RecordKind.REDEMPTION:
-        transaction.spent.add(purse=looks.purse, units=exchange.posted_units)
+        transaction.spent.append(looks.spent(exchange.posted_units))
     elif exchange.posted_units:
         effect = transaction.effects.add()
         effect.points.purse, effect.points.units = looks.purse, exchange.posted_units
