@@ -19,6 +19,7 @@ from node.actors.acquirer import AcquirerSide
 from node.actors.coalition_spec import CoalitionSpec, rules_of
 from node.actors.desk import Desk, describe
 from node.actors.home import HomeSide
+from node.actors.lane_disputes import LaneDisputes
 from node.actors.lane_sums import LaneSums
 from node.actors.member import MemberActor, internal_fault
 from node.actors.partition import Partition
@@ -75,6 +76,7 @@ class Abroad:
         self._home = HomeSide(self)
         self._acquirer = AcquirerSide(self)
         self._sums = LaneSums()
+        self._disputes = LaneDisputes(self)
 
     def follow(self, spec: CoalitionSpec) -> None:
         """Takes newer directories, keys and rules into use; lanes that are open stay open."""
@@ -181,6 +183,8 @@ class Abroad:
             return self._acquirer.ops[op](opening)
         if op in self._sums.ops:
             return self._sums.ops[op](opening)
+        if op in self._disputes.ops:
+            return self._disputes.ops[op](opening)
         raise ValueError(f"no command of the coalition has the number {op}")
 
 

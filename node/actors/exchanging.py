@@ -21,11 +21,12 @@ from node.coalition.messages import LANE_UNKNOWN, Body, ExchangeReason, HelloReq
 from node.identity.keys import KeyUnusable
 from node.ledger.refusals import Reason, Refused
 from node.peering.ports import Links
+from node.storage.coalition_keys import LANES_MAX
 from node.storage.keyspace import partition_of, partner_partition
 from node.telemetry import CAP_ALERTS, PEER_REFUSED, Figures
 from node.wire.coalition import ANSWERS, BY_HOME, Carried, Opener, Unopened, carried_bytes
 from node.wire.coalition_frames import RecordsWish
-from node.wire.coalition_records import OUTCOME, LaneWish, Outcome, Said
+from node.wire.coalition_records import DISPUTE_ANSWER, OUTCOME, DisputeAnswer, LaneWish, Outcome, Said
 from node.wire.coalition_trust import KnownDirectories
 from node.wire.commands import Answer, AnswerKind, Command, Op, encode
 
@@ -104,6 +105,18 @@ class Exchanging:
         body = LaneWish((partner_id,), home, wish.lane, wish.from_number, wish.page_size)
         outcome = await self.ask(Op.LANE_RECORDS, partition, encode(body))
         return outcome.records if isinstance(outcome, Outcome) else ()
+
+    async def dispute(self, partner_id: str, lane: int, *, home: bool) -> DisputeAnswer | Refused:
+        """Why a lane with a partner was set aside."""
+        partitions = self.router.partitions
+        partition = lane if home else partner_partition(partner_id, partitions)
+        if not 0 <= partition < partitions or not 0 <= lane < LANES_MAX:
+            return DisputeAnswer()
+        body = encode(LaneWish((partner_id,), home, lane))
+        answer = await self.router.ask(Command(Op.LANE_DISPUTE, partition, b"", b"", "", "", "", "", body))
+        if answer.kind != AnswerKind.DONE:
+            return answer.refusal or Refused(Reason.UNAVAILABLE, "The shard does not answer. Try again.")
+        return DISPUTE_ANSWER.decode(answer.body)
 
     async def connected(self, partner_id: str) -> None:
         """A connection with the partner stands: lanes are opened, and what waits is sent again."""

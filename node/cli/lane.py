@@ -20,6 +20,7 @@ from node.cli.connection import (
     load,
 )
 from node.cli.join import JoinRefused
+from node.cli.lane_proof import proof, verify_proof
 from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
 from node.proto.vafa.coalition.v1 import coalition_service_pb2_grpc
 from node.wire.coalition_directory import read_directory
@@ -27,6 +28,9 @@ from node.wire.coalition_trust import KnownDirectories
 from node.wire.lane_lines import LaneLine, lane_lines
 
 app = typer.Typer(help="Lanes with partners: the records that both sides have signed.", no_args_is_help=True)
+
+app.command("proof")(proof)
+app.command("verify-proof")(verify_proof)
 
 PAGE = 500
 

@@ -49,6 +49,8 @@ def on_posted(
     at = arrival(lane, body, message.header.epoch, signed)
     if at is Arrival.OLD_EPOCH or message.header.lane != lane.lane:
         return AcquirerStep(refused=ExchangeReason.WRONG_EPOCH, asks=message.header.epoch < lane.epoch)
+    if at is Arrival.KNOWN and body.core.number == lane.number and body.hash != lane.hash:
+        return _disputed(lane, Dispute.FORKED)  # two words of the home node's for one record
     if at is Arrival.KNOWN:
         return AcquirerStep(acks=True)
     if at is Arrival.GAP or (request is None and body.core.kind is not RecordKind.CUT):

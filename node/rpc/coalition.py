@@ -16,6 +16,7 @@ from node.wire.balances import stamp
 from node.wire.coalition_frames import RecordsWish, page_size_of
 from node.wire.commands import Op
 from node.wire.contacts import account_id_from, member_asked
+from node.wire.fork_proofs import fork_proof_bytes
 
 
 class CoalitionService:
@@ -69,6 +70,26 @@ class CoalitionService:
         response = pb.ListRecordsResponse()
         for data in await self._exchanging.lane_records(partner_id, wish):
             response.records.add().MergeFromString(data)
+        return response
+
+    async def GetDispute(  # noqa: N802 - the proto's name
+        self, request: pb.GetDisputeRequest, context: Context
+    ) -> pb.GetDisputeResponse:
+        """Shows why a lane was set aside; nothing where it was not."""
+        known = self._directories.known
+        if known is None or known.newest.partner(request.partner_id) is None:
+            return pb.GetDisputeResponse()
+        found = await self._exchanging.dispute(request.partner_id, request.lane, home=request.home)
+        if isinstance(found, Refused):
+            await fail(context, found)
+            raise AssertionError("fail always raises")
+        response = pb.GetDisputeResponse(why=found.why, number=found.number)
+        if found.why:
+            response.dispute_time.CopyFrom(stamp(found.at_ms))
+        if found.fork_proof:
+            first, second = found.fork_proof
+            data = fork_proof_bytes(first, second, known.coalition_id, known.newest.version)
+            response.fork_proof.MergeFromString(data)
         return response
 
     async def GetAppSecret(  # noqa: N802 - the proto's name

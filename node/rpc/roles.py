@@ -67,6 +67,7 @@ ROLES: dict[str, frozenset[Role]] = {
     f"{_COALITION}AdoptDirectory": _ADMIN,
     f"{_COALITION}GetCoalition": _STAFF,
     f"{_COALITION}ListRecords": _STAFF,
+    f"{_COALITION}GetDispute": _STAFF,
     f"{_COALITION}GetAppSecret": _ADMIN,
     f"{_ADMINISTRATION}GetStatus": _STAFF,
     f"{_ADMINISTRATION}CreateBackup": _ADMIN,

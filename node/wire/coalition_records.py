@@ -127,18 +127,29 @@ class LaneWish(Struct, frozen=True, array_like=True):
     nonce: bytes = b""
 
 
+class DisputeAnswer(Struct, frozen=True, array_like=True):
+    """LANE_DISPUTE: why a lane was set aside, when and at which number; `why` is empty where it was not.
+
+    `fork_proof` are two Envelopes as bytes that prove two histories, empty where nothing does.
+    """
+
+    why: str = ""
+    at_ms: int = 0
+    number: int = 0
+    fork_proof: tuple[bytes, ...] = ()
+
+
 class SaleFound(Struct, frozen=True, array_like=True):
-    """LOOK_SALE: an anonymous sale of this node's, what of it came back since, and whose request it was."""
+    """LOOK_SALE: an anonymous sale of this node's, and what of it has come back since."""
 
     purchase: Purchase
     occurred_ms: int
     amended: Amendment
-    scope: str
-    request_id: str
 
 
 OUTCOME = msgspec.msgpack.Decoder(Outcome)
 WISH = msgspec.msgpack.Decoder(WishRecord)
 EXCHANGE_WISH = msgspec.msgpack.Decoder(ExchangeWish)
 SALE_FOUND = msgspec.msgpack.Decoder(SaleFound)
+DISPUTE_ANSWER = msgspec.msgpack.Decoder(DisputeAnswer)
 LANE_WISH = msgspec.msgpack.Decoder(LaneWish)

@@ -103,6 +103,8 @@ class Op(IntEnum):
     ACQUIRER_LOOK = 115
     ACQUIRER_HELLO = 116
     """Says HELLO_REQUEST to each of the partners: this node has started."""
+    LANE_DISPUTE = 118
+    """Why a lane was set aside; the answer is a DisputeAnswer."""
     LANE_RECORDS = 120
     LANE_LIST = 121
     """For settlement; bodies of these three and their answers are in `wire.settlement_wishes`."""

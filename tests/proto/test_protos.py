@@ -74,6 +74,7 @@ READS = {
     "admin.v1.AdminService.ListQuarantined",
     "coalition.v1.CoalitionService.GetAppSecret",
     "coalition.v1.CoalitionService.GetCoalition",
+    "coalition.v1.CoalitionService.GetDispute",
     "coalition.v1.CoalitionService.ListRecords",
     "coalition.v1.PeerService.GetDirectory",
     "coalition.v1.PeerService.ListLaneRecords",

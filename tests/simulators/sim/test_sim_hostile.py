@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import pytest
 
-from node.coalition.messages import MessageType
+from node.coalition.messages import Posted
 from node.wire.coalition import reopen
 from simulators.sim.bazaar import Bazaar
 from simulators.sim.coalition import MERCHANTS
@@ -20,6 +21,10 @@ class Calm(Bazaar):
 
     faults = (0, 0)
     visits = 6
+
+    def __init__(self, seed: int) -> None:
+        self.posted: Counter[tuple[str, str, int, int]] = Counter()
+        super().__init__(seed)
 
 
 def forges(world: Bazaar, chance: random.Random, sender: str, receiver: str, carried: bytes) -> list[bytes]:
@@ -54,9 +59,14 @@ def reroutes(world: Bazaar, chance: random.Random, sender: str, receiver: str, c
 def withholds_records(
     world: Bazaar, chance: random.Random, sender: str, receiver: str, carried: bytes
 ) -> list[bytes]:
-    """Two of three POSTED never arrive; the acquirer asks until they do."""
-    posted = reopen(carried).message.header.type is MessageType.POSTED
-    return [] if posted and chance.random() < 0.66 else [carried]
+    """Every record is withheld twice; the acquirer asks until it comes."""
+    message = reopen(carried).message
+    if not isinstance(message.body, Posted):
+        return [carried]
+    assert isinstance(world, Calm)
+    record = (sender, receiver, message.header.lane, message.body.core.number)
+    world.posted[record] += 1
+    return [carried] if world.posted[record] > 2 else []
 
 
 @pytest.mark.parametrize(

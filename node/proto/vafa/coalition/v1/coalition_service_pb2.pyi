@@ -228,6 +228,74 @@ class ListRecordsResponse(_message.Message):
 Global___ListRecordsResponse: _TypeAlias = ListRecordsResponse  # noqa: Y015
 
 @_typing.final
+class GetDisputeRequest(_message.Message):
+    """Asks about a lane that was set aside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    HOME_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    partner_id: _builtins.str
+    """With which partner."""
+    home: _builtins.bool
+    """Whether this node is the lane's home node, as in ListRecordsRequest."""
+    lane: _builtins.int
+    """The home node's partition."""
+    def __init__(
+        self,
+        *,
+        partner_id: _builtins.str = ...,
+        home: _builtins.bool = ...,
+        lane: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["home", b"home", "lane", b"lane", "partner_id", b"partner_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDisputeRequest: _TypeAlias = GetDisputeRequest  # noqa: Y015
+
+@_typing.final
+class GetDisputeResponse(_message.Message):
+    """Why a lane was set aside."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WHY_FIELD_NUMBER: _builtins.int
+    DISPUTE_TIME_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    FORK_PROOF_FIELD_NUMBER: _builtins.int
+    why: _builtins.str
+    """Why, as `vafa check` says it; empty where the lane is not set aside."""
+    number: _builtins.int
+    """How many records the lane had then."""
+    @_builtins.property
+    def dispute_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    @_builtins.property
+    def fork_proof(self) -> _exchange_pb2.ForkProof:
+        """Absent where what is kept does not prove that the home node told two histories."""
+
+    def __init__(
+        self,
+        *,
+        why: _builtins.str = ...,
+        dispute_time: _timestamp_pb2.Timestamp | None = ...,
+        number: _builtins.int = ...,
+        fork_proof: _exchange_pb2.ForkProof | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dispute_time", b"dispute_time", "fork_proof", b"fork_proof"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispute_time", b"dispute_time", "fork_proof", b"fork_proof", "number", b"number", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetDisputeResponse: _TypeAlias = GetDisputeResponse  # noqa: Y015
+
+@_typing.final
 class GetAppSecretRequest(_message.Message):
     """Asks for a member's app secret."""
 

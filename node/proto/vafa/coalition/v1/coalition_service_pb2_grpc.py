@@ -50,6 +50,11 @@ class CoalitionServiceStub:
                 request_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsRequest.SerializeToString,
                 response_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsResponse.FromString,
                 _registered_method=True)
+        self.GetDispute = channel.unary_unary(
+                '/vafa.coalition.v1.CoalitionService/GetDispute',
+                request_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetDisputeRequest.SerializeToString,
+                response_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetDisputeResponse.FromString,
+                _registered_method=True)
         self.GetAppSecret = channel.unary_unary(
                 '/vafa.coalition.v1.CoalitionService/GetAppSecret',
                 request_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetAppSecretRequest.SerializeToString,
@@ -82,6 +87,13 @@ class CoalitionServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetDispute(self, request, context):
+        """Shows why a lane was set aside, with the proof where its home node told two histories.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAppSecret(self, request, context):
         """Hands over the secret by which a member's app answers tills, for the merchant's own app to keep on the
         member's device. The same each time.
@@ -107,6 +119,11 @@ def add_CoalitionServiceServicer_to_server(servicer, server):
                     servicer.ListRecords,
                     request_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsRequest.FromString,
                     response_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsResponse.SerializeToString,
+            ),
+            'GetDispute': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetDispute,
+                    request_deserializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetDisputeRequest.FromString,
+                    response_serializer=vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetDisputeResponse.SerializeToString,
             ),
             'GetAppSecret': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAppSecret,
@@ -196,6 +213,33 @@ class CoalitionService:
             '/vafa.coalition.v1.CoalitionService/ListRecords',
             vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsRequest.SerializeToString,
             vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.ListRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetDispute(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.coalition.v1.CoalitionService/GetDispute',
+            vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetDisputeRequest.SerializeToString,
+            vafa_dot_coalition_dot_v1_dot_coalition__service__pb2.GetDisputeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class CoalitionServiceStub:
     """Shows the directory in use, and how the links to partners stand."""
     ListRecords: _grpc.UnaryUnaryMultiCallable[_coalition_service_pb2.ListRecordsRequest, _coalition_service_pb2.ListRecordsResponse]
     """Reads records of a lane, as both sides signed them."""
+    GetDispute: _grpc.UnaryUnaryMultiCallable[_coalition_service_pb2.GetDisputeRequest, _coalition_service_pb2.GetDisputeResponse]
+    """Shows why a lane was set aside, with the proof where its home node told two histories."""
     GetAppSecret: _grpc.UnaryUnaryMultiCallable[_coalition_service_pb2.GetAppSecretRequest, _coalition_service_pb2.GetAppSecretResponse]
     """Hands over the secret by which a member's app answers tills, for the merchant's own app to keep on the
     member's device. The same each time.
@@ -55,6 +57,8 @@ class CoalitionServiceAsyncStub(CoalitionServiceStub):
     """Shows the directory in use, and how the links to partners stand."""
     ListRecords: _aio.UnaryUnaryMultiCallable[_coalition_service_pb2.ListRecordsRequest, _coalition_service_pb2.ListRecordsResponse]  # type: ignore[assignment]
     """Reads records of a lane, as both sides signed them."""
+    GetDispute: _aio.UnaryUnaryMultiCallable[_coalition_service_pb2.GetDisputeRequest, _coalition_service_pb2.GetDisputeResponse]  # type: ignore[assignment]
+    """Shows why a lane was set aside, with the proof where its home node told two histories."""
     GetAppSecret: _aio.UnaryUnaryMultiCallable[_coalition_service_pb2.GetAppSecretRequest, _coalition_service_pb2.GetAppSecretResponse]  # type: ignore[assignment]
     """Hands over the secret by which a member's app answers tills, for the merchant's own app to keep on the
     member's device. The same each time.
@@ -86,6 +90,14 @@ class CoalitionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_coalition_service_pb2.ListRecordsResponse, _abc.Awaitable[_coalition_service_pb2.ListRecordsResponse]]:
         """Reads records of a lane, as both sides signed them."""
+
+    @_abc_1.abstractmethod
+    def GetDispute(
+        self,
+        request: _coalition_service_pb2.GetDisputeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_coalition_service_pb2.GetDisputeResponse, _abc.Awaitable[_coalition_service_pb2.GetDisputeResponse]]:
+        """Shows why a lane was set aside, with the proof where its home node told two histories."""
 
     @_abc_1.abstractmethod
     def GetAppSecret(

@@ -866,3 +866,44 @@ class LaneRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LaneRecord: _TypeAlias = LaneRecord  # noqa: Y015
+
+@_typing.final
+class ForkProof(_message.Message):
+    """Proof that a home node told two histories of a lane. Both envelopes are its own, POSTED or HELLO, of one
+    coalition, receiver, lane and epoch, and name one number with different hashes. Whoever has the coalition's
+    signed directory can verify it.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FIRST_FIELD_NUMBER: _builtins.int
+    SECOND_FIELD_NUMBER: _builtins.int
+    COALITION_ID_FIELD_NUMBER: _builtins.int
+    DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    coalition_id: _builtins.str
+    """The coalition."""
+    directory_version: _builtins.int
+    """The version of the directory that names the keys; a later one names them too."""
+    @_builtins.property
+    def first(self) -> _envelope_pb2.Envelope:
+        """The one."""
+
+    @_builtins.property
+    def second(self) -> _envelope_pb2.Envelope:
+        """The other."""
+
+    def __init__(
+        self,
+        *,
+        first: _envelope_pb2.Envelope | None = ...,
+        second: _envelope_pb2.Envelope | None = ...,
+        coalition_id: _builtins.str = ...,
+        directory_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "second", b"second"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["coalition_id", b"coalition_id", "directory_version", b"directory_version", "first", b"first", "second", b"second"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ForkProof: _TypeAlias = ForkProof  # noqa: Y015

@@ -1,0 +1,104 @@
+"""A home node that signs two records under one number is found out, and whoever sees both can prove it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from node.coalition.envelopes import Draft, Envelope, Message
+from node.coalition.lanes import chain
+from node.coalition.messages import Hello, LaneHead, MessageType, Posted
+from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
+from node.rpc.coalition import CoalitionService
+from node.storage.coalition_keys import parse_lane_record
+from node.storage.keyspace import Kind
+from node.wire import coalition_store as store
+from node.wire.coalition import EnvelopeSealer, carried_bytes
+from node.wire.coalition_bodies import ENCODER
+from node.wire.coalition_records import DisputeAnswer
+from node.wire.fork_proofs import read_fork_proof
+from tests.actors.abroad_merchants import DIRECTORY, NILE, SAFFRON, Bazaar, Merchant
+from tests.actors.abroad_stories import opened
+
+
+@pytest.fixture
+async def bazaar() -> Bazaar:
+    return await opened()
+
+
+async def dispute(node: Merchant, lane: int) -> DisputeAnswer:
+    found = await node.exchanging.dispute(node.partner, lane, home=False)
+    assert isinstance(found, DisputeAnswer)
+    return found
+
+
+def last_record(node: Merchant) -> tuple[int, store.LaneEntry]:
+    """The lane and the record that saffron holds."""
+    ((key, data),) = node.stored(Kind.LANE_RECORD)
+    return parse_lane_record(key)[3], store.LANE_ENTRY.decode(data)
+
+
+def signed_by_nile(bazaar: Bazaar, draft: Draft) -> Message:
+    sealer = bazaar.nile.exchanging._sealer()
+    assert isinstance(sealer, EnvelopeSealer)
+    return sealer.seal(draft, SAFFRON, bazaar.nile.now_ms)
+
+
+def another_history(bazaar: Bazaar, posted: Message, request: Envelope) -> Message:
+    """The same record number in the same epoch, with one unit more."""
+    body = posted.body
+    assert isinstance(body, Posted)
+    core = replace(body.core, units=body.core.units + 1)
+    core_bytes = ENCODER.core(core)
+    other = replace(body, core=core, core_bytes=core_bytes, hash=chain(bytes(32), request.header, core_bytes))
+    header = posted.header
+    draft = Draft(MessageType.POSTED, header.lane, header.epoch, header.exchange_id, other)
+    return signed_by_nile(bazaar, draft)
+
+
+async def test_a_second_record_under_one_number_is_a_dispute_with_a_proof_that_anybody_verifies(
+    bazaar: Bazaar,
+) -> None:
+    await bazaar.saffron.earns("r1", 1, 40)
+    await bazaar.pump()
+    lane, entry = last_record(bazaar.saffron)
+    assert entry.request is not None
+    posted = ENCODER.message(entry.posted)
+    forged = another_history(bazaar, posted, entry.request)
+    assert (await dispute(bazaar.saffron, lane)).why == ""
+    request = store.envelope_bytes(entry.request)
+    await bazaar.saffron.exchanging.received(NILE, carried_bytes(forged, evidence=[request]))
+    found = await dispute(bazaar.saffron, lane)
+    assert found.why == "forked"
+    known = bazaar.saffron.directories.known
+    assert known is not None
+    service: Any = CoalitionService(bazaar.saffron.exchanging, None, None, None)  # type: ignore[arg-type]
+    answer = await service.GetDispute(pb.GetDisputeRequest(partner_id=NILE, lane=lane), None)
+    assert (answer.why, answer.number) == ("forked", 1)
+    assert answer.fork_proof.directory_version == DIRECTORY.version
+    fork = read_fork_proof(answer.fork_proof.SerializeToString(), known)
+    assert (fork.home_id, fork.acquirer_id, fork.lane, fork.number) == (NILE, SAFFRON, lane, 1)
+
+
+async def test_the_same_record_once_more_is_no_dispute(bazaar: Bazaar) -> None:
+    await bazaar.saffron.earns("r1", 1, 40)
+    await bazaar.pump()
+    lane, entry = last_record(bazaar.saffron)
+    await bazaar.saffron.exchanging.received(NILE, carried_bytes(ENCODER.message(entry.posted)))
+    await bazaar.pump()
+    assert (await dispute(bazaar.saffron, lane)).why == ""
+    bazaar.assert_agreed()
+
+
+async def test_a_dispute_over_several_epochs_is_shown_and_proves_no_fork(bazaar: Bazaar) -> None:
+    await bazaar.saffron.earns("r1", 1, 40)
+    await bazaar.pump()
+    lane, entry = last_record(bazaar.saffron)
+    epoch = ENCODER.message(entry.posted).header.epoch + 1
+    head = LaneHead(lane, 1, b"x" * 32, epoch)
+    other = signed_by_nile(bazaar, Draft(MessageType.HELLO, lane, epoch, b"", Hello(head, b"n" * 16, b"")))
+    await bazaar.saffron.exchanging.received(NILE, carried_bytes(other))
+    found = await dispute(bazaar.saffron, lane)
+    assert (found.why, found.fork_proof) == ("forked", ())
