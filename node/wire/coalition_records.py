@@ -140,11 +140,13 @@ class DisputeAnswer(Struct, frozen=True, array_like=True):
 
 
 class SaleFound(Struct, frozen=True, array_like=True):
-    """LOOK_SALE: an anonymous sale of this node's, and what of it has come back since."""
+    """LOOK_SALE: an anonymous sale of this node's, what of it came back since, and whose request it was."""
 
     purchase: Purchase
     occurred_ms: int
     amended: Amendment
+    scope: str
+    request_id: str
 
 
 OUTCOME = msgspec.msgpack.Decoder(Outcome)
