@@ -59,7 +59,7 @@ def shard_with(*faults: Exception, pinned: bool = False) -> placement.RayShard:
     """A shard whose actor's calls end so."""
     shard = placement.RayShard.__new__(placement.RayShard)
     shard.number, shard._actor, shard._programmes = 0, Actor(list(faults)), b""
-    shard._pinned, shard._away_since = pinned, None
+    shard._pinned, shard._away_since, shard._coalition = pinned, None, b""
     return shard
 
 
