@@ -56,6 +56,7 @@ class PartnerGateway(Gateway):
             currency=CURRENCY,
             currency_exponent=2,
             language="en",
+            entropy=node.chance.randbytes,
         )
         self.counter.abroad = TillsAbroad(trade, "IR")
 

@@ -17,6 +17,7 @@ import msgspec
 
 from node.actors.host import ShardHost, ShardSpec
 from node.actors.ports import ShardGone
+from node.coalition.lanes import NONCE_BYTES
 from node.storage.head import Head, HeadState, HeadWriter, verify_batches, verify_partitions
 from node.storage.meta import (
     OpenStore,
@@ -148,7 +149,9 @@ class SimShard:
             raise
         abroad = self.host.shard._abroad
         if abroad is not None:
+            # What the host has drawn by itself while it was made is drawn anew, so that a seed says it all.
             abroad.entropy = self._chance.randbytes
+            abroad._acquirer._opens._nonce = self._chance.randbytes(NONCE_BYTES)
         self._working = False
         self._up.set()
 
