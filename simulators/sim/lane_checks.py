@@ -204,8 +204,8 @@ def goods(sides: Sequence[Side], spends: Iterable[Spend]) -> list[str]:
 def ended(sides: Sequence[Side], put_back: Collection[str] = ()) -> list[str]:
     """Every exchange has come to its end on both sides, and both say the same of it.
 
-    One that an acquirer whose disk was `put_back` has forgotten may still be RESERVED at home: its hold is
-    over, and nobody has asked since.
+    Where a disk of either side was `put_back` one may still be RESERVED at home: its hold is over, and nobody
+    who remembers it has asked since.
     """
     found = []
     homes: dict[Named, HomeExchange] = {}
@@ -219,7 +219,7 @@ def ended(sides: Sequence[Side], put_back: Collection[str] = ()) -> list[str]:
             elif one.state is not HomeState.VOIDED:
                 found.append(f"exchange {one.exchange_id.hex()} of {one.partner_id} is on two lanes")
     for (home, partner, exchange_id), one in homes.items():
-        if one.state is HomeState.RESERVED and partner not in put_back:
+        if one.state is HomeState.RESERVED and not {home, partner} & set(put_back):
             found.append(f"exchange {exchange_id.hex()} of {partner} is still RESERVED at {home}")
     for side in sides:
         for exchange in side.acquirer_exchanges():
