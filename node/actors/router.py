@@ -1,8 +1,8 @@
 """The router: from one command to the shard that hosts its partition, with natural batching.
 
-A shard has at most two batches in flight. Whatever arrives meanwhile queues and is the next batch, so batches
-grow exactly as fast as the shard is slow, and a lone command waits for nobody: there is no timer. A full
-queue refuses at once; it never drops what it took.
+A shard has one batch in flight, or two where enough waits for a second. Whatever arrives meanwhile queues
+and is the next batch, so batches grow exactly as fast as the shard is slow, and a lone command waits for
+nobody: there is no timer. A full queue refuses at once; it never drops what it took.
 """
 
 from __future__ import annotations
@@ -20,6 +20,11 @@ from node.wire.commands import Answer, AnswerKind, Command, decode_answers, enco
 
 IN_FLIGHT = 2
 """Batches that a shard works on or has waiting: one more than one, so that it never idles between two."""
+
+SECOND_BATCH = 256
+"""Commands that make a second batch worth its way; a full batch always is. A call to a shard costs both
+processes as much as several accruals, so that on busy cores two small batches do less than one.
+"""
 
 OVERLOAD_RETRY_MS = 200
 REVIVAL_SECONDS = 30.0
@@ -72,6 +77,7 @@ class Lane:
         self._queue: deque[_Queued] = deque()
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
+        self._second_batch = min(SECOND_BATCH, batch_limit)
         self._in_flight = 0
         self._delayed = 0  # batches that wait, in their order, for the shard to come back
         self._reviving = asyncio.Lock()
@@ -95,8 +101,12 @@ class Lane:
             waiting.answer(place, refused(_overloaded(self.number)))
             return
         self._queue.append((command, waiting, place))
-        if self._in_flight < IN_FLIGHT and self._open.is_set():
+        if self._in_flight < IN_FLIGHT and self._worth_sending(beside=self._in_flight > 0):
             self._send_on()
+
+    def _worth_sending(self, *, beside: bool) -> bool:
+        """Whether what waits is the next batch now; `beside` another under way it must be worth it."""
+        return self._open.is_set() and len(self._queue) >= (self._second_batch if beside else 1)
 
     def _send_on(self) -> None:
         self._in_flight += 1
@@ -105,9 +115,9 @@ class Lane:
         task.add_done_callback(self._running.discard)
 
     async def _run(self) -> None:
-        """Sends batches until the queue is empty, or the lane is held."""
+        """Sends batches until the queue is empty or the lane held; beside another, only what is worth it."""
         try:
-            while self._queue and self._open.is_set():
+            while self._worth_sending(beside=self._in_flight > 1):
                 size = min(len(self._queue), self._batch_limit)
                 batch = [self._queue.popleft() for _ in range(size)]
                 self.largest_batch = max(self.largest_batch, size)

@@ -96,17 +96,30 @@ async def test_a_lone_command_waits_for_nobody() -> None:
     assert shard.batches == [["a"]]
 
 
-async def test_what_comes_while_two_batches_are_under_way_is_the_next_batch() -> None:
+async def test_a_few_that_come_while_a_batch_is_under_way_are_the_next_batch_together() -> None:
     shard = Shard()
     shard.turn.clear()
     router, tasks = route(shard), []
-    for count in (1, 1, 7):
+    for count in (1, 3, 5):
         tasks += await ask_all(router, count)
         await asyncio.sleep(0)
-    assert list(map(len, shard.batches)) == [1, 1]
+    assert list(map(len, shard.batches)) == [1]
     shard.turn.set()
     await asyncio.gather(*tasks)
-    assert list(map(len, shard.batches)) == [1, 1, 7]
+    assert list(map(len, shard.batches)) == [1, 8]
+
+
+async def test_many_that_come_while_a_batch_is_under_way_are_sent_beside_it_and_no_third_batch_is() -> None:
+    shard = Shard()
+    shard.turn.clear()
+    router, tasks = route(shard, batch_limit=10), []
+    for count in (1, 10, 10):
+        tasks += await ask_all(router, count)
+        await asyncio.sleep(0)
+    assert list(map(len, shard.batches)) == [1, 10]
+    shard.turn.set()
+    await asyncio.gather(*tasks)
+    assert list(map(len, shard.batches)) == [1, 10, 10]
 
 
 async def test_no_batch_is_larger_than_its_bound() -> None:
