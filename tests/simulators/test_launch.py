@@ -17,15 +17,14 @@ from simulators.launch import NodeFailed, NodeUnderTest
 
 SERVES = """
 import json, os, pathlib, signal, sys, threading
-over = threading.Event()
-signal.signal(signal.SIGTERM, lambda *_: over.set())
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(sys.argv[2])))
 path = pathlib.Path(sys.argv[1])
 path.write_text('{"address": ')
 path.write_text(json.dumps({"address": "127.0.0.1:1", "enrol_address": "127.0.0.1:2",
                             "metrics_address": "127.0.0.1:3", "pid": os.getpid()}))
 print("serving", flush=True)
-over.wait()
-sys.exit(int(sys.argv[2]))
+while True:
+    signal.pause()
 """
 
 

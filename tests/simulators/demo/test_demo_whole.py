@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.ray, pytest.mark.slow]
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.timeout(420)]
 
 BASKETS = (
     "household_id,store_id,basket_id,product_id,quantity,sales_value,retail_disc,coupon_disc,"
@@ -19,7 +19,7 @@ BASKETS = (
 
 def demo(*options: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "node.cli.main", "demo", *options]
-    return subprocess.run(command, capture_output=True, text=True, timeout=170, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=400, check=False)
 
 
 def test_a_small_day_ends_with_whole_books(tmp_path: Path) -> None:
