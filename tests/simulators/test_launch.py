@@ -16,7 +16,7 @@ from simulators import launch
 from simulators.launch import NodeFailed, NodeUnderTest
 
 SERVES = """
-import json, os, pathlib, signal, sys, threading
+import json, os, pathlib, signal, sys
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(int(sys.argv[2])))
 path = pathlib.Path(sys.argv[1])
 path.write_text('{"address": ')
@@ -94,7 +94,7 @@ def test_a_node_that_ends_badly_when_asked_to_stop_is_reported(
 def test_a_node_that_does_not_stop_is_ended_and_reported(
     node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deaf = SERVES.replace("lambda *_: over.set()", "signal.SIG_IGN")
+    deaf = SERVES.replace("lambda *_: sys.exit(int(sys.argv[2]))", "signal.SIG_IGN")
     run_instead(monkeypatch, deaf, str(node.directory / "ready.json"), "0")
     pid = node.start().pid
     with pytest.raises(NodeFailed, match="did not stop within"):
