@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -105,6 +106,9 @@ def _lay_on(card: AnyCard, seat: Seat, state: Path | None, reader: str) -> None:
             put_away(card, state)
             last = now
 
+    # By name: a script that starts it in the background hands down a SIGINT that is ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     seat.put(card, keep)
     typer.echo(
         f"A blank card lies on the reader {reader}." if state is None else f"{state} lies on {reader}."

@@ -66,7 +66,7 @@ def test_a_simulated_card_is_found_used_and_kept(seat: Seat, stack: PcscStack, t
             assert held.transmit(bytes.fromhex("FFCA000000")).hex() == "04a1b2c3d4e5809000"
             held.transmit(SELECT)
             assert held.transmit(WRITE) == b"\x91\x00"
-        card.send_signal(signal.SIGINT)
+        card.send_signal(signal.SIGTERM)
         assert card.wait(WAIT_SECONDS) == 0
         assert reader.wait_for_removal(WAIT_SECONDS)
 
