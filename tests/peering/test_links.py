@@ -14,14 +14,19 @@ from node.peering.link import UNDER_WAY
 from node.peering.outbox import OUTBOX_MESSAGES
 from node.peering.ports import Peers
 from node.wire.coalition_frames import Frame, RecordsWish, frame_bytes
-from tests.peering.ends import NOW_MS, End, carried, ends, introduce, until
+from tests.peering.ends import NOW_MS, WAIT_SECONDS, End, carried, ends, introduce, until
 
 
 async def talk(one: End, other: End) -> None:
-    await until(lambda: one.links.connected(other.partner_id) and other.links.connected(one.partner_id))
-    assert await one.links.send(other.partner_id, carried(other.partner_id, "سلام"))
-    assert await other.links.send(one.partner_id, carried(one.partner_id, "وعلیکم"))
-    await until(lambda: "سلام" in other.texts(one.partner_id) and "وعلیکم" in one.texts(other.partner_id))
+    """Each says a word until the other has heard it, as an exchange does: what is on a connection when two
+    that dialled at once become one may be lost with it.
+    """
+    for sender, receiver, word in ((one, other, "سلام"), (other, one, "وعلیکم")):
+        async with asyncio.timeout(WAIT_SECONDS):
+            while word not in receiver.texts(sender.partner_id):
+                if sender.links.connected(receiver.partner_id):
+                    assert await sender.links.send(receiver.partner_id, carried(receiver.partner_id, word))
+                await asyncio.sleep(0.05)
 
 
 async def test_nodes_that_can_both_be_dialled_keep_one_connection_and_talk_both_ways() -> None:
@@ -39,7 +44,7 @@ async def test_a_node_that_only_dials_takes_part_in_both_directions(behind_nat: 
 
 
 async def test_messages_come_whole_and_in_order_when_nothing_breaks() -> None:
-    async with ends("nile", "saffron") as (nile, saffron):
+    async with ends("nile", "saffron", only_dialling=["nile"]) as (nile, saffron):
         await until(lambda: nile.links.connected("saffron"))
         wanted = [f"message {number}" for number in range(1_000)]
         for text in wanted:
