@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from node.actors.acquirer_books import AcquirerBooks, shown
 from node.actors.acquirer_lanes import Partner
 from node.actors.acquirer_opening import AcquirerOpening
+from node.actors.acquirer_windows import AcquirerWindows
 from node.actors.turn import Opening, Turn
 from node.coalition import acquirer, acquirer_answers, acquirer_posted, lanes
 from node.coalition.acquirer import Wish
@@ -60,6 +61,7 @@ class AcquirerSide:
             Op.ACQUIRER_LOOK: self._look,
             Op.ACQUIRER_HELLO: self._opens.ask,
             Op.LANE_RECORDS: self._records,
+            **AcquirerWindows(abroad, self._books.lanes).ops,
         }
 
     # --- tills ---------------------------------------------------------------------------------------------

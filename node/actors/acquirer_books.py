@@ -66,6 +66,7 @@ class AcquirerBooks:
             lane=partner.lanes.get(lane),
             ready=partner.is_ready(lane),
             heard=lane in partner.heard,
+            closed_window=partner.closed_window(lane),
             jitter=abroad.entropy(1)[0] / 256,
             original=original,
         )

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from msgspec.structs import replace
+
 from node.actors.work import Work
 from node.coalition.caps import Usage
 from node.coalition.lanes import AcquirerLane
@@ -25,12 +27,23 @@ class Partner:
     process.
     """
 
-    def __init__(self, partition: int, partner_id: str, usage: Usage, lanes: dict[int, AcquirerLane]) -> None:
+    def __init__(
+        self, partition: int, partner_id: str, record: PartnerRecord, lanes: dict[int, AcquirerLane]
+    ) -> None:
         self.partition = partition
         self.partner_id = partner_id
-        self.usage = usage
+        self.record = record
         self.lanes = lanes
         self.heard: set[int] = set()
+
+    @property
+    def usage(self) -> Usage:
+        """What counts against the caps between this node and the home node."""
+        return self.record.usage
+
+    def closed_window(self, lane: int) -> int:
+        """The last window of which the lane takes no record any more."""
+        return 0 if lane in self.record.carried else self.record.closed_window
 
     def is_ready(self, lane: int) -> bool:
         """Whether something may be signed on a lane: HELLO came, and nothing is missing."""
@@ -53,7 +66,7 @@ class AcquirerLanes:
             record = PartnerRecord() if data is None else store.PARTNER.decode(data)
             heads = work.scan(*keys.lane_heads_range(partition, Role.ACQUIRER, partner_id), MAX_LANES)
             lanes = [store.ACQUIRER_LANE.decode(value) for _, value in heads]
-            partner = Partner(partition, partner_id, record.usage, {lane.lane: lane for lane in lanes})
+            partner = Partner(partition, partner_id, record, {lane.lane: lane for lane in lanes})
             self._partners[partition, partner_id] = partner
         return partner
 
@@ -64,6 +77,10 @@ class AcquirerLanes:
             work.put(key, store.ACQUIRER_LANE.encode(lane))
             partner.lanes[lane.lane] = lane
         if usage is not None and usage != partner.usage:
-            key = keys.lane_head_key(partner.partition, Role.PARTNER, partner.partner_id, 0)
-            work.put(key, store.PARTNER.encode(PartnerRecord(usage)))
-            partner.usage = usage
+            self.keep_record(partner, replace(partner.record, usage=usage), work)
+
+    def keep_record(self, partner: Partner, record: PartnerRecord, work: Work) -> None:
+        """What has changed of what is kept of a home node over all its lanes."""
+        key = keys.lane_head_key(partner.partition, Role.PARTNER, partner.partner_id, 0)
+        work.put(key, store.PARTNER.encode(record))
+        partner.record = record

@@ -194,6 +194,8 @@ class Settling:
         own = await self.compute(pair, window, await self._checked(pair, close))
         signed = cosign_close(proposed, self._signer(), self.own_id)
         if own == close and self._problem(signed) is None:
+            if not await self._lanes.shut(close, self.starts(pair).lanes):
+                return CloseAnswer(retry_after_ms=RETRY_MS)
             return CloseAnswer(agreed=self._keep(signed))
         behind = any(
             mine.get(lane.lane, 0) < lane.to_number

@@ -10,15 +10,17 @@ from node.actors.settling_ports import LanesUnavailable, SettlingFault
 from node.coalition.envelopes import Message
 from node.coalition.messages import MessageType, Settlement
 from node.settlement.closes import LaneFault, LanePart, LaneStart, begin_tally
+from node.settlement.documents import PairClose
 from node.settlement.peer_messages import QUESTIONS, Heads, Said
 from node.storage.keyspace import partner_partition
 from node.wire import settlement_wishes as wishes
 from node.wire.coalition import carried_bytes
+from node.wire.coalition_records import OUTCOME
 from node.wire.coalition_store import LaneEntry
 from node.wire.commands import AnswerKind, Command, Op, encode
 from node.wire.settlement_fields import DocumentUnreadable
 from node.wire.settlement_peer import ID_BYTES, peer_bytes, read_peer
-from node.wire.settlement_wishes import EntriesWish, LaneListWish, TallyWish
+from node.wire.settlement_wishes import EntriesWish, LaneListWish, ShutWish, TallyWish
 
 ANSWER_SECONDS = 10.0
 MAX_WAITING = 256
@@ -59,6 +61,14 @@ class ShardLanes:
         partition = lane if home else self._partition(partner_id)
         body = encode(EntriesWish(partner_id, home, lane, tuple(numbers)))
         return wishes.ENTRIES_FOUND.decode(await self._ask(Op.LANE_ENTRIES, partition, body))
+
+    async def shut(self, close: PairClose, starts: Sequence[LaneStart]) -> bool:
+        ends = {one.lane: one.number for one in starts}
+        ends |= {one.lane: one.to_number for one in close.lanes}
+        carried = tuple(sorted(one.lane for one in close.disputed))
+        wish = ShutWish(close.home_id, close.window, tuple(sorted(ends.items())), carried)
+        body = await self._ask(Op.ACQUIRER_SHUT, self._partition(close.home_id), encode(wish))
+        return not OUTCOME.decode(body).refused
 
     def _partition(self, partner_id: str) -> int:
         return partner_partition(partner_id, self._exchanging.router.partitions)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from node.settlement.closes import LanePart, LaneStart
+from node.settlement.documents import PairClose
 from node.settlement.peer_messages import Said
 from node.wire.coalition_store import LaneEntry
 
@@ -31,6 +32,13 @@ class LaneBooks(Protocol):
         self, partner_id: str, lane: int, numbers: Sequence[int], *, home: bool
     ) -> Sequence[LaneEntry | None]:
         """Some records, None where there is none of that number."""
+        ...
+
+    async def shut(self, close: PairClose, starts: Sequence[LaneStart]) -> bool:
+        """As acquirer, before a close is signed: its window takes no more records, in none of the lanes that
+        it covers. False where a record came meanwhile that the close does not have. `starts` is where lanes
+        stood before it.
+        """
         ...
 
 

@@ -95,7 +95,8 @@ class AcquirerFacts(Struct, frozen=True):
 
     `heard`: HELLO came on the lane in this life of the process; before, no answer is believed. `ready`: and
     nothing is missing on it.
-    `closed_window` is the last window whose close this node has signed with the partner. `jitter` is in [0,
+    `closed_window` is the last window whose close, which covers the lane, this node has signed with the
+    partner. `jitter` is in [0,
     1).
     """
 

@@ -34,9 +34,13 @@ class LaneEntry(Struct, frozen=True, array_like=True):
 
 
 class PartnerRecord(Struct, frozen=True, array_like=True):
-    """What counts, at the acquirer, against the caps between it and a home node."""
+    """What counts, at the acquirer, against the caps between it and a home node; and the last window whose
+    close both have signed, which lets nothing more into the lanes that it covers: all but `carried`.
+    """
 
     usage: Usage = Usage()
+    closed_window: int = 0
+    carried: tuple[int, ...] = ()
 
 
 class DisputeRecord(Struct, frozen=True, array_like=True):

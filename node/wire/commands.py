@@ -103,6 +103,8 @@ class Op(IntEnum):
     ACQUIRER_LOOK = 115
     ACQUIRER_HELLO = 116
     """Says HELLO_REQUEST to each of the partners: this node has started."""
+    ACQUIRER_SHUT = 117
+    """A window's close is about to be signed: its lanes take none of its records any more."""
     LANE_DISPUTE = 118
     """Why a lane was set aside; the answer is a DisputeAnswer."""
     LANE_RECORDS = 120
@@ -110,6 +112,8 @@ class Op(IntEnum):
     """For settlement; bodies of these three and their answers are in `wire.settlement_wishes`."""
     LANE_TALLY = 122
     LANE_ENTRIES = 123
+    LANE_ACKED = 124
+    """How far the acquirer has signed, for a close by the home node alone; the answer is an AckRecord."""
 
 
 class Command(Struct, frozen=True, array_like=True, gc=False):

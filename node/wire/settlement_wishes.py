@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from node.settlement.closes import LaneTally
 from node.wire.coalition_store import LaneEntry
+from node.wire.records import Codec
 
 
 class LaneListWish(Struct, frozen=True, array_like=True):
@@ -47,6 +48,37 @@ class EntriesWish(Struct, frozen=True, array_like=True):
     numbers: tuple[int, ...]
 
 
+class ShutWish(Struct, frozen=True, array_like=True):
+    """ACQUIRER_SHUT: the window of a close that is about to be signed with a home node, and where its lanes
+    end. Lanes that are `carried` are settled only as far as both agree: what is missing there may yet come.
+    """
+
+    partner_id: str
+    window: int
+    ends: tuple[tuple[int, int], ...]
+    carried: tuple[int, ...] = ()
+
+
+SHUT = msgspec.msgpack.Decoder(ShutWish)
+
+
+class AckedWish(Struct, frozen=True, array_like=True):
+    """LANE_ACKED: how far a lane's acquirer has signed, by records of a window or of one before it."""
+
+    partner_id: str
+    window: int
+
+
+class AckRecord(Struct, frozen=True, array_like=True):
+    """The record that an acquirer acknowledged, and the serialised envelope in which it did; 0 for none."""
+
+    number: int = 0
+    envelope: bytes = b""
+
+
+ACK = Codec(AckRecord)
+NO_ACK = ACK.encode(AckRecord())
+ACKED = msgspec.msgpack.Decoder(AckedWish)
 LANE_LIST = msgspec.msgpack.Decoder(LaneListWish)
 TALLY = msgspec.msgpack.Decoder(TallyWish)
 ENTRIES = msgspec.msgpack.Decoder(EntriesWish)
