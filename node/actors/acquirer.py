@@ -16,7 +16,7 @@ from node.actors.acquirer_lanes import Partner
 from node.actors.acquirer_opening import AcquirerOpening
 from node.actors.acquirer_windows import AcquirerWindows
 from node.actors.turn import Opening, Turn
-from node.coalition import acquirer, acquirer_answers, acquirer_posted, lanes
+from node.coalition import acquirer, acquirer_answers, acquirer_posted, acquirer_time, lanes
 from node.coalition.acquirer import Wish
 from node.coalition.acquirer_facts import AcquirerExchange, Unknown
 from node.coalition.envelopes import Message
@@ -183,7 +183,7 @@ class AcquirerSide:
             if known is None or known.ended:
                 opening.work.delete(key)
                 continue
-            step = acquirer.on_time(known, self._books.facts(opening, partner, known.lane))
+            step = acquirer_time.on_time(known, self._books.facts(opening, partner, known.lane))
             self._books.take(opening, partner, known, step)
             if step.exchange is None:
                 opening.work.delete(key)
@@ -198,7 +198,7 @@ class AcquirerSide:
         for exchange_id in exchange_ids[:MAX_DUE]:
             known = self._books.exchange(opening, partner, exchange_id)
             if known is not None and known.lane == lane and not known.ended:
-                step = acquirer.resend(known, self._books.facts(opening, partner, lane))
+                step = acquirer_time.resend(known, self._books.facts(opening, partner, lane))
                 self._books.take(opening, partner, known, step)
         opening.exchange = None
 

@@ -12,6 +12,7 @@ from node.actors.acquirer_lanes import AcquirerLanes, Partner
 from node.actors.turn import Opening
 from node.coalition import acquirer, lanes
 from node.coalition.acquirer import Wish
+from node.coalition.acquirer_exchange import signed
 from node.coalition.acquirer_facts import (
     AcquirerExchange,
     AcquirerFacts,
@@ -80,7 +81,7 @@ class AcquirerBooks:
         for utter in step.says:
             message = self._sealed(utter, partner_id, now_ms)
             if utter.keeps and exchange is not None:
-                exchange = acquirer.signed(exchange, message)
+                exchange = signed(exchange, message)
             said.append(Said(partner_id, _carried(message, utter.secretly)))
         puts = []
         for one in (exchange, step.original):

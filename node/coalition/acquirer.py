@@ -1,8 +1,9 @@
-"""The acquirer's decisions: what tills begin, what is sent until it is answered, and what the answers mean.
+"""The acquirer's decisions for its tills: what they begin, capture and let go.
 
 Every function gives a step by the rows of `exchange.ACQUIRER`. What the acquirer sends it has made durable
 before; what it is told it believes only under the home node's signature in the lane's present epoch; and it
-hands goods over in DONE, on a record that follows on its own chain.
+hands goods over in DONE, on a record that follows on its own chain. What is sent again and given up by time
+is `acquirer_time.py`'s, what the home node answers `acquirer_answers.py`'s and `acquirer_posted.py`'s.
 """
 
 from __future__ import annotations
@@ -11,31 +12,13 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from node.coalition import caps
-from node.coalition.acquirer_facts import (
-    HOLD_SLACK_MS,
-    RETRY_FIRST_MS,
-    RETRY_MAX_MS,
-    AcquirerExchange,
-    AcquirerFacts,
-    AcquirerStep,
-    Secretly,
-    Unknown,
-    Utter,
-)
-from node.coalition.directory import ExchangeBounds, may_begin
-from node.coalition.envelopes import Draft, Message
-from node.coalition.exchange import (
-    AcquirerEvent,
-    AcquirerState,
-    Effect,
-    ExchangeKind,
-    Row,
-    acquirer_row,
-)
+from node.coalition.acquirer_exchange import counted, row_of, utter, waited
+from node.coalition.acquirer_facts import AcquirerExchange, AcquirerFacts, AcquirerStep, Secretly, Unknown
+from node.coalition.directory import may_begin
+from node.coalition.exchange import AcquirerEvent, AcquirerState, ExchangeKind, Row, acquirer_row
 from node.coalition.messages import (
     LANE_UNKNOWN,
     Accrue,
-    Body,
     Cancel,
     Capture,
     ExchangeReason,
@@ -45,8 +28,6 @@ from node.coalition.messages import (
     ReturnAbroad,
     sha256,
 )
-
-_NO_REASON = ExchangeReason.UNSPECIFIED
 
 
 class Wish(Struct, frozen=True):
@@ -87,9 +68,9 @@ def begin(known: AcquirerExchange | None, wish: Wish, facts: AcquirerFacts) -> A
         body_hash=body_hash, asked=asked, lane=wish.lane, secretly=wish.secretly,
         original_exchange_id=wish.body.original_exchange_id if isinstance(wish.body, ReturnAbroad) else b"",
     )  # fmt: skip
-    usage = _count(facts.usage, exchange, 1)
-    exchange = _waited(replace(exchange, sent_type=type_), facts)
-    says = _utter(exchange, type_, wish.body, facts)
+    usage = counted(facts.usage, exchange, 1)
+    exchange = waited(replace(exchange, sent_type=type_), facts)
+    says = utter(exchange, type_, wish.body, facts)
     return AcquirerStep(exchange=exchange, usage=usage, original=original, says=says)
 
 
@@ -144,7 +125,7 @@ def capture(known: AcquirerExchange, units: int, facts: AcquirerFacts) -> Acquir
 def start_capture(known: AcquirerExchange, units: int, row: Row, facts: AcquirerFacts) -> AcquirerStep:
     """CAPTURING: durable before it is sent, and sent until it is answered."""
     exchange = replace(
-        _waited(replace(known, attempts=0), facts),
+        waited(replace(known, attempts=0), facts),
         state=AcquirerState(row.then),
         changed_ms=facts.now_ms,
         capture_units=units,
@@ -152,7 +133,7 @@ def start_capture(known: AcquirerExchange, units: int, row: Row, facts: Acquirer
         sent=None,
     )
     body = Capture(known.authorized_hash, units)
-    return AcquirerStep(exchange=exchange, says=_utter(exchange, MessageType.CAPTURE, body, facts))
+    return AcquirerStep(exchange=exchange, says=utter(exchange, MessageType.CAPTURE, body, facts))
 
 
 def cancel(
@@ -170,8 +151,8 @@ def cancel(
         wish.scope, wish.request_id, secretly=wish.secretly, lane=wish.lane, sent_type=MessageType.CANCEL,
         reason=ExchangeReason.CANCELLED,
     )  # fmt: skip
-    exchange = _waited(exchange, facts)
-    return AcquirerStep(exchange=exchange, says=_utter(exchange, MessageType.CANCEL, Cancel(b""), facts))
+    exchange = waited(exchange, facts)
+    return AcquirerStep(exchange=exchange, says=utter(exchange, MessageType.CANCEL, Cancel(b""), facts))
 
 
 def let_go(known: AcquirerExchange, event: AcquirerEvent, facts: AcquirerFacts) -> AcquirerStep:
@@ -185,7 +166,7 @@ def let_go(known: AcquirerExchange, event: AcquirerEvent, facts: AcquirerFacts) 
     if row is None or row.then == known.state:
         return AcquirerStep()
     exchange = replace(
-        _waited(replace(known, attempts=0), facts),
+        waited(replace(known, attempts=0), facts),
         state=AcquirerState(row.then),
         changed_ms=facts.now_ms,
         sent_type=MessageType.CANCEL,
@@ -193,158 +174,4 @@ def let_go(known: AcquirerExchange, event: AcquirerEvent, facts: AcquirerFacts) 
         reason=known.reason or ExchangeReason.CANCELLED,
     )
     body = Cancel(known.body_hash)
-    return AcquirerStep(exchange=exchange, says=_utter(exchange, MessageType.CANCEL, body, facts))
-
-
-# --- time --------------------------------------------------------------------------------------------------
-
-
-def on_time(known: AcquirerExchange, facts: AcquirerFacts) -> AcquirerStep:
-    """The exchange's due time has come: something is given up, or what was not answered is sent again.
-
-    Stored bytes are sent as they are, or where the lane has another epoch by now, or a request has no lane
-    and grows too old to be taken, the same body is signed anew. Nothing is signed on a lane that is not
-    ready.
-    """
-    if known.ended:
-        return AcquirerStep()
-    bounds = facts.directory.bounds
-    if known.state is AcquirerState.INTENT and facts.now_ms - known.created_ms >= bounds.freshness_ms:
-        return let_go(known, AcquirerEvent.GIVE_UP, facts)
-    if known.state is AcquirerState.AUTHORIZED:
-        if facts.now_ms < known.expires_ms + HOLD_SLACK_MS:
-            return AcquirerStep(exchange=replace(known, due_ms=known.expires_ms + HOLD_SLACK_MS))
-        if not facts.ready:  # on a restored disk it may have been captured since: HELLO shows that first
-            return AcquirerStep(exchange=_waited(known, facts))
-        return let_go(known, AcquirerEvent.GIVE_UP, facts)
-    return resend(known, facts)
-
-
-def resend(known: AcquirerExchange, facts: AcquirerFacts) -> AcquirerStep:
-    """Sends what the state sends, once more."""
-    if known.sent_type is None:
-        return AcquirerStep()
-    exchange = _waited(known, facts)
-    on_lane = known.lane != LANE_UNKNOWN and known.sent_type in _ON_LANE
-    if on_lane and (facts.lane is None or facts.lane.disputed or not facts.ready):
-        return AcquirerStep(exchange=replace(exchange, attempts=known.attempts))
-    if known.sent is not None and not _outdated(known, on_lane, facts):
-        return AcquirerStep(exchange=exchange, says=(Utter(envelope=known.sent, secretly=known.secretly),))
-    body = _body_of(known, facts)
-    return AcquirerStep(exchange=exchange, says=_utter(exchange, known.sent_type, body, facts))
-
-
-_ON_LANE = frozenset({MessageType.CAPTURE, MessageType.RETURN, MessageType.CANCEL})
-"""What is signed on the lane once that is known; RESERVE and ACCRUE never are."""
-
-
-def _outdated(known: AcquirerExchange, on_lane: bool, facts: AcquirerFacts) -> bool:
-    if on_lane and facts.lane is not None and known.sent_epoch != facts.lane.epoch:
-        return True
-    fresh_ms = facts.directory.bounds.freshness_ms // 2
-    return known.state is AcquirerState.QUEUED and facts.now_ms - known.sent_ms >= fresh_ms
-
-
-def _body_of(known: AcquirerExchange, facts: AcquirerFacts) -> Body:
-    """The body that an exchange's state sends: the same bytes each time."""
-    if known.sent_type is MessageType.CAPTURE:
-        return Capture(known.authorized_hash, known.capture_units)
-    if known.sent_type is MessageType.CANCEL:
-        return Cancel(known.body_hash)
-    assert known.sent_type is not None, "the caller has looked"
-    return facts.encoder.read(known.sent_type, known.asked)
-
-
-def retry_ms(attempts: int, jitter: float) -> int:
-    """How long to wait after so many unanswered sendings: doubling, up to a minute, half of it by chance."""
-    pause_ms = min(RETRY_FIRST_MS << min(attempts, 16), RETRY_MAX_MS)
-    return pause_ms // 2 + int(pause_ms * jitter / 2)
-
-
-# --- shared ------------------------------------------------------------------------------------------------
-
-
-def ended(
-    known: AcquirerExchange,
-    row: Row,
-    facts: AcquirerFacts,
-    reason: ExchangeReason = _NO_REASON,
-) -> AcquirerExchange:
-    """The exchange in its last state: nothing more is sent, and identifier, proof and salt are dropped."""
-    assert Effect.FORGET in row.effects
-    return replace(
-        known,
-        state=AcquirerState(row.then),
-        changed_ms=facts.now_ms,
-        secretly=Secretly(),
-        sent=None,
-        sent_type=None,
-        due_ms=0,
-        attempts=0,
-        reason=reason,
-    )
-
-
-def stays_void(known: AcquirerExchange, now_ms: int, bounds: ExchangeBounds) -> bool:
-    """Whether a HELLO_REPLY must list an exchange as void: it came to nothing, or is being cancelled, and
-    something that was signed about it could still be taken by a home node that has forgotten it.
-
-    A message is taken while its issue time lies within the freshness bound of the home node's clock, which
-    may differ from ours by as much again.
-    """
-    over = known.state in (AcquirerState.FAILED, AcquirerState.CANCELLING)
-    return over and now_ms - known.sent_ms <= 2 * bounds.freshness_ms
-
-
-def uncounted(usage: caps.Usage, known: AcquirerExchange) -> caps.Usage:
-    """The caps without what was under way."""
-    return _count(usage, known, -1)
-
-
-def _count(usage: caps.Usage, exchange: AcquirerExchange, sign: int) -> caps.Usage:
-    if exchange.kind is ExchangeKind.REDEMPTION:
-        return caps.reserve(usage, sign * exchange.units)
-    if exchange.kind is ExchangeKind.ACCRUAL:
-        return caps.queue(usage, sign * exchange.units)
-    return usage
-
-
-def _waited(known: AcquirerExchange, facts: AcquirerFacts) -> AcquirerExchange:
-    pause_ms = retry_ms(known.attempts, facts.jitter)
-    return replace(known, attempts=known.attempts + 1, due_ms=facts.now_ms + pause_ms)
-
-
-def _utter(
-    exchange: AcquirerExchange, type_: MessageType, body: Body, facts: AcquirerFacts
-) -> tuple[Utter, ...]:
-    """The draft of what an exchange sends; none while its lane is not ready, and then `on_time` makes it."""
-    lane = facts.lane
-    if exchange.lane == LANE_UNKNOWN or type_ not in _ON_LANE:
-        draft = Draft(type_, LANE_UNKNOWN, 0, exchange.exchange_id, body)
-    elif lane is None or lane.disputed or not facts.ready:
-        return ()
-    else:
-        draft = Draft(type_, lane.lane, lane.epoch, exchange.exchange_id, body)
-    return (Utter(draft, secretly=exchange.secretly, keeps=True),)
-
-
-def signed(exchange: AcquirerExchange, message: Message) -> AcquirerExchange:
-    """The exchange with what it sends, now that it is signed: kept in the same batch, sent again as it is."""
-    type_, envelope = message.header.type, message.envelope
-    exchange = replace(
-        exchange,
-        sent=envelope,
-        sent_type=type_,
-        sent_epoch=message.header.epoch,
-        sent_ms=message.header.issue_time_ms,
-    )
-    if type_ is MessageType.CAPTURE:
-        return replace(exchange, capture=envelope)
-    return exchange if type_ is MessageType.CANCEL else replace(exchange, request=envelope)
-
-
-def row_of(state: AcquirerState, event: AcquirerEvent) -> Row:
-    """The transition; for what this node itself causes there always is one."""
-    row = acquirer_row(state, event)
-    assert row is not None, "the table knows the event"
-    return row
+    return AcquirerStep(exchange=exchange, says=utter(exchange, MessageType.CANCEL, body, facts))

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from node.coalition.acquirer import ended, let_go, row_of, start_capture, uncounted
+from node.coalition.acquirer import let_go, start_capture
+from node.coalition.acquirer_exchange import ended, row_of, uncounted
 from node.coalition.acquirer_facts import (
     HOLD_SLACK_MS,
     RETRY_FIRST_MS,

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from node.coalition import caps
-from node.coalition.acquirer import ended, row_of, uncounted
+from node.coalition.acquirer_exchange import ended, row_of, uncounted
 from node.coalition.acquirer_facts import AcquirerExchange, AcquirerFacts, AcquirerStep, Dispute, Record
 from node.coalition.envelopes import Message
 from node.coalition.exchange import AcquirerEvent, AcquirerState, Effect, ExchangeKind

@@ -8,9 +8,11 @@ from node.coalition import (
     acquirer,
     acquirer_answers,
     acquirer_posted,
+    acquirer_time,
     caps,
     lanes,
 )
+from node.coalition.acquirer_exchange import signed, stays_void
 from node.coalition.acquirer_facts import (
     AcquirerExchange,
     AcquirerFacts,
@@ -113,7 +115,7 @@ class Saffron:
 
     def on_time(self, exchange_id: bytes) -> list[Sent]:
         """The exchange's due time has come."""
-        return self.take(acquirer.on_time(self.exchanges[exchange_id], self.facts()))
+        return self.take(acquirer_time.on_time(self.exchanges[exchange_id], self.facts()))
 
     def receive(self, sent: Sent) -> list[Sent]:
         message = sent.message
@@ -142,7 +144,7 @@ class Saffron:
         if prior < message.header.epoch:
             self.heard_hello = True
         bounds = self.directory.bounds
-        void = [key for key, one in self.exchanges.items() if acquirer.stays_void(one, self.now_ms, bounds)]
+        void = [key for key, one in self.exchanges.items() if stays_void(one, self.now_ms, bounds)]
         open_ = [one.exchange_id for one in self.exchanges.values() if not one.ended]
         draft = lanes.hello_reply(self.lane, prior, hello.nonce, void, open_)
         return [Sent(NILE, seal(draft, SAFFRON, NILE, self.now_ms))]
@@ -178,7 +180,7 @@ class Saffron:
                 continue
             message = seal(utter.draft, SAFFRON, NILE, self.now_ms)
             if utter.keeps and exchange is not None:
-                exchange = acquirer.signed(exchange, message)
+                exchange = signed(exchange, message)
             out.append(Sent(NILE, message, utter.secretly))
         return exchange, out
 
