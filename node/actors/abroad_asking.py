@@ -9,12 +9,13 @@ from node.actors.abroad_spending import QUESTION_SECONDS
 from node.actors.abroad_trade import Errand, Trade, unknown_abroad
 from node.coalition.exchange import AcquirerState
 from node.coalition.messages import ExchangeReason, Inquire, Inquired, MessageType, commitment
-from node.ledger.refusals import Refused
+from node.ledger.refusals import Reason, Refused
 from node.wire import abroad as words
+from node.wire import abroad_inquiries as answers
 from node.wire import abroad_refusals as refusals
 from node.wire.coalition import carried_bytes, identifier_commitment
 from node.wire.coalition_records import Said
-from node.wire.commands import Answer, done, refused
+from node.wire.commands import Answer, AnswerKind, done, refused
 
 ID_BYTES = 16
 
@@ -24,7 +25,7 @@ async def identify(trade: Trade, errand: Errand) -> Answer:
     said = await _inquire(trade, errand)
     if isinstance(said, Refused):
         return refused(said)
-    return done(words.identified(said, errand.member.partner_id, trade.looks(errand)))
+    return done(answers.identified(said, errand.member.partner_id, trade.looks(errand)))
 
 
 async def balance(trade: Trade, errand: Errand) -> Answer:
@@ -32,7 +33,7 @@ async def balance(trade: Trade, errand: Errand) -> Answer:
     said = await _inquire(trade, errand)
     if isinstance(said, Refused):
         return refused(said)
-    return done(words.balance_answer(said, trade.exchanging.clock_ms(), trade.looks(errand)))
+    return done(answers.balance_answer(said, trade.exchanging.clock_ms(), trade.looks(errand)))
 
 
 async def quote(trade: Trade, errand: Errand) -> Answer:
@@ -45,19 +46,29 @@ async def quote(trade: Trade, errand: Errand) -> Answer:
     said = await _inquire(trade, errand)
     spendable = 0 if isinstance(said, Refused) else said.spendable_units
     version = trade.programmes().at(occurred_ms).version
-    return done(words.quoted(version, awards, spendable, trade.looks(errand)))
+    return done(answers.quoted(version, awards, spendable, purchase, trade.looks(errand)))
 
 
 async def look_up(trade: Trade, errand: Errand) -> Answer:
-    """What became of a request about a member of another merchant."""
+    """What became of a request about a member of another merchant.
+
+    Sales and goods that came back are this node's own, whether the home node has heard of points or not.
+    """
     found = await trade.look(errand, trade.exchange_id(errand))
     if isinstance(found, Refused):
         return refused(found)
+    local = await errand.locally(errand.message)
+    here = local.body if local.kind == AnswerKind.DONE else b""
+    if not here and local.refusal is not None and local.refusal.reason is not Reason.TRANSACTION_NOT_FOUND:
+        return local
     if found is None or found.state is AcquirerState.FAILED:
-        return unknown_abroad()
-    if found.state in (AcquirerState.INTENT, AcquirerState.CAPTURING, AcquirerState.CANCELLING):
+        return done(here) if here else unknown_abroad()
+    if found.state in _UNDECIDED:
         return refused(refusals.still_open())
-    return done(words.looked_up(found, trade.looks(errand)))
+    return done(answers.looked_up(found, trade.looks(errand), here))
+
+
+_UNDECIDED = frozenset({AcquirerState.INTENT, AcquirerState.CAPTURING, AcquirerState.CANCELLING})
 
 
 async def _inquire(trade: Trade, errand: Errand) -> Inquired | Refused:

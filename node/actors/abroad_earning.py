@@ -11,7 +11,7 @@ import msgspec
 from node.actors.abroad_trade import EARN_SECONDS, Errand, Trade, unknown_abroad
 from node.actors.steps import step
 from node.coalition.acquirer_facts import AcquirerExchange
-from node.coalition.exchange import AcquirerState
+from node.coalition.exchange import AcquirerState, ExchangeKind
 from node.coalition.messages import Accrue, ReturnAbroad
 from node.ledger.awards import Award
 from node.ledger.events import Earned
@@ -160,15 +160,21 @@ def _units(trade: Trade, sold: SaleFound | None, original: AcquirerExchange, amo
 
 
 async def reverse(trade: Trade, errand: Errand) -> Answer:
-    """Undoes a request whose outcome the till does not know, here and at the member's home."""
-    sale = await errand.locally(errand.message)
-    if sale.kind != AnswerKind.DONE:
-        return sale
+    """Undoes a request whose outcome the till does not know, here and at the member's home.
+
+    Refused: WRONG_TRANSACTION_KIND for a return that the member's home was told of. It cannot be taken
+    back by this node alone: what was given back could only be spent again, which takes the member's proof.
+    """
     original = errand.route.anchor
     exchange_id = trade.exchange_id(errand, original)
     known = await trade.look(errand, exchange_id)
     if isinstance(known, Refused):
         return refused(known)
+    if known is not None and known.kind is ExchangeKind.RETURN and known.state is not AcquirerState.FAILED:
+        return refused(refusals.return_stands())
+    sale = await errand.locally(errand.message)
+    if sale.kind != AnswerKind.DONE:
+        return sale
     unknown = trade.wish(errand, None, exchange_id=exchange_id)
     gone = await trade.let_go(errand, exchange_id, unknown)
     if isinstance(gone, Refused):

@@ -218,7 +218,8 @@ class Counter:
         async def locally(message: Any) -> Answer:
             anchor = message.transaction_id if ask.op is Op.RETURN else ask.route.anchor
             way = replace(ask.route, identifier_kind=0, identifier_value="", anchor=anchor)
-            return await self.ask(caller, replace(ask, route=way, message=message), trace_id)
+            read_here = message if ask.message is not None else None  # a question travels as its bytes
+            return await self.ask(caller, replace(ask, route=way, message=read_here), trace_id)
 
         assert self.abroad is not None
         assert member is not None

@@ -13,17 +13,14 @@ from msgspec import Struct
 
 from node.coalition.acquirer_facts import AcquirerExchange
 from node.coalition.envelopes import MemberProof
-from node.coalition.exchange import ExchangeKind
-from node.coalition.messages import Inquired, RecordKind
 from node.config import SLUG_PATTERN
 from node.ledger.awards import Award
 from node.ledger.lots import NEVER_MS
 from node.ledger.purchase import Purchase
 from node.ledger.purses import RedemptionRate
 from node.ledger.refusals import Reason, Refused, refuse
-from node.ledger.transactions import TransactionKind
-from node.proto.vafa.common.v1 import balance_pb2, transaction_pb2
-from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, spending_pb2, undo_pb2
+from node.proto.vafa.common.v1 import balance_pb2
+from node.proto.vafa.pos.v1 import earning_pb2, spending_pb2, undo_pb2
 from node.wire.balances import stamp
 from node.wire.coalition_bodies import read_proof
 from node.wire.coalition_fields import OutOfBounds
@@ -177,16 +174,10 @@ def accrued(
     """
     response = earning_pb2.AccrueResponse.FromString(sale)
     if exchange is not None:
-        response.transaction_id = f"{response.transaction_id}+{_ref(exchange)}"
+        response.transaction_id = f"{response.transaction_id}+{ref_of(exchange)}"
     if problem:
         response.effects.add().text.text = problem
-    for award in awards:
-        effect = response.effects.add(rule=award.rule, receipt_text=award.receipt_text)
-        effect.points.purse, effect.points.units = award.purse, award.units
-        if award.available_ms:
-            effect.points.available_time.CopyFrom(stamp(award.available_ms))
-        if award.expires_ms < NEVER_MS:
-            effect.points.expire_time.CopyFrom(stamp(award.expires_ms))
+    add_awards(response.effects, awards)
     posted = exchange is None or exchange.record_kind is not None
     response.state = earning_pb2.ACCRUAL_STATE_POSTED if posted else earning_pb2.ACCRUAL_STATE_PENDING
     if exchange is not None and posted:
@@ -194,10 +185,21 @@ def accrued(
     return response.SerializeToString()
 
 
+def add_awards(effects: Any, awards: tuple[Award, ...]) -> None:
+    """The effects of what this merchant's programme grants, with their times and receipt texts."""
+    for award in awards:
+        effect = effects.add(rule=award.rule, receipt_text=award.receipt_text)
+        effect.points.purse, effect.points.units = award.purse, award.units
+        if award.available_ms:
+            effect.points.available_time.CopyFrom(stamp(award.available_ms))
+        if award.expires_ms < NEVER_MS:
+            effect.points.expire_time.CopyFrom(stamp(award.expires_ms))
+
+
 def authorized(exchange: AcquirerExchange, looks: Looks) -> bytes:
     """The answer to an Authorize."""
     response = spending_pb2.AuthorizeResponse(
-        transaction_id=str(_ref(exchange)),
+        transaction_id=str(ref_of(exchange)),
         post_time=stamp(exchange.created_ms),
         expire_time=stamp(exchange.expires_ms),
         balances=balances(exchange.balance_units, looks),
@@ -217,7 +219,7 @@ def redeemed(exchange: AcquirerExchange, looks: Looks) -> bytes:
 
 
 def _spent(response: Any, exchange: AcquirerExchange, looks: Looks) -> bytes:
-    response.transaction_id = str(_ref(exchange))
+    response.transaction_id = str(ref_of(exchange))
     response.post_time.CopyFrom(stamp(exchange.changed_ms))
     response.spent.append(looks.spent(exchange.posted_units))
     response.balances.extend(balances(exchange.balance_units, looks))
@@ -228,7 +230,7 @@ def _spent(response: Any, exchange: AcquirerExchange, looks: Looks) -> bytes:
 def voided(exchange: AcquirerExchange) -> bytes:
     """The answer to a Void."""
     return spending_pb2.VoidResponse(
-        transaction_id=str(_ref(exchange)), post_time=stamp(exchange.changed_ms)
+        transaction_id=str(ref_of(exchange)), post_time=stamp(exchange.changed_ms)
     ).SerializeToString()
 
 
@@ -237,7 +239,7 @@ def returned(exchange: AcquirerExchange, looks: Looks, sale: bytes = b"") -> byt
     response = undo_pb2.ReturnResponse.FromString(sale)
     done = exchange.record_kind is not None
     if not sale:
-        response.transaction_id = str(_ref(exchange))
+        response.transaction_id = str(ref_of(exchange))
         response.post_time.CopyFrom(stamp(exchange.changed_ms))
     units = exchange.posted_units if done else exchange.units
     effect = response.effects.add()
@@ -254,63 +256,6 @@ def reversed_answer(ref: Ref, at_ms: int, undone: bool) -> bytes:
     ).SerializeToString()
 
 
-def looked_up(exchange: AcquirerExchange, looks: Looks) -> bytes:
-    """The answer to a GetTransaction about an exchange that has come to be done."""
-    scope, _, terminal = exchange.scope.rpartition("/")
-    transaction = transaction_pb2.Transaction(
-        transaction_id=str(_ref(exchange)),
-        kind=int(_kind(exchange)),  # type: ignore[arg-type]
-        terminal_id=terminal,
-        request_id=exchange.request_id,
-        occurred_time=stamp(exchange.terms.occurred_time_ms),
-        post_time=stamp(exchange.changed_ms),
-        store_id=scope,
-        reversed=exchange.returned >= exchange.posted_units > 0,
-    )
-    if exchange.record_kind is RecordKind.REDEMPTION:
-        transaction.spent.append(looks.spent(exchange.posted_units))
-    elif exchange.posted_units:
-        effect = transaction.effects.add()
-        effect.points.purse, effect.points.units = looks.purse, exchange.posted_units
-    return inquiry_pb2.GetTransactionResponse(transaction=transaction).SerializeToString()
-
-
-def _kind(exchange: AcquirerExchange) -> TransactionKind:
-    if exchange.kind is ExchangeKind.ACCRUAL:
-        return TransactionKind.ACCRUAL
-    if exchange.kind is ExchangeKind.RETURN:
-        return TransactionKind.RETURN
-    captured = exchange.record_kind is RecordKind.REDEMPTION
-    return TransactionKind.REDEMPTION if captured else TransactionKind.AUTHORIZATION
-
-
-def identified(said: Inquired, partner_id: str, looks: Looks) -> bytes:
-    """The answer to an Identify: a pseudonym instead of the account, and nothing of the person."""
-    return inquiry_pb2.IdentifyResponse(
-        account_id=f"{said.pseudonym.hex()}@{partner_id}",
-        status=inquiry_pb2.ACCOUNT_STATUS_ACTIVE,
-        balances=balances(said.spendable_units, looks),
-    ).SerializeToString()
-
-
-def balance_answer(said: Inquired, at_ms: int, looks: Looks) -> bytes:
-    """The answer to a GetBalance."""
-    return inquiry_pb2.GetBalanceResponse(
-        balances=balances(said.spendable_units, looks), as_of_time=stamp(at_ms)
-    ).SerializeToString()
-
-
-def quoted(version: int, awards: tuple[Award, ...], spendable: int, looks: Looks) -> bytes:
-    """The answer to a Quote: what this merchant's programme would grant, and what could be spent."""
-    response = inquiry_pb2.QuoteResponse(programme_version=version)
-    for award in awards:
-        effect = response.effects.add(rule=award.rule, receipt_text=award.receipt_text)
-        effect.points.purse, effect.points.units = award.purse, award.units
-    if spendable > 0:
-        response.spend_options.add(purse=looks.purse, max_units=spendable)
-    return response.SerializeToString()
-
-
 def proof_requested(expire_ms: int, required: bool) -> bytes:
     """The answer to a RequestProof."""
     response = spending_pb2.RequestProofResponse(required=required)
@@ -319,5 +264,6 @@ def proof_requested(expire_ms: int, required: bool) -> bytes:
     return response.SerializeToString()
 
 
-def _ref(exchange: AcquirerExchange) -> Ref:
+def ref_of(exchange: AcquirerExchange) -> Ref:
+    """An exchange as tills name it."""
     return Ref(exchange.exchange_id, exchange.partner_id)

@@ -79,6 +79,16 @@ def still_open() -> Refused:
     )
 
 
+def return_stands() -> Refused:
+    """A return that the member's home node was told of; nothing of it is undone."""
+    return refuse(
+        Reason.WRONG_TRANSACTION_KIND,
+        "The member's own merchant has heard of this return, and it stands. Nothing was undone. If the goods "
+        "stay with the customer after all, sell them anew under a new request id and receipt: the sale earns "
+        "again, and points are spent again with a new proof.",
+    )
+
+
 def not_abroad() -> Refused:
     """A call that is only for this merchant's own members."""
     return refuse(Reason.NOT_ABROAD, "The member is another merchant's. Nothing was done.")
