@@ -277,8 +277,14 @@ def _rights(read: int, write: int, both: int) -> bytes:
 def read_label(visit: NativeVisit) -> CardLabel:
     """Whose card it says it is, without authentication."""
     visit.select(select_application())
+    command = read_label_file()
+    return parse_label(visit.call(_INS_READ, command.data, name=command.title))
+
+
+def read_label_file() -> Command:
+    """ReadData of the label's file in the selected application: `parse_label` reads the answer."""
     header = bytes((LABEL_FILE,)) + bytes(3) + MAX_LABEL_BYTES.to_bytes(3, "little")
-    return parse_label(visit.call(_INS_READ, header, name="read the label"))
+    return native(_INS_READ, header, name="read the label")
 
 
 def read_back(visit: NativeVisit, plan: Plan) -> Accepted:

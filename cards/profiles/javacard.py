@@ -214,11 +214,21 @@ def select_applet(visit: GlobalPlatformVisit) -> None:
 
 def applet_data(visit: GlobalPlatformVisit, tag: int) -> bytes:
     """One data object of the selected applet, free for everybody; empty while it is not personalised."""
-    command = Command(0x80, 0xCA, tag >> 8, tag & 0xFF, le=256, name=f"get data {tag:04X}")
+    command = get_applet_data(tag)
     answer = visit.card.send(command)
     if answer.status == StatusWord.CONDITIONS_NOT_SATISFIED:
         return b""
-    found, value, rest = take_tlv(answer.expect(command.title))
+    return data_object(tag, answer.expect(command.title))
+
+
+def get_applet_data(tag: int) -> Command:
+    """GET DATA of one object of the selected applet."""
+    return Command(0x80, 0xCA, tag >> 8, tag & 0xFF, le=256, name=f"get data {tag:04X}")
+
+
+def data_object(tag: int, answer: bytes) -> bytes:
+    """The value in the answer to GET DATA; `LabelUnreadable` where it is another object."""
+    found, value, rest = take_tlv(answer)
     if found != tag or rest:
         raise LabelUnreadable("The applet answered with another data object than was asked for.")
     return value

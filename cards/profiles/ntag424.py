@@ -244,10 +244,19 @@ def _tap_settings(file: NdefFile) -> bytes:
 def read_address(visit: NativeVisit) -> str:
     """The address as any phone or till reads it, without authentication. It counts as a tap."""
     visit.select(select_application())
-    by_id = Command(0x00, 0xA4, 0x00, 0x0C, _NDEF_ISO_ID, name="select the address file")
+    by_id, read = select_address_file(), read_address_file()
     visit.card.send(by_id).expect(by_id.title)
-    read = Command(0x00, 0xB0, 0, 0, le=_NDEF_BYTES, name="read the address")
     return parse_ndef_file(visit.card.send(read).expect(read.title, StatusWord.OK))
+
+
+def select_address_file() -> Command:
+    """ISO SELECT of file 2 in the selected application."""
+    return Command(0x00, 0xA4, 0x00, 0x0C, _NDEF_ISO_ID, name="select the address file")
+
+
+def read_address_file() -> Command:
+    """READ BINARY of the selected file, whole: `parse_ndef_file` reads the answer."""
+    return Command(0x00, 0xB0, 0, 0, le=_NDEF_BYTES, name="read the address")
 
 
 def read_label(visit: NativeVisit) -> CardLabel:

@@ -5,6 +5,10 @@ WriteData of the sale's digest, MACed in both directions. The card's MAC on the 
 card of the session took exactly this digest: the till can neither make another nor change this one. JavaCard:
 select the applet, then its cryptogram over the sale with the node's own nonce.
 
+A card that fails is asked a little more, so that its refusal has the right name: what it says of itself to
+anybody tells another card from a copy of this one, and an applet that does better the second time was cut in
+on the first. None of that proves anything, and no session that came there ends well.
+
 A session is frozen data that its caller keeps in memory, for one use: each answer of the card makes the next
 one, and what ended is gone. It is bound to one sale, so to merchant, terminal and amount.
 """
@@ -29,6 +33,8 @@ from cards.ev2 import (
 )
 from cards.keys import CardKey, CardProfile, KeyRing, Purpose, card_key
 from cards.profiles import desfire, javacard, ntag424
+from cards.profiles.address import label_in, parse_ndef_file
+from cards.profiles.label import CardLabel, LabelUnreadable, parse_label
 from cards.verification.applet import internal_authenticate, parse_answer, verify_applet
 from cards.verification.counters import CounterWindow
 from cards.verification.outcome import CardRecord, CardRefusal, Method, Proven, Refused, proof_id
@@ -55,6 +61,9 @@ class Stage(Enum):
     PROOF = "proof"
     SALE = "sale"
     CRYPTOGRAM = "cryptogram"
+    CRYPTOGRAM_AGAIN = "cryptogram again"
+    ADDRESS_FILE = "address file"
+    LABEL = "label"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +132,15 @@ def advance(session: OnlineSession, answer: bytes, sale: Sale, *, now_ms: int) -
         return _STAGES[session.stage](session, parse_response(answer))
     except ApduMalformed:
         return Refused(CardRefusal.MALFORMED)
-    except (HandshakeFailed, MessagingBroken):
-        return Refused(CardRefusal.BAD_CRYPTOGRAM)
+    except HandshakeFailed:
+        return _whose(session)
+    except MessagingBroken:
+        return Refused(CardRefusal.TAMPERED)
+    except LabelUnreadable:
+        return Refused(CardRefusal.FOREIGN_CARD)
     except CardRefused as refusal:
+        if session.stage is Stage.PROOF and refusal.status == StatusWord.DF_AUTHENTICATION_ERROR:
+            return _whose(session)
         return Refused(_REASONS.get(refusal.status, CardRefusal.CARD_ERROR))
 
 
@@ -137,8 +152,8 @@ _REASONS: dict[int, CardRefusal] = {
     StatusWord.DF_APPLICATION_NOT_FOUND: CardRefusal.FOREIGN_CARD,
     StatusWord.DF_NO_SUCH_KEY: CardRefusal.FOREIGN_CARD,
     StatusWord.DF_FILE_NOT_FOUND: CardRefusal.FOREIGN_CARD,
-    StatusWord.DF_AUTHENTICATION_ERROR: CardRefusal.BAD_CRYPTOGRAM,
-    StatusWord.DF_INTEGRITY_ERROR: CardRefusal.BAD_CRYPTOGRAM,
+    StatusWord.DF_AUTHENTICATION_ERROR: CardRefusal.CLONED_CARD,
+    StatusWord.DF_INTEGRITY_ERROR: CardRefusal.TAMPERED,
     StatusWord.DF_AUTHENTICATION_DELAY: CardRefusal.CARD_BUSY,
     StatusWord.DF_PERMISSION_DENIED: CardRefusal.BLOCKED_CARD,
 }
@@ -211,6 +226,21 @@ def _bound(session: OnlineSession, response: Response) -> Step:
 
 
 def _computed(session: OnlineSession, response: Response) -> Step:
+    outcome = _cryptogram(session, response)
+    if isinstance(outcome, Refused) and outcome.reason is CardRefusal.BAD_CRYPTOGRAM:
+        again = internal_authenticate(session.sale.encode())
+        return _next(replace(session, stage=Stage.CRYPTOGRAM_AGAIN), again)
+    return outcome
+
+
+def _computed_again(session: OnlineSession, response: Response) -> Step:
+    outcome = _cryptogram(session, response)
+    if isinstance(outcome, Proven):
+        return Refused(CardRefusal.TAMPERED)
+    return _whose(session) if outcome.reason is CardRefusal.BAD_CRYPTOGRAM else outcome
+
+
+def _cryptogram(session: OnlineSession, response: Response) -> Proven | Refused:
     answer = parse_answer(response.expect("prove the sale"))
     if answer is None:
         return Refused(CardRefusal.MALFORMED)
@@ -222,6 +252,36 @@ def _computed(session: OnlineSession, response: Response) -> Step:
     )
 
 
+def _whose(session: OnlineSession) -> Next:
+    """The card does not hold the key: asks what it says of itself."""
+    match session.record.identity.profile:
+        case CardProfile.NTAG424:
+            return _next(replace(session, stage=Stage.ADDRESS_FILE), ntag424.select_address_file())
+        case CardProfile.DESFIRE:
+            return _next(replace(session, stage=Stage.LABEL), desfire.read_label_file())
+        case CardProfile.JAVACARD:
+            return _next(replace(session, stage=Stage.LABEL), javacard.get_applet_data(javacard.TAG_ALIAS))
+
+
+def _address_file(session: OnlineSession, response: Response) -> Step:
+    response.expect("select the address file")
+    return _next(replace(session, stage=Stage.LABEL), ntag424.read_address_file())
+
+
+def _labelled(session: OnlineSession, response: Response) -> Step:
+    """Another card, or one that says it is this one and is not."""
+    data, record = response.expect("read the label"), session.record
+    label = CardLabel(record.merchant, record.identity.alias)
+    match record.identity.profile:
+        case CardProfile.NTAG424:
+            same = label_in(parse_ndef_file(data)) == label
+        case CardProfile.DESFIRE:
+            same = parse_label(data) == label
+        case CardProfile.JAVACARD:
+            same = javacard.data_object(javacard.TAG_ALIAS, data) == label.alias.encode()
+    return Refused(CardRefusal.CLONED_CARD if same else CardRefusal.FOREIGN_CARD)
+
+
 _STAGES: dict[Stage, Callable[[OnlineSession, Response], Step]] = {
     Stage.SELECT: _selected,
     Stage.KEY_VERSION: _versioned,
@@ -229,6 +289,9 @@ _STAGES: dict[Stage, Callable[[OnlineSession, Response], Step]] = {
     Stage.PROOF: _authenticated,
     Stage.SALE: _bound,
     Stage.CRYPTOGRAM: _computed,
+    Stage.CRYPTOGRAM_AGAIN: _computed_again,
+    Stage.ADDRESS_FILE: _address_file,
+    Stage.LABEL: _labelled,
 }
 
 

@@ -5,6 +5,7 @@ In memory only: a node that restarts has forgotten them, and the card is put on 
 threads: one owner calls it.
 """
 
+from collections import OrderedDict
 from dataclasses import dataclass
 
 from cards.verification.online import Next, OnlineSession, Step, advance
@@ -33,6 +34,7 @@ class OnlineSessions:
         self._max_sessions = max_sessions
         self._open: dict[bytes, OnlineSession] = {}
         self._proven: dict[bytes, _Waiting] = {}
+        self._claimed: OrderedDict[bytes, None] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._open) + len(self._proven)
@@ -70,11 +72,15 @@ class OnlineSessions:
         self, session_id: bytes, acquirer: str, amount: int, unit: str, *, now_ms: int
     ) -> Proven | Refused:
         """Use up the proof of a session, for the sale that it was made for. It is gone, whatever comes of
-        it.
+        it. REPLAYED for one that was claimed before, as far back as is remembered.
         """
         waiting = self._proven.pop(session_id, None)
         if waiting is None:
-            return Refused(CardRefusal.SESSION_OVER)
+            known = session_id in self._claimed
+            return Refused(CardRefusal.REPLAYED if known else CardRefusal.SESSION_OVER)
+        self._claimed[session_id] = None
+        if len(self._claimed) > self._max_sessions:
+            self._claimed.popitem(last=False)
         if now_ms >= waiting.until_ms:
             return Refused(CardRefusal.EXPIRED_SESSION)
         if (waiting.sale.acquirer, waiting.sale.amount, waiting.sale.unit) != (acquirer, amount, unit):

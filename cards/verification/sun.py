@@ -34,7 +34,8 @@ def verify_sun(address: str, record: CardRecord, ring: KeyRing, last_counter: in
     if isinstance(accepted, Refused):
         return accepted
     if not mac_is_right(card_key(issuer, Purpose.TAP_MAC, record.identity), picc, tap.covered, tap.mac):
-        return Refused(CardRefusal.BAD_CRYPTOGRAM)
+        # The PICC data is this card's, so only what stands beside it can have been changed.
+        return Refused(CardRefusal.TAMPERED)
     if counter <= last_counter:
         return Refused(CardRefusal.REPLAYED)
     return Proven(

@@ -213,10 +213,10 @@ def test_a_tap_of_another_card_is_foreign() -> None:
     assert reason(tapped(address, merchant="pistachio")) is CardRefusal.FOREIGN_CARD
 
 
-def test_a_tap_signed_by_another_key_is_a_bad_cryptogram() -> None:
+def test_a_tap_signed_by_another_key_was_tampered_with() -> None:
     bureau = a_members_card(NTAG)
     bureau.card.memory.keys[3].value = bytes(range(3, 19))
-    assert reason(tapped(tap_of(bureau))) is CardRefusal.BAD_CRYPTOGRAM
+    assert reason(tapped(tap_of(bureau))) is CardRefusal.TAMPERED
 
 
 def test_a_tap_of_a_card_with_factory_keys_is_refused_by_name() -> None:

@@ -59,7 +59,28 @@ def test_no_two_proofs_have_the_same_name(kind: Kind) -> None:
 def test_a_copy_of_all_that_can_be_read_of_a_card_proves_nothing(kind: Kind) -> None:
     copy = a_members_card(kind)
     _with_other_secrets(copy)
-    assert reason(converse(copy)) is CardRefusal.BAD_CRYPTOGRAM
+    assert reason(converse(copy)) is CardRefusal.CLONED_CARD
+
+
+@every_kind
+def test_an_answer_that_a_till_changed_once_is_no_copy_but_tampered_with(kind: Kind) -> None:
+    last, at = (2, 10) if kind is JAVACARD else (5, 3)
+    assert reason(converse(a_members_card(kind), to_node=nth(last, flipped(at)))) is CardRefusal.TAMPERED
+
+
+@native_kind
+def test_a_command_that_a_till_changed_is_tampered_with(kind: Kind) -> None:
+    changed = nth(5, flipped(20))
+    assert reason(converse(a_members_card(kind), to_card=changed)) is CardRefusal.TAMPERED
+
+
+@every_kind
+def test_a_card_that_failed_is_refused_whatever_it_then_says_of_itself(kind: Kind) -> None:
+    copy = a_members_card(kind)
+    _with_other_secrets(copy)
+    first = 3 if kind is JAVACARD else 5
+    for garbage in (b"", b"\x90\x00", b"\x6a\x82", bytes(40) + b"\x90\x00"):
+        assert isinstance(converse(copy, to_node=nth(first, lambda _, lie=garbage: lie)), Refused)
 
 
 def _with_other_secrets(bureau: Bureau) -> None:
@@ -84,12 +105,25 @@ def test_answers_recorded_at_one_sale_are_worth_nothing_at_the_next(kind: Kind) 
 
     assert isinstance(converse(bureau, to_node=record), Proven)
     step: object = started(a_record(kind), a_ring(), replace(SALE, nonce=b"nonce-02"))
-    for answer in recorded:
+    for answer in [*recorded, recorded[-1], recorded[-1]]:
         assert isinstance(step, Next)
         step = advance(step.session, answer, step.session.sale, now_ms=START_MS)
         if not isinstance(step, Next):
             break
-    assert reason(step) is CardRefusal.BAD_CRYPTOGRAM
+    assert isinstance(step, Refused)
+
+
+def test_a_recorded_cryptogram_whose_counter_was_used_is_told_as_replayed() -> None:
+    bureau, recorded = a_members_card(JAVACARD), list[bytes]()
+
+    def record(answer: bytes) -> bytes:
+        recorded.append(answer)
+        return answer
+
+    assert isinstance(converse(bureau, to_node=record), Proven)
+    shown = iter(recorded)
+    step = converse(bureau, to_node=lambda _: next(shown), seen=CounterWindow(1, 1))
+    assert reason(step) is CardRefusal.REPLAYED
 
 
 @every_kind
@@ -111,9 +145,7 @@ def test_another_merchants_card_is_foreign(kind: Kind) -> None:
 @every_kind
 def test_a_card_under_anothers_alias_proves_nothing(kind: Kind) -> None:
     victim = replace(kind.identity(), alias="6104000000099")
-    assert (
-        reason(converse(a_members_card(kind), a_record(kind, identity=victim))) is CardRefusal.BAD_CRYPTOGRAM
-    )
+    assert reason(converse(a_members_card(kind), a_record(kind, identity=victim))) is CardRefusal.FOREIGN_CARD
 
 
 @every_kind

@@ -45,7 +45,7 @@ def test_a_proof_is_claimed_once_for_the_sale_that_it_was_made_for(kind: Kind) -
     claimed = sessions.claim(name, SALE.acquirer, SALE.amount, SALE.unit, now_ms=START_MS)
     assert isinstance(claimed, Proven)
     again = sessions.claim(name, SALE.acquirer, SALE.amount, SALE.unit, now_ms=START_MS)
-    assert reason(again) is CardRefusal.SESSION_OVER
+    assert reason(again) is CardRefusal.REPLAYED
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_proof_claimed_for_another_sale_is_gone(wrong: tuple[str, int, str]) -
     name = a_proven_session(sessions, a_members_card(NTAG))
     assert reason(sessions.claim(name, *wrong, now_ms=START_MS)) is CardRefusal.WRONG_SALE
     again = sessions.claim(name, SALE.acquirer, SALE.amount, SALE.unit, now_ms=START_MS)
-    assert reason(again) is CardRefusal.SESSION_OVER
+    assert reason(again) is CardRefusal.REPLAYED
 
 
 def test_a_proof_waits_a_minute_and_no_longer() -> None:
