@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from node.actors.home_acks import HomeAcks
 from node.actors.home_booking import NOBODY, Posting, Seat, elsewhere, seat_of
 from node.actors.home_cards import card_good_until_ms
 from node.actors.home_lanes import HomeLanes, Life
@@ -54,12 +55,14 @@ class HomeSide:
         self._abroad = abroad
         self.lanes = HomeLanes(abroad)
         self._proofs = HomeProofs(abroad, self)
+        self.acks = HomeAcks(abroad)
         self._opens = HomeOpening(abroad, self)
         self.ops: dict[int, Callable[[Opening], Answer | None]] = {
             Op.HOME_MESSAGE: self._message,
             Op.HOME_HELLO: self._opens.hello,
             Op.HOME_TICK: self._tick,
             **HomeLeases(self.lanes).ops,
+            **self.acks.ops,
         }
 
     # --- messages ------------------------------------------------------------------------------------------
@@ -306,6 +309,8 @@ class HomeSide:
         if isinstance(taken, ExchangeReason):
             self._opens.dispute(opening, life, "head_ack", opening.command.body)
             return
+        if ack.head.number == life.record.lane.acked:
+            self.acks.keep(opening, life, message, ack.head.number)
         self.say_records(opening, life, taken)
 
     def say_records(self, opening: Opening, life: Life, numbers: range) -> None:
@@ -330,6 +335,7 @@ class HomeSide:
             life = self.lanes.life(opening.partition.number, partner_id, opening.work)
             if not life.ready or life.record.lane.disputed:
                 continue
+            self.acks.lasting(opening, partner_id)
             waiting = self.lanes.unacknowledged(life)
             self.cut(opening, life)
             self.say_records(opening, life, waiting)

@@ -98,6 +98,8 @@ class HomeOpening:
                 return
         if found is lanes.Opening.READY:
             self._open(opening, life, reply)
+            if self._side.lanes.hash_at(opening, life, reply.head.number) == reply.head.hash:
+                self._side.acks.keep(opening, life, message, reply.head.number)
 
     def above(self, opening: Opening, life: Life, epoch: int) -> None:
         """The acquirer speaks in an epoch that we have not reached: the lane is opened anew above it."""

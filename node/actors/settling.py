@@ -88,16 +88,19 @@ class Settling:
         disputed: Sequence[DisputedLane] = (),
         *,
         basis: CloseBasis = CloseBasis.AGREED,
+        until: Mapping[int, int] = {},
     ) -> PairClose:
-        """The close of a pair of this node's, from its own records; a disputed lane only as far as agreed."""
+        """The close of a pair of this node's, from its own records; a disputed lane only as far as agreed,
+        and the lanes in `until` only to the record there.
+        """
         home = pair[0] == self.own_id
         partner_id = pair[1] if home else pair[0]
         starts = {one.lane: one for one in self.starts(pair).lanes}
-        until = {one.lane: one.agreed_number for one in disputed}
-        known = set(await self._lanes.lanes(partner_id, home=home)) | starts.keys() | until.keys()
+        ends = {**until, **{one.lane: one.agreed_number for one in disputed}}
+        known = set(await self._lanes.lanes(partner_id, home=home)) | starts.keys() | ends.keys()
         parts = [
             await self._lanes.part(
-                partner_id, starts.get(lane) or LaneStart(lane), window, home=home, until=until.get(lane)
+                partner_id, starts.get(lane) or LaneStart(lane), window, home=home, until=ends.get(lane)
             )
             for lane in sorted(known)
         ]

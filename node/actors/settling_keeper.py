@@ -8,7 +8,7 @@ statement ends. A partner that does not answer holds up only its own pair. Askin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
 import structlog
@@ -145,9 +145,7 @@ class SettlingKeeper:
         if signed is not None:
             await self._once(signed, ())
         elif grace_over(directory, window, self._clock_ms()):
-            made = await self._alone(pair, window.number)
-            if made is not None:
-                await self._once(*made)
+            await self._once(*await self._alone(pair, window.number))
 
     async def _once(self, signed: SignedClose, records: Iterable[bytes]) -> None:
         key = signed.close.window, signed.close.pair, signed.close.basis
@@ -159,33 +157,51 @@ class SettlingKeeper:
         if taken:
             self._handed.add(key)
 
-    async def _alone(self, pair: Pair, window: int) -> tuple[SignedClose, list[bytes]] | None:
+    async def _alone(self, pair: Pair, window: int) -> tuple[SignedClose, list[bytes]]:
         """A close by this side alone, with what proves it and its records.
 
-        As acquirer the home node's POSTEDs prove all of it. As home node only a zero close needs no proof: an
-        acquirer's acknowledgements are not kept, so what it owes waits for it.
+        As acquirer the home node's POSTEDs prove all of it. As home node what the acquirer has acknowledged
+        does; each lane ends there, and what comes after it waits for the acquirer.
         """
-        home = pair[0] == self._settling.own_id
-        basis = CloseBasis.HOME_ALONE if home else CloseBasis.ACQUIRER_ALONE
-        close = await self._settling.compute(pair, window, basis=basis)
-        if home and close.lanes:
-            return None
-        evidence, records = await self._proved(close)
+        if pair[0] != self._settling.own_id:
+            close = await self._settling.compute(pair, window, basis=CloseBasis.ACQUIRER_ALONE)
+            ends = {one.lane: b"" for one in close.lanes}
+        else:
+            close, ends = await self._acknowledged(pair, window)
+        evidence, records = await self._proved(close, ends)
         return replace(self._settling.alone(close), evidence=evidence), records
 
-    async def _proved(self, close: PairClose) -> tuple[tuple[LaneEvidence, ...], list[bytes]]:
+    async def _acknowledged(self, pair: Pair, window: int) -> tuple[PairClose, dict[int, bytes]]:
+        """As home node: the close as far as the silent acquirer has signed, and where it did, by lane."""
+        whole = await self._settling.compute(pair, window, basis=CloseBasis.HOME_ALONE)
+        until, ends = {}, {}
+        for lane in whole.lanes:
+            number, envelope = await self._lanes.acked(pair[1], lane.lane, window)
+            until[lane.lane] = max(number, lane.from_number - 1)
+            ends[lane.lane] = envelope
+        close = await self._settling.compute(pair, window, basis=CloseBasis.HOME_ALONE, until=until)
+        return close, {lane.lane: ends[lane.lane] for lane in close.lanes}
+
+    async def _proved(
+        self, close: PairClose, ends: Mapping[int, bytes]
+    ) -> tuple[tuple[LaneEvidence, ...], list[bytes]]:
+        """What the silent side signed of each lane: `ends`, or where that is empty the last POSTED; and all
+        records.
+        """
+        home = close.home_id == self._settling.own_id
+        partner_id = close.acquirer_id if home else close.home_id
         evidence, records = [], []
         for lane in close.lanes:
             numbers = range(lane.from_number, lane.to_number + 1)
             posted = b""
             for first in range(0, len(numbers), QUESTIONS_MAX):
                 some = list(numbers[first : first + QUESTIONS_MAX])
-                for entry in await self._lanes.entries(close.home_id, lane.lane, some, home=False):
+                for entry in await self._lanes.entries(partner_id, lane.lane, some, home=home):
                     if entry is None:
-                        raise SettlingFault(f"A record of lane {lane.lane} with {close.home_id} is gone.")
+                        raise SettlingFault(f"A record of lane {lane.lane} with {partner_id} is gone.")
                     records.append(record_bytes(entry))
                     posted = envelope_bytes(entry.posted)
-            evidence.append(LaneEvidence(lane.lane, posted))
+            evidence.append(LaneEvidence(lane.lane, ends[lane.lane] or posted))
         return tuple(evidence), records
 
     async def _report(self, window: int) -> None:

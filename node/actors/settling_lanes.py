@@ -20,7 +20,7 @@ from node.wire.coalition_store import LaneEntry
 from node.wire.commands import AnswerKind, Command, Op, encode
 from node.wire.settlement_fields import DocumentUnreadable
 from node.wire.settlement_peer import ID_BYTES, peer_bytes, read_peer
-from node.wire.settlement_wishes import EntriesWish, LaneListWish, ShutWish, TallyWish
+from node.wire.settlement_wishes import AckedWish, EntriesWish, LaneListWish, ShutWish, TallyWish
 
 ANSWER_SECONDS = 10.0
 MAX_WAITING = 256
@@ -61,6 +61,11 @@ class ShardLanes:
         partition = lane if home else self._partition(partner_id)
         body = encode(EntriesWish(partner_id, home, lane, tuple(numbers)))
         return wishes.ENTRIES_FOUND.decode(await self._ask(Op.LANE_ENTRIES, partition, body))
+
+    async def acked(self, partner_id: str, lane: int, window: int) -> tuple[int, bytes]:
+        body = encode(AckedWish(partner_id, window))
+        found = wishes.ACK.decode(await self._ask(Op.LANE_ACKED, lane, body))
+        return found.number, found.envelope
 
     async def shut(self, close: PairClose, starts: Sequence[LaneStart]) -> bool:
         ends = {one.lane: one.number for one in starts}

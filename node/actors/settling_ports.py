@@ -34,6 +34,12 @@ class LaneBooks(Protocol):
         """Some records, None where there is none of that number."""
         ...
 
+    async def acked(self, partner_id: str, lane: int, window: int) -> tuple[int, bytes]:
+        """As home node: the newest record of a window, or before it, that the acquirer has signed to have,
+        and the envelope in which it did; (0, b"") where there is none.
+        """
+        ...
+
     async def shut(self, close: PairClose, starts: Sequence[LaneStart]) -> bool:
         """As acquirer, before a close is signed: its window takes no more records, in none of the lanes that
         it covers. False where a record came meanwhile that the close does not have. `starts` is where lanes

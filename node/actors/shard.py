@@ -172,9 +172,11 @@ class Shard:
         for member in woken:
             member.save(work)
         moved = [partition for partition in self._partitions.values() if partition.save(work)]
-        if len(work):
+        if work.lasting:
             self._sync_seconds.observe(work.commit())
             self._head.touch()
+        elif len(work):
+            work.commit()
         for partition in moved:
             self._head.keep(partition.number, partition.sequence, partition.hash)
         self._passivate()

@@ -29,6 +29,8 @@ class Work:
         self._store = store
         self.clock_ms = clock_ms
         self._changed: dict[bytes, bytes] = {}
+        self.lasting = False
+        """Whether anything of it must be durable before it is answered."""
 
     def __len__(self) -> int:
         return len(self._changed)
@@ -49,10 +51,19 @@ class Work:
         """Sets `key`; values are never empty, so an empty one can stand for a deletion."""
         assert value
         self._changed[key] = value
+        self.lasting = True
+
+    def note(self, key: bytes, value: bytes) -> None:
+        """Sets `key` to what nobody is answered by: it is written with the batch, but the batch is not
+        synced for it alone. The next sync makes it durable; a power cut before that loses it.
+        """
+        assert value
+        self._changed[key] = value
 
     def delete(self, key: bytes) -> None:
         """Removes `key`."""
         self._changed[key] = _GONE
+        self.lasting = True
 
     def request(self, partition: int, scope: str, request_id: str) -> RequestRecord | None:
         """The record of a request, or None where it never took effect."""
@@ -76,11 +87,13 @@ class Work:
     def commit(self) -> float:
         """Writes everything in one atomic batch and makes it durable; gives the seconds that took.
 
-        Raises StoreFailed; nothing of the batch may then be answered.
+        A batch of notes alone is written and not synced. Raises StoreFailed; nothing of the batch may then
+        be answered.
         """
         if not self._changed:
             return 0.0
         started = time.perf_counter()
         self._store.write(Batch.of(self._changed))
-        self._store.sync()
+        if self.lasting:
+            self._store.sync()
         return time.perf_counter() - started

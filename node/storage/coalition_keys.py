@@ -110,6 +110,19 @@ def parse_lane_record(key: bytes) -> tuple[int, Role, str, int, int]:
     return key[0], Role(key[2]), partner_id, rest[0], int.from_bytes(rest[1:], "big")
 
 
+def lane_ack_key(partition: int, partner_id: str, lane: int, window: int) -> bytes:
+    """The key of the newest acknowledgement of a record of a window, at the home node."""
+    return _kind(partition, Kind.LANE_ACK) + _partner(partner_id) + _lane(lane) + _number(window)
+
+
+def lane_acks_range(partition: int, partner_id: str, lane: int, window: int) -> tuple[bytes, bytes]:
+    """[start, end) of a lane's acknowledgements of records up to a window."""
+    return (
+        lane_ack_key(partition, partner_id, lane, 0),
+        lane_ack_key(partition, partner_id, lane, window + 1),
+    )
+
+
 def lane_dispute_key(partition: int, role: Role, partner_id: str, lane: int) -> bytes:
     """The key of what was received when a lane was set aside."""
     return _kind(partition, Kind.LANE_DISPUTE) + bytes((role,)) + _partner(partner_id) + _lane(lane)

@@ -1,8 +1,7 @@
 """Every key of every store: how it is built, how it is read back, and which range holds what.
 
-A key is a partition byte, a kind byte and the rest. Numbers are unsigned and big-endian, so that byte order
-is number order. Strings carry their length in front, so that no text can end a field early. The numbers given
-to kinds are on disks everywhere: never change one and never give it to another kind.
+A key is a partition byte, a kind byte and the rest. Numbers are unsigned and big-endian: byte order is number
+order. Strings carry their length in front. The numbers of kinds are on disks everywhere: never reuse one.
 
     partition 0..63   what belongs to one partition of a shard's store, moved and counted with it
     0xFE              what belongs to the control store
@@ -74,6 +73,8 @@ class Kind(IntEnum):
     """Which exchange a till's capture was about, by partner and the exchange id of the capture's request."""
     CARD = 0x16
     """What is known of a chip card, by account id and the digest of the card's number."""
+    LANE_ACK = 0x17
+    """How far an acquirer has said that it has come on a lane, by partner, lane and window."""
 
 
 class PartitionMeta(IntEnum):

@@ -44,6 +44,8 @@ class World:
         self.coalition = coalition or make_coalition(merchants)
         self.makers: dict[tuple[str, str, int], LaneMaker] = {}
         self.records: dict[tuple[str, str, int], list[bytes]] = {}
+        self.acks: dict[tuple[str, str, int], list[tuple[int, int, bytes]]] = {}
+        """(window, number, envelope) of what acquirers have acknowledged, in order."""
         self.starts: dict[Pair, dict[int, LaneStart]] = {}
 
     def maker(self, home: str, acquirer: str, lane: int) -> LaneMaker:
@@ -60,6 +62,12 @@ class World:
         self.records[home, acquirer, lane] += maker.records(window, count)
         if cut:
             self.records[home, acquirer, lane].append(maker.cut(window))
+
+    def acknowledge(self, home: str, acquirer: str, lane: int, window: int) -> None:
+        """The acquirer says that it has the lane as far as it stands."""
+        maker = self.maker(home, acquirer, lane)
+        said = (window, maker.number, maker.head_ack(window))
+        self.acks.setdefault((home, acquirer, lane), []).append(said)
 
     def close(
         self,

@@ -44,6 +44,10 @@ class HeldLanes:
             raise SettlingFault(part)
         return part
 
+    async def acked(self, partner_id: str, lane: int, window: int) -> tuple[int, bytes]:
+        said = self.world.acks.get((self.own_id, partner_id, lane), [])
+        return next(((number, one) for of, number, one in reversed(said) if of <= window), (0, b""))
+
     async def entries(
         self, partner_id: str, lane: int, numbers: Sequence[int], *, home: bool
     ) -> Sequence[LaneEntry | None]:

@@ -10,7 +10,7 @@ from bench.settlement_records import make_coalition, window_start
 from node.actors.operator_books import OperatorBooks
 from node.actors.operator_money import NotDone
 from node.actors.settling_keeper import SettlingKeeper
-from node.settlement.documents import CloseBasis, Mismatch, MissingClose, SignedClose
+from node.settlement.documents import CloseBasis, Mismatch, MissingClose, PairClose, SignedClose
 from node.settlement.windows import pairs_of
 from node.storage.memory import MemoryStore
 from node.wire.coalition_trust import KnownDirectories
@@ -113,6 +113,11 @@ def _bases(statement: ReadStatement) -> dict[tuple[str, str], CloseBasis]:
     return {line.close.pair: line.close.basis for line in statement.lines if isinstance(line, SignedClose)}
 
 
+def _close_of(statement: ReadStatement, home: str, acquirer: str) -> PairClose:
+    lines = [line.close for line in statement.lines if isinstance(line, SignedClose)]
+    return next(close for close in lines if close.pair == (home, acquirer))
+
+
 async def test_weeks_settle_by_themselves_and_every_merchant_takes_every_statement_over() -> None:
     week = Week()
     for window in (1, 2, 3):
@@ -176,6 +181,43 @@ async def test_a_partner_that_never_signs_is_settled_by_what_it_had_signed_and_t
             one.close for one in later.lines if isinstance(one, SignedClose) and one.close.pair == pair
         )
         assert all(lane.from_number == 1 for lane in close.lanes)
+
+
+async def test_a_silent_acquirer_is_settled_by_what_it_had_acknowledged_and_the_rest_waits_for_it() -> None:
+    week = Week(2)
+    week.world.trade("m000", "m001", 3, 1, 5, cut=False)
+    week.world.acknowledge("m000", "m001", 3, 1)
+    week.world.trade("m000", "m001", 3, 1, 4)  # POSTED, and nobody said that they arrived
+    week.world.trade("m000", "m001", 6, 1, 2)  # a lane on which nothing was acknowledged
+    week.bazaar.away.add("m001")
+    week.at(window_start(2) + 2 * DAY_MS)
+    await week.look()
+    statement = await week.settled(1)
+    close = _close_of(statement, "m000", "m001")
+    assert close.basis is CloseBasis.HOME_ALONE
+    assert [(one.lane, one.from_number, one.to_number) for one in close.lanes] == [(3, 1, 5)]
+    week.bazaar.away.clear()
+    week.at(window_start(3) + 1)
+    await week.look()  # who was away takes the statement over
+    await week.look()
+    later = _close_of(await week.settled(2), "m000", "m001")
+    assert later.basis is CloseBasis.AGREED
+    assert [(one.lane, one.from_number) for one in later.lanes] == [(3, 6), (6, 1)]
+
+
+async def test_what_was_acknowledged_in_a_later_window_proves_nothing_of_an_earlier_one() -> None:
+    week = Week(2)
+    week.world.trade("m000", "m001", 3, 1, 5)
+    week.world.trade("m000", "m001", 3, 2, 5)
+    week.world.acknowledge("m000", "m001", 3, 2)
+    week.bazaar.away.add("m001")
+    week.at(window_start(2) + 2 * DAY_MS)
+    await week.look()
+    assert _close_of(await week.settled(1), "m000", "m001").lanes == ()
+    week.at(window_start(3) + 2 * DAY_MS)
+    await week.look()
+    [lane] = _close_of(await week.settled(2), "m000", "m001").lanes
+    assert (lane.from_number, lane.to_number) == (1, week.world.acks["m000", "m001", 3][-1][1])
 
 
 async def test_one_dispute_holds_up_nothing_else_and_reaches_the_operator() -> None:

@@ -4,7 +4,7 @@ lanes.
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterable
 from itertools import count
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from node.actors.settling import Settling
+from node.actors.settling_keeper import SettlingKeeper
 from node.actors.settling_lanes import PeerVoice, ShardLanes
 from node.actors.settling_ports import SettlingFault
 from node.coalition import home_posting
@@ -20,7 +21,7 @@ from node.coalition.envelopes import Message
 from node.coalition.home_facts import HomeFacts
 from node.coalition.messages import RecordKind
 from node.identity.signers import ed25519_signer
-from node.settlement.documents import DisputedLane, MismatchClass, Net, SignedClose
+from node.settlement.documents import CloseBasis, DisputedLane, Mismatch, MismatchClass, Net, SignedClose
 from node.settlement.statement import WindowInput
 from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
@@ -28,7 +29,10 @@ from node.storage.keyspace import Kind, partition_of
 from node.storage.memory import MemoryStore
 from node.storage.store import Batch
 from node.wire.coalition import Unopened
+from node.wire.settlement_alone import AloneCheck
 from node.wire.settlement_publish import publish
+from node.wire.settlement_scan import entry_of
+from node.wire.settlement_signing import close_problem
 from tests.actors.abroad_merchants import _KEYS, _OPERATOR, DAY_MS, NILE, SAFFRON, Bazaar, Merchant
 from tests.actors.harness import card
 from tests.actors.stored import PARTITIONS
@@ -146,6 +150,68 @@ async def test_trading_goes_on_while_a_window_is_closed_and_the_next_one_takes_i
     )
     bazaar.assert_agreed()
     assert (await saffron.settling.compute((NILE, SAFFRON), 1)) == signed.close
+
+
+class Nobody:
+    """The links of a node whose partner is out of reach."""
+
+    def connected(self, partner_id: str) -> bool:
+        return False
+
+    async def send(self, partner_id: str, carried: bytes) -> bool:
+        return False
+
+
+class HeardOperator:
+    """An operator that has published nothing, and takes what it would take from a partner."""
+
+    def __init__(self, settler: Settler, now_ms: int) -> None:
+        self._settler, self._now_ms = settler, now_ms
+        self.taken: list[SignedClose] = []
+
+    async def submit(self, signed: SignedClose) -> bool:
+        directory = self._settler._directory()
+        window = directory.window(signed.close.window)
+        assert window is not None
+        assert close_problem(directory, window, signed, self._now_ms, self._settler._open) is None
+        self.taken.append(signed)
+        return True
+
+    async def submit_alone(self, signed: SignedClose, records: Iterable[bytes]) -> bool:
+        check = AloneCheck(signed, self._settler._directory())
+        assert check.add([entry_of(one) for one in records]) == ""
+        assert check.end() == ""
+        return await self.submit(signed)
+
+    async def report(self, found: Mismatch) -> bool:
+        raise AssertionError("nothing was found")
+
+    async def statement(self, window: int) -> bytes | None:
+        return None
+
+
+async def test_what_a_silent_acquirer_had_acknowledged_the_home_node_hands_in_alone_after_a_restart_too(
+    bazaar: Bazaar,
+) -> None:
+    pair = (NILE, SAFFRON)
+    whole = await Settler(bazaar.nile).settling.compute(pair, 1)
+    acknowledged = {one.lane: one.to_number for one in whole.lanes}
+    await bazaar.nile.ticks()
+    await bazaar.pump()
+    await bazaar.saffron.earns("unheard", 3, 9)
+    await bazaar.pump(loses=lambda at: at >= 1)  # POSTED is on its way, and is never acknowledged
+    bazaar.nile.restart()
+    bazaar.nile.exchanging.links = Nobody()  # type: ignore[assignment]
+    nile = Settler(bazaar.nile)
+    now_ms = bazaar.nile.now_ms = bazaar.nile.now_ms + DAY_MS + 3_700_000
+    operator = HeardOperator(nile, now_ms)
+    lanes = ShardLanes(bazaar.nile.exchanging)
+    await SettlingKeeper(nile.settling, lanes, lambda: operator, nile._directory, lambda: now_ms).look()
+    ours = next(one for one in operator.taken if one.close.pair == pair)
+    assert ours.close.basis is CloseBasis.HOME_ALONE
+    assert {one.lane: one.to_number for one in ours.close.lanes} == acknowledged
+    now = await nile.settling.compute(pair, 1)
+    assert now.record_count == ours.close.record_count + 1
 
 
 async def test_records_that_were_changed_on_the_disk_are_never_signed_over(bazaar: Bazaar) -> None:

@@ -29,6 +29,7 @@ def test_every_key_lies_in_its_partition_and_kind_and_parses_back(
         Kind.LANE_HEAD: keys.lane_head_key(partition, role, partner, lane),
         Kind.LANE_RECORD: keys.lane_record_key(partition, role, partner, lane, number),
         Kind.LANE_DISPUTE: keys.lane_dispute_key(partition, role, partner, lane),
+        Kind.LANE_ACK: keys.lane_ack_key(partition, partner, lane, number),
         Kind.MEMBER_PROOF: keys.member_proof_key(partition, exchange),
     }
     for kind, key in made.items():
