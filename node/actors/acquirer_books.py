@@ -23,7 +23,7 @@ from node.coalition.acquirer_facts import (
 )
 from node.coalition.envelopes import Message
 from node.coalition.exchange import AcquirerState
-from node.coalition.messages import MessageType, ReturnAbroad
+from node.coalition.messages import MessageType, Posted, ReturnAbroad
 from node.ledger.decision import Accepted
 from node.ledger.transactions import Entry
 from node.storage import coalition_keys as keys
@@ -57,6 +57,7 @@ class AcquirerBooks:
     ) -> AcquirerFacts:
         """The circumstances of a decision about an exchange with a partner."""
         abroad = self._abroad
+        home = abroad.directory.partner(partner.partner_id)
         return AcquirerFacts(
             now_ms=opening.work.clock_ms,
             own_id=abroad.spec.own_id,
@@ -67,10 +68,25 @@ class AcquirerBooks:
             lane=partner.lanes.get(lane),
             ready=partner.is_ready(lane),
             heard=lane in partner.heard,
+            caught_up=home is not None and partner.is_caught_up(home.partitions),
             closed_window=partner.closed_window(lane),
             jitter=abroad.entropy(1)[0] / 256,
             original=original,
+            recorded=lambda number: self._recorded(opening, partner.partner_id, lane, number),
         )
+
+    def _recorded(
+        self, opening: Opening, partner_id: str, lane: int, number: int
+    ) -> tuple[int, bytes] | None:
+        """The epoch in which a record that is kept here was signed, and its hash."""
+        key = keys.lane_record_key(opening.partition.number, Role.ACQUIRER, partner_id, lane, number)
+        data = opening.work.get(key)
+        if data is None:
+            return None
+        posted = store.LANE_ENTRY.decode(data).posted
+        body = self._abroad.encoder.read(MessageType.POSTED, posted.body)
+        assert isinstance(body, Posted), "a record is a POSTED"
+        return self._abroad.encoder.epoch(posted), body.hash
 
     def take(
         self, opening: Opening, partner: Partner, before: AcquirerExchange | None, step: AcquirerStep

@@ -50,6 +50,10 @@ class Partner:
         known = self.lanes.get(lane)
         return known is not None and lane in self.heard and not known.behind and not known.disputed
 
+    def is_caught_up(self, lanes: int) -> bool:
+        """Whether all of a home node's so many lanes are ready."""
+        return len(self.heard) >= lanes and all(self.is_ready(lane) for lane in range(lanes))
+
 
 class AcquirerLanes:
     """All home nodes of a shard's partitions, by partition and partner."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from node.coalition.acquirer import let_go, start_capture
-from node.coalition.acquirer_exchange import ended, row_of, uncounted
+from node.coalition.acquirer_exchange import ended, may_give_up, row_of, uncounted
 from node.coalition.acquirer_facts import (
     HOLD_SLACK_MS,
     RETRY_FIRST_MS,
@@ -51,7 +51,8 @@ def on_answer(known: AcquirerExchange | None, message: Message, facts: AcquirerF
     known = replace(known, lane=lane.lane)
     if isinstance(body, Authorized):
         return _authorized(known, message, body, facts)
-    if isinstance(body, Declined) and body.request_hash == known.body_hash:
+    # A restored acquirer that cancels what it has forgotten does not know the hash of what it had asked.
+    if isinstance(body, Declined) and known.body_hash in (b"", body.request_hash):
         return _failed(replace(known, void_epoch=header.epoch), AcquirerEvent.DECLINED, body.reason, facts)
     if isinstance(body, Voided) and (not body.request_body_hash or body.request_body_hash == known.body_hash):
         known = replace(known, void_epoch=header.epoch)
@@ -108,10 +109,12 @@ def _refused(known: AcquirerExchange, message: Message, body: Refusal, facts: Ac
         if row is not None and row.then == AcquirerState.FAILED:
             return _failed(known, AcquirerEvent.CONFLICT, body.reason, facts)
         return let_go(replace(known, reason=body.reason), AcquirerEvent.CONFLICT, facts)
+    asks = known.state is AcquirerState.INTENT
+    may_end = not asks or may_give_up(known, facts)
     hopeless = body.reason in HOPELESS and not body.retry_after_ms
-    if hopeless and known.state is not AcquirerState.CANCELLING:
+    if hopeless and known.state is not AcquirerState.CANCELLING and may_end:
         return let_go(replace(known, reason=body.reason), AcquirerEvent.REFUSED, facts)
-    if body.reason is ExchangeReason.STALE and known.state is AcquirerState.INTENT:
+    if body.reason is ExchangeReason.STALE and asks and may_end:
         return let_go(replace(known, reason=body.reason), AcquirerEvent.GIVE_UP, facts)
     # Only our own patience counts: a partner cannot make us wait longer than we would, nor ask without a
     # pause.

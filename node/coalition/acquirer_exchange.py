@@ -62,6 +62,15 @@ def stays_void(known: AcquirerExchange, now_ms: int, bounds: ExchangeBounds) -> 
     return over and now_ms - known.sent_ms <= 2 * bounds.freshness_ms
 
 
+def may_give_up(known: AcquirerExchange, facts: AcquirerFacts) -> bool:
+    """Whether this node may let an exchange go by itself: it would know if that had been posted.
+
+    On a disk that was put back it has forgotten what the home node answered since, and goods may have been
+    handed over on it. HELLO shows what was posted: on its lane, or while that is not known, on any.
+    """
+    return facts.caught_up if known.lane == LANE_UNKNOWN else facts.ready
+
+
 def uncounted(usage: caps.Usage, known: AcquirerExchange) -> caps.Usage:
     """The caps without what was under way."""
     return counted(usage, known, -1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from msgspec import Struct
@@ -94,10 +95,11 @@ class AcquirerFacts(Struct, frozen=True):
     """The circumstances of one decision. `lane` is None where the partner's lane is not known here (yet).
 
     `heard`: HELLO came on the lane in this life of the process; before, no answer is believed. `ready`: and
-    nothing is missing on it.
+    nothing is missing on it. `caught_up`: all lanes of the home node's are ready, so whatever it has ever
+    posted for this node is known here, whatever disk this node came back on.
     `closed_window` is the last window whose close, which covers the lane, this node has signed with the
-    partner. `jitter` is in [0,
-    1).
+    partner. `jitter` is in [0, 1). `recorded` gives the epoch in which a record that is kept here was signed,
+    and its hash, by its number; None where there is none.
     """
 
     now_ms: int
@@ -109,9 +111,11 @@ class AcquirerFacts(Struct, frozen=True):
     lane: AcquirerLane | None = None
     ready: bool = False
     heard: bool = False
+    caught_up: bool = False
     closed_window: int = 0
     jitter: float = 0.5
     original: AcquirerExchange | None = None
+    recorded: Callable[[int], tuple[int, bytes] | None] = lambda number: None
 
 
 class Dispute(StrEnum):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from node.coalition.acquirer import let_go
-from node.coalition.acquirer_exchange import ON_LANE, utter, waited
+from node.coalition.acquirer_exchange import ON_LANE, may_give_up, utter, waited
 from node.coalition.acquirer_facts import (
     HOLD_SLACK_MS,
     AcquirerExchange,
@@ -31,12 +31,13 @@ def on_time(known: AcquirerExchange, facts: AcquirerFacts) -> AcquirerStep:
     if known.ended:
         return AcquirerStep()
     bounds = facts.directory.bounds
-    if known.state is AcquirerState.INTENT and facts.now_ms - known.created_ms >= bounds.freshness_ms:
+    too_old = facts.now_ms - known.created_ms >= bounds.freshness_ms
+    if known.state is AcquirerState.INTENT and too_old and may_give_up(known, facts):
         return let_go(known, AcquirerEvent.GIVE_UP, facts)
     if known.state is AcquirerState.AUTHORIZED:
         if facts.now_ms < known.expires_ms + HOLD_SLACK_MS:
             return AcquirerStep(exchange=replace(known, due_ms=known.expires_ms + HOLD_SLACK_MS))
-        if not facts.ready:  # on a restored disk it may have been captured since: HELLO shows that first
+        if not may_give_up(known, facts):
             return AcquirerStep(exchange=waited(known, facts))
         return let_go(known, AcquirerEvent.GIVE_UP, facts)
     return resend(known, facts)

@@ -82,6 +82,7 @@ class Saffron:
             lane=self.lane,
             ready=self.ready,
             heard=self.heard_hello,
+            caught_up=self.ready,
             original=original,
         )
 

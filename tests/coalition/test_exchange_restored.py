@@ -1,0 +1,83 @@
+"""What an acquirer may do, and what it may not, after its disk was put back to an old backup."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from node.coalition.exchange import AcquirerState, HomeState
+from node.coalition.messages import ExchangeReason, MessageType
+from tests.coalition.exchange_parts import exchange_id
+from tests.coalition.exchange_saffron import Saffron
+from tests.coalition.exchange_world import World
+
+ONE = exchange_id(1)
+
+
+@pytest.fixture
+def world() -> World:
+    return World.open()
+
+
+def restore(world: World, backup: Saffron) -> None:
+    """Saffron's process ends, and comes back on a backup; the lane is shut."""
+    life, now_ms = world.saffron.life, world.saffron.now_ms
+    world.saffron = copy.deepcopy(backup)
+    world.saffron.life, world.saffron.now_ms = life, now_ms
+    world.nile.partners = world.saffron.records
+    world.saffron.restart()
+
+
+def test_a_spend_that_was_captured_since_the_backup_is_not_given_up_before_hello_has_shown_it(
+    world: World,
+) -> None:
+    asked = world.saffron.spend(ONE, 300, one_step=True)
+    backup = copy.deepcopy(world.saffron)
+    world.say(asked)
+    world.settle()
+    assert ONE in world.saffron.goods
+    restore(world, backup)
+    world.pass_time(400_000)
+    again = world.saffron.on_time(ONE)
+    assert [sent.type for sent in again] == [MessageType.RESERVE]
+    assert world.saffron.state(ONE) is AcquirerState.INTENT
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.DONE
+    assert world.saffron.given_back == []
+    world.assert_agreed()
+
+
+def test_a_spend_that_nobody_answers_is_given_up_once_hello_has_shown_that_it_was_not_posted(
+    world: World,
+) -> None:
+    world.saffron.spend(ONE, 300)
+    restore(world, copy.deepcopy(world.saffron))
+    world.pass_time(400_000)
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    given_up = world.saffron.on_time(ONE)
+    assert [sent.type for sent in given_up] == [MessageType.CANCEL]
+    world.say(given_up)
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.FAILED
+    world.assert_agreed()
+
+
+def test_a_decline_ends_what_a_restored_acquirer_cancels_without_knowing_what_it_had_asked(
+    world: World,
+) -> None:
+    backup = copy.deepcopy(world.saffron)
+    world.say(world.saffron.spend(ONE, 5_000))
+    world.settle()
+    assert world.saffron.exchanges[ONE].reason is ExchangeReason.PROOF_LIMIT
+    restore(world, backup)
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    world.say(world.saffron.cancel(ONE))
+    world.settle()
+    assert world.nile.exchanges[ONE].said is MessageType.DECLINED
+    assert world.nile.exchanges[ONE].state is HomeState.VOIDED
+    assert world.saffron.state(ONE) is AcquirerState.FAILED
+    world.assert_agreed()
