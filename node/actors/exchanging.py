@@ -26,7 +26,15 @@ from node.storage.keyspace import partition_of, partner_partition
 from node.telemetry import CAP_ALERTS, PEER_REFUSED, Figures
 from node.wire.coalition import ANSWERS, BY_HOME, Carried, Opener, Unopened, carried_bytes
 from node.wire.coalition_frames import RecordsWish
-from node.wire.coalition_records import DISPUTE_ANSWER, OUTCOME, DisputeAnswer, LaneWish, Outcome, Said
+from node.wire.coalition_records import (
+    DISPUTE_ANSWER,
+    OUTCOME,
+    DisputeAnswer,
+    LaneWish,
+    Outcome,
+    PoolHolder,
+    Said,
+)
 from node.wire.coalition_trust import KnownDirectories
 from node.wire.commands import Answer, AnswerKind, Command, Op, encode
 
@@ -207,7 +215,10 @@ class Exchanging:
             answer = await self.router.ask(command)
             if answer.kind == AnswerKind.POOLED:
                 partition = partition_of(answer.body, self.router.partitions)
-                command = replace(command, partition=partition, account_id=answer.body, digest=b"")
+                holder = encode(PoolHolder(command.account_id, command.digest))
+                command = replace(
+                    command, partition=partition, account_id=answer.body, digest=b"", extra=holder
+                )
             elif answer.kind == AnswerKind.MOVED:
                 self._resolver.forget(command.digest)
                 found = await self._find(opened)

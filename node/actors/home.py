@@ -194,15 +194,16 @@ class HomeSide:
             pseudonym=abroad.pseudonym(life.partner_id, account_id) if account_id else b"",
             spending_open=abroad.restored(opening.partition.number, opening.work) is None,
             proof=carried.proof if carried else None,
-            proofs=self.proofs(opening, account_id),
-            secrets=Secrets(abroad.secrets.codes, abroad.secrets.app(account_id), card_good_until_ms),
+            prover_id=seat.prover_id,
+            proofs=self.proofs(opening, seat.prover_id),
+            secrets=Secrets(abroad.secrets.codes, abroad.secrets.app(seat.prover_id), card_good_until_ms),
             rules=abroad.rules(now_ms),
             day=abroad.local_day(now_ms),
             original=original,
         )
 
     def proofs(self, opening: Opening, account_id: bytes) -> ProofState:
-        """What is kept of a member's proofs."""
+        """What is kept of a member's proofs, in the partition of the account that pays."""
         if not account_id:
             return ProofState()
         data = opening.work.get(keys.member_proof_key(opening.partition.number, account_id))
@@ -241,8 +242,8 @@ class HomeSide:
             if one is not None:
                 key = keys.home_exchange_key(partition, partner_id, one.exchange_id)
                 puts.append((key, store.HOME_EXCHANGE.encode(one)))
-        if step.proofs is not None and seat.account_id:
-            key = keys.member_proof_key(partition, seat.account_id)
+        if step.proofs is not None and seat.prover_id:
+            key = keys.member_proof_key(partition, seat.prover_id)
             puts.append((key, store.PROOFS.encode(step.proofs)))
         posting = None
         if step.booking is not None:
@@ -265,7 +266,8 @@ class HomeSide:
         """What people are to hear: members of what was spent, the merchant of caps that come near."""
         spent = exchange is not None and exchange.record_kind is RecordKind.REDEMPTION
         if exchange is not None and spent and step.booking is not None:
-            opening.notices.append(SpendNotice(exchange.account_id, partner_id, exchange.units))
+            told = exchange.prover_id or exchange.account_id
+            opening.notices.append(SpendNotice(told, partner_id, exchange.units))
         if step.alert is not None:
             opening.alerts.append((partner_id, step.alert))
         if step.refused is not None:

@@ -12,6 +12,7 @@ from node.ledger.account import Account, Status
 from node.ledger.decision import Accepted
 from node.ledger.evolve import apply_entry
 from node.ledger.transactions import Entry
+from node.wire.coalition_records import POOL_HOLDER
 from node.wire.commands import MOVED, Answer, AnswerKind, Command
 
 if TYPE_CHECKING:
@@ -21,12 +22,20 @@ _BY_MEMBER = (Reserve, Accrue, Challenge, Inquire)
 
 
 class Seat:
-    """An account, or the place of one that nobody has: `account` is then None."""
+    """An account, or the place of one that nobody has: `account` is then None.
+
+    `prover_id` is the account whose proofs count: the member's own where a pool pays.
+    """
 
     def __init__(
-        self, account_id: bytes = b"", member: MemberActor | None = None, usable: bool = True
+        self,
+        account_id: bytes = b"",
+        member: MemberActor | None = None,
+        usable: bool = True,
+        prover_id: bytes = b"",
     ) -> None:
         self.account_id = account_id
+        self.prover_id = prover_id or account_id
         self.member = member
         self.usable = usable
 
@@ -49,7 +58,9 @@ def seat_of(abroad: Abroad, opening: Opening, account_id: bytes) -> Seat:
     if usable and now_ms is not None and member.state is not None and member.state.due_ms <= now_ms:
         member.settle_due(now_ms, opening.work, abroad.desk)
         opening.turn.woken[member] = None
-    return Seat(account_id, member, usable)
+    sent_on = opening.command.extra if opening.command.account_id == account_id else b""
+    prover_id = POOL_HOLDER.decode(sent_on).account_id if sent_on else account_id
+    return Seat(account_id, member, usable, prover_id)
 
 
 def elsewhere(seat: Seat, command: Command, message: Message) -> Answer | None:

@@ -83,16 +83,16 @@ class HomeProofs:
             return answer
         number = int.from_bytes(self._abroad.entropy(8), "big") % 10**proofs.CODE_DIGITS
         code = str(number).zfill(proofs.CODE_DIGITS)
-        state = self._side.proofs(opening, seat.account_id)
+        state = self._side.proofs(opening, seat.prover_id)
         codes = self._abroad.secrets.codes
         state_after = proofs.challenge(state, life.partner_id, body.ceiling_units, code, codes, now_ms)
         if state_after is None:  # one was sent a moment ago
             return answer
-        key = keys.member_proof_key(opening.partition.number, seat.account_id)
+        key = keys.member_proof_key(opening.partition.number, seat.prover_id)
         opening.work.put(key, store.PROOFS.encode(state_after))
         opening.codes.append(
             CodeToSend(
-                seat.account_id,
+                seat.prover_id,
                 carried.identifier_kind,
                 carried.identifier,
                 life.partner_id,

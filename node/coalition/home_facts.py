@@ -24,6 +24,7 @@ class HomeExchange(Struct, frozen=True, array_like=True):
     `body_hash` is of the request's body, empty for a tombstone of what never arrived. `units` are those
     held, and once it is posted those posted; `asked` of a return what was asked for. `sequence` is the
     journal entry that moved them. `reply` is what was said last, to be said again, signed in `reply_epoch`.
+    `prover_id` is the member's own account, where `account_id` is a pool's.
     """
 
     partner_id: str
@@ -47,6 +48,7 @@ class HomeExchange(Struct, frozen=True, array_like=True):
     said: MessageType | None = None
     reply: Envelope | None = None
     reply_epoch: int = 0
+    prover_id: bytes = b""
 
 
 class Original(Struct, frozen=True):
@@ -62,8 +64,9 @@ class HomeFacts(Struct, frozen=True):
     identifier; while lost records are imported, `account_id` may then still be known.
 
     `spending_open` is false from `vafa restore` until every partner's HELLO: what was spent abroad may be
-    missing. `slices` is what this partition may let come to be owed. `record` gives the signed POSTED and
-    the request of a record of this lane by its number.
+    missing. `prover_id` is the account whose proofs count: the member's own where a pool pays. `slices` is
+    what this partition may let come to be owed. `record` gives the signed POSTED and the request of a record
+    of this lane by its number.
     """
 
     now_ms: int
@@ -79,6 +82,7 @@ class HomeFacts(Struct, frozen=True):
     record: Callable[[int], tuple[Envelope, Envelope | None] | None]
     account: Account | None = None
     account_id: bytes = b""
+    prover_id: bytes = b""
     pseudonym: bytes = b""
     spending_open: bool = True
     proof: MemberProof | None = None

@@ -108,6 +108,7 @@ def new(
         kind,
         facts.account_id,
         message.header.body_hash,
+        prover_id=facts.prover_id,
     )
     return replace(exchange, **more)
 

@@ -127,6 +127,15 @@ class LaneWish(Struct, frozen=True, array_like=True):
     nonce: bytes = b""
 
 
+class PoolHolder(Struct, frozen=True, array_like=True):
+    """HOME_MESSAGE that is sent on to a pool, in `extra`: the member's own account, which has checked the
+    identifier, and the identifier's digest there. The pool pays; the proof is the member's.
+    """
+
+    account_id: bytes
+    digest: bytes
+
+
 class DisputeAnswer(Struct, frozen=True, array_like=True):
     """LANE_DISPUTE: why a lane was set aside, when and at which number; `why` is empty where it was not.
 
@@ -154,4 +163,5 @@ WISH = msgspec.msgpack.Decoder(WishRecord)
 EXCHANGE_WISH = msgspec.msgpack.Decoder(ExchangeWish)
 SALE_FOUND = msgspec.msgpack.Decoder(SaleFound)
 DISPUTE_ANSWER = msgspec.msgpack.Decoder(DisputeAnswer)
+POOL_HOLDER = msgspec.msgpack.Decoder(PoolHolder)
 LANE_WISH = msgspec.msgpack.Decoder(LaneWish)
