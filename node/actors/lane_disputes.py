@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ from node.actors.turn import Opening
 from node.actors.work import Work
 from node.coalition import lanes
 from node.coalition.envelopes import Message
+from node.coalition.forks import MAX_LINKS, ForkWords, Link
+from node.coalition.messages import Posted
 from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
 from node.wire import coalition_store as store
@@ -37,14 +39,53 @@ class LaneDisputes:
         if data is None:
             return done(encode(DisputeAnswer()))
         record = store.DISPUTE.decode(data)
-        candidates = [
-            one for one in self._words(number, role, wish, record, work) if lanes.heads_said(one) is not None
-        ]
-        for one, other in combinations(candidates, 2):
-            if lanes.is_fork_proof(one, other):
-                proof = (store.envelope_bytes(one.envelope), store.envelope_bytes(other.envelope))
-                return done(encode(DisputeAnswer(record.why, record.at_ms, record.number, proof)))
-        return done(encode(DisputeAnswer(record.why, record.at_ms, record.number)))
+        found = self._proof(number, role, wish, record, work)
+        if found is None:
+            return done(encode(DisputeAnswer(record.why, record.at_ms, record.number)))
+        proof = (store.envelope_bytes(found.first.envelope), store.envelope_bytes(found.second.envelope))
+        return done(
+            encode(DisputeAnswer(record.why, record.at_ms, record.number, proof, found.links, found.before))
+        )
+
+    def _proof(
+        self, partition: int, role: Role, wish: LaneWish, record: store.DisputeRecord, work: Work
+    ) -> ForkWords | None:
+        """Two words of the home node's that contradict each other, if there are."""
+        words = self._words(partition, role, wish, record, work)
+        candidates = [one for one in words if lanes.heads_said(one) is not None]
+        pairs = (ForkWords(one, other) for one, other in combinations(candidates, 2))
+        found = next((one for one in pairs if one.holds), None)
+        if found is not None or role is not Role.ACQUIRER:
+            return found
+        chained = (self._through(partition, wish, one, candidates, work) for one in candidates)
+        return next((one for one in chained if one is not None), None)
+
+    def _through(
+        self, partition: int, wish: LaneWish, other: Message, candidates: Sequence[Message], work: Work
+    ) -> ForkWords | None:
+        """Whether the chain that is kept here contradicts a word about a record below its head: what the home
+        node has signed in that word's epoch about a later record says what the earlier one holds.
+        """
+        said = lanes.heads_said(other)
+        assert said is not None, "candidates say something"
+        epoch, number, _ = said
+        start, end = keys.lane_records_range(partition, Role.ACQUIRER, wish.partner_ids[0], wish.lane, number)
+        links: list[Link] = []
+        before = lanes.GENESIS if not number else b""
+        for key, data in work.scan(start, end, MAX_LINKS + 1):
+            entry = store.LANE_ENTRY.decode(data)
+            posted = self._abroad.read(entry.posted)
+            body = posted.body
+            assert isinstance(body, Posted), "a record is a POSTED"
+            if keys.parse_lane_record(key)[4] == number:
+                before = body.hash
+                continue
+            links.append(Link(entry.request.header if entry.request else b"", body.core_bytes))
+            for first in (posted, *candidates):
+                words = ForkWords(first, other, tuple(links), before)
+                if first.header.epoch == epoch and words.holds:
+                    return words
+        return None
 
     def _words(
         self, partition: int, role: Role, wish: LaneWish, record: store.DisputeRecord, work: Work

@@ -91,10 +91,19 @@ def _words(fork: Fork, operator_key: str) -> str:
             f"Proven: {fork.home_id} told two histories of lane {fork.lane} to {fork.acquirer_id} "
             f"(epoch {fork.epoch}, record {fork.number}).",
             *(f"  {one.hex()}  signed by {key}" for one, key in zip(fork.hashes, fork.keys, strict=True)),
+            *_between(fork),
             f"The directory of {fork.coalition_id} is signed by {operator_key}:",
             "compare that with the operator's key.",
         ]
     )
+
+
+def _between(fork: Fork) -> list[str]:
+    """Where the first hash stands not in a message of its own."""
+    if not fork.records_between:
+        return []
+    through, between = fork.number + fork.records_between, fork.records_between
+    return [f"  The first was signed through record {through}: the {between} records between lead to it."]
 
 
 def _json(fork: Fork, operator_key: str) -> str:
@@ -109,6 +118,7 @@ def _json(fork: Fork, operator_key: str) -> str:
             "number": fork.number,
             "hashes": [one.hex() for one in fork.hashes],
             "keys": list(fork.keys),
+            "records_between": fork.records_between,
             "operator_key": operator_key,
         }
     )

@@ -42,19 +42,23 @@ def on_posted(
     """
     body, lane = message.body, facts.lane
     assert isinstance(body, Posted)
-    if not facts.heard or lane is None or lane.disputed:
+    if not facts.heard or lane is None:
         return AcquirerStep()
+    if lane.disputed:
+        return AcquirerStep(refused=ExchangeReason.BROKEN_CHAIN)
+    if _is_another_history(message, body, lane, facts):
+        return _disputed(lane, Dispute.FORKED)
     request = _request_of(known, body.core, evidence, facts)
     signed = request.header_bytes if request else b""
     at = arrival(lane, body, message.header.epoch, signed)
     if at is Arrival.OLD_EPOCH or message.header.lane != lane.lane:
         return AcquirerStep(refused=ExchangeReason.WRONG_EPOCH, asks=message.header.epoch < lane.epoch)
-    if at is Arrival.KNOWN and body.core.number == lane.number and body.hash != lane.hash:
-        return _disputed(lane, Dispute.FORKED)  # two words of the home node's for one record
     if at is Arrival.KNOWN:
         return AcquirerStep(acks=True)
-    if at is Arrival.GAP or (request is None and body.core.kind is not RecordKind.CUT):
-        return AcquirerStep(asks=True)
+    if at is Arrival.GAP:
+        return AcquirerStep(asks=True, refused=ExchangeReason.RECORD_MISSING)
+    if request is None and body.core.kind is not RecordKind.CUT:
+        return AcquirerStep(asks=True, refused=ExchangeReason.UNKNOWN_EXCHANGE)
     if at is Arrival.BROKEN:
         return _disputed(lane, Dispute.BROKEN_CHAIN)
     directory = facts.directory
@@ -72,6 +76,19 @@ def on_posted(
     if request is None:
         return AcquirerStep(lane=after, record=record, acks=True)
     return _done(known, body, request, after, record, facts)
+
+
+def _is_another_history(message: Message, body: Posted, lane: AcquirerLane, facts: AcquirerFacts) -> bool:
+    """Whether the home node has signed two records under a number that is known here.
+
+    HELLO has shown it our chain, so in the present epoch whatever it signs must be of that chain. In an older
+    one it may have lost what it signed, and only two words of one epoch contradict each other.
+    """
+    here = message.header.lane == body.core.lane == lane.lane and body.core.number <= lane.number
+    known = facts.recorded(body.core.number) if here else None
+    if known is None or known[1] == body.hash:
+        return False
+    return message.header.epoch in (lane.epoch, known[0])
 
 
 def _first_signed(message: Message, evidence: Sequence[Message]) -> Message:
@@ -239,4 +256,12 @@ _ENTRIES = {
 
 
 def _disputed(lane: AcquirerLane, why: Dispute) -> AcquirerStep:
-    return AcquirerStep(lane=replace(lane, disputed=True), dispute=why, refused=ExchangeReason.BROKEN_CHAIN)
+    refused = _NAMES.get(why, ExchangeReason.BROKEN_CHAIN)
+    return AcquirerStep(lane=replace(lane, disputed=True), dispute=why, refused=refused)
+
+
+_NAMES = {
+    Dispute.WRONG_WINDOW: ExchangeReason.WRONG_WINDOW,
+    Dispute.CONTRADICTION: ExchangeReason.CONFLICT,
+}
+"""By which name a record is counted as refused, where that is another than BROKEN_CHAIN."""

@@ -90,6 +90,7 @@ class ExchangeReason(IntEnum):
     WRONG_WINDOW = 21
     BROKEN_CHAIN = 22
     NOT_IN_RANGE = 23
+    RECORD_MISSING = 24
 
 
 class SaleTerms(Struct, frozen=True, array_like=True):

@@ -88,7 +88,9 @@ class CoalitionService:
             response.dispute_time.CopyFrom(stamp(found.at_ms))
         if found.fork_proof:
             first, second = found.fork_proof
-            data = fork_proof_bytes(first, second, known.coalition_id, known.newest.version)
+            data = fork_proof_bytes(
+                first, second, known.coalition_id, known.newest.version, found.links, found.before
+            )
             response.fork_proof.MergeFromString(data)
         return response
 

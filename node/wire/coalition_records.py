@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from node.coalition.acquirer_facts import AcquirerExchange, Secretly
 from node.coalition.caps import Slice
+from node.coalition.forks import Link
 from node.coalition.leases import LeaseView
 from node.coalition.messages import LANE_UNKNOWN
 from node.ledger.purchase import Purchase
@@ -139,13 +140,16 @@ class PoolHolder(Struct, frozen=True, array_like=True):
 class DisputeAnswer(Struct, frozen=True, array_like=True):
     """LANE_DISPUTE: why a lane was set aside, when and at which number; `why` is empty where it was not.
 
-    `fork_proof` are two Envelopes as bytes that prove two histories, empty where nothing does.
+    `fork_proof` are two Envelopes as bytes that prove two histories, empty where nothing does; `links` and
+    `before` are what leads from the second's number to the first's where those differ (`coalition.forks`).
     """
 
     why: str = ""
     at_ms: int = 0
     number: int = 0
     fork_proof: tuple[bytes, ...] = ()
+    links: tuple[Link, ...] = ()
+    before: bytes = b""
 
 
 class SaleFound(Struct, frozen=True, array_like=True):

@@ -12,7 +12,7 @@ from node.coalition.lanes import chain
 from node.coalition.messages import Hello, LaneHead, MessageType, Posted
 from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
 from node.rpc.coalition import CoalitionService
-from node.storage.coalition_keys import parse_lane_record
+from node.storage.coalition_keys import Role, parse_lane_record
 from node.storage.keyspace import Kind
 from node.wire import coalition_store as store
 from node.wire.coalition import EnvelopeSealer, carried_bytes
@@ -80,6 +80,65 @@ async def test_a_second_record_under_one_number_is_a_dispute_with_a_proof_that_a
     assert answer.fork_proof.directory_version == DIRECTORY.version
     fork = read_fork_proof(answer.fork_proof.SerializeToString(), known)
     assert (fork.home_id, fork.acquirer_id, fork.lane, fork.number) == (NILE, SAFFRON, lane, 1)
+
+
+async def below_the_head(bazaar: Bazaar, restarts: str) -> tuple[int, Message]:
+    """Saffron has two records of nile's, perhaps a start of either node after them; and another record 1."""
+    await bazaar.saffron.earns("r1", 1, 40)
+    await bazaar.pump()
+    lane, entry = last_record(bazaar.saffron)
+    await bazaar.saffron.earns("r2", 1, 5)
+    await bazaar.pump()
+    if restarts:
+        (bazaar.nile if restarts == NILE else bazaar.saffron).restart()
+        await bazaar.open()
+        await bazaar.pump()
+    assert entry.request is not None
+    forged = another_history(bazaar, ENCODER.message(entry.posted), entry.request)
+    if restarts:
+        epoch, exchange_id = hello_epoch(bazaar.saffron, lane), forged.header.exchange_id
+        forged = signed_by_nile(bazaar, Draft(MessageType.POSTED, lane, epoch, exchange_id, forged.body))
+    return lane, forged
+
+
+def hello_epoch(node: Merchant, lane: int) -> int:
+    stored = [data for key, data in node.stored(Kind.LANE_HEAD) if key[2] == Role.ACQUIRER]
+    return next(one.epoch for one in map(store.ACQUIRER_LANE.decode, stored) if one.lane == lane)
+
+
+@pytest.mark.parametrize("restarts", ["", NILE, SAFFRON])
+async def test_another_record_below_the_head_leaves_a_proof_also_when_the_lane_was_opened_anew_since(
+    bazaar: Bazaar, restarts: str
+) -> None:
+    lane, forged = await below_the_head(bazaar, restarts)
+    await bazaar.saffron.exchanging.received(NILE, carried_bytes(forged))
+    found = await dispute(bazaar.saffron, lane)
+    assert found.why == "forked"
+    known = bazaar.saffron.directories.known
+    assert known is not None
+    service: Any = CoalitionService(bazaar.saffron.exchanging, None, None, None)  # type: ignore[arg-type]
+    answer = await service.GetDispute(pb.GetDisputeRequest(partner_id=NILE, lane=lane), None)
+    fork = read_fork_proof(answer.fork_proof.SerializeToString(), known)
+    assert (fork.home_id, fork.acquirer_id, fork.lane, fork.number) == (NILE, SAFFRON, lane, 1)
+    assert fork.records_between == (1 if restarts else 0)
+    posted = forged.body
+    assert isinstance(posted, Posted)
+    assert posted.hash in fork.hashes
+
+
+async def test_what_was_signed_in_an_older_epoch_than_the_record_may_have_been_lost_and_is_no_dispute(
+    bazaar: Bazaar,
+) -> None:
+    lane, _ = await below_the_head(bazaar, NILE)
+    await bazaar.saffron.earns("r3", 1, 7)
+    await bazaar.pump()
+    records = bazaar.saffron.stored(Kind.LANE_RECORD)
+    entry = store.LANE_ENTRY.decode(next(data for key, data in records if parse_lane_record(key)[4] == 3))
+    assert entry.request is not None
+    late = another_history(bazaar, ENCODER.message(entry.posted), entry.request)
+    older = Draft(MessageType.POSTED, lane, late.header.epoch - 1, late.header.exchange_id, late.body)
+    await bazaar.saffron.exchanging.received(NILE, carried_bytes(signed_by_nile(bazaar, older)))
+    assert (await dispute(bazaar.saffron, lane)).why == ""
 
 
 async def test_the_same_record_once_more_is_no_dispute(bazaar: Bazaar) -> None:

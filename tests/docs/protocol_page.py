@@ -116,6 +116,7 @@ _MEANINGS = {
     ExchangeReason.WRONG_WINDOW: "Outside the calendar: fetch the directory.",
     ExchangeReason.BROKEN_CHAIN: "The lane is disputed; people must look.",
     ExchangeReason.NOT_IN_RANGE: "No directory range of A's covers the identifier.",
+    ExchangeReason.RECORD_MISSING: "Never sent: B counts by it what comes before a record it lacks.",
 }
 
 

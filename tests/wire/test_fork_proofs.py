@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from node.coalition.envelopes import Draft, Message
+from node.coalition.forks import MAX_LINKS, Link, follow
 from node.coalition.messages import Hello, LaneHead, MessageType
 from node.proto.vafa.coalition.v1 import exchange_pb2
 from node.wire.coalition import EnvelopeSealer, envelope_bytes
@@ -18,7 +19,7 @@ from node.wire.coalition_directory import (
     sign_directory,
 )
 from node.wire.coalition_trust import KnownDirectories
-from node.wire.fork_proofs import FORK_PROOF_LABEL, fork_proof_bytes, read_fork_proof
+from node.wire.fork_proofs import FORK_PROOF_LABEL, MAX_FORK_PROOF_BYTES, fork_proof_bytes, read_fork_proof
 from tests.cli.cli_shop import run_vafa
 from tests.wire.coalition_parties import NOW_MS, signer
 from tests.wire.coalition_terms import OPERATOR, SOUND
@@ -63,11 +64,66 @@ def test_two_hashes_under_one_number_prove_who_told_two_histories_to_whom() -> N
         (proof(hello(1), hello(2), "other"), "of coalition 'other'"),
         (proof(hello(1), hello(2))[:-40], "no fork proof|does not hold"),
         (b"", "of coalition ''"),
-        (bytes(64 * 1024 + 1), "at most"),
+        (bytes(MAX_FORK_PROOF_BYTES + 1), "at most"),
     ],
 )
 def test_whatever_proves_less_is_refused_in_words(data: bytes, words: str) -> None:
     with pytest.raises(Unreadable, match=words):
+        read_fork_proof(data, KNOWN)
+
+
+BEFORE = b"b" * 32
+LINKS = (Link(b"request 8", b"core 8"), Link(b"", b"a cut"))
+
+
+def chained(
+    *,
+    links: tuple[Link, ...] = LINKS,
+    before: bytes = BEFORE,
+    number: int = 9,
+    said: bytes = b"o" * 32,
+    epoch: int = 4,
+) -> bytes:
+    """Saffron signs what `LINKS` lead to from record 7, and another record 7."""
+    head = LaneHead(3, number, follow(BEFORE, LINKS), 4)
+    first = signed(Hello(head, b"n" * 16, b""), 4)
+    second = signed(Hello(LaneHead(3, 7, said, epoch), b"m" * 16, b""), epoch)
+    return fork_proof_bytes(
+        envelope_bytes(first), envelope_bytes(second), SOUND.coalition_id, SOUND.version, links, before
+    )
+
+
+def signed(body: Hello, epoch: int) -> Message:
+    sealer = EnvelopeSealer(SOUND.coalition_id, "saffron", lambda _: signer(2))
+    return sealer.seal(Draft(MessageType.HELLO, 3, epoch, b"", body), "nile", NOW_MS)
+
+
+def test_a_record_below_the_head_is_contradicted_by_the_head_through_the_records_between() -> None:
+    fork = read_fork_proof(chained(), KNOWN)
+    assert (fork.number, fork.epoch, fork.records_between) == (7, 4, 2)
+    assert fork.hashes == (BEFORE, b"o" * 32)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        chained(said=BEFORE),
+        chained(before=b"x" * 32),
+        chained(links=LINKS[:1]),
+        chained(links=(*LINKS, LINKS[0])),
+        chained(links=LINKS[::-1]),
+        chained(number=10),
+        chained(epoch=3),
+    ],
+)
+def test_records_that_do_not_lead_from_the_one_number_to_the_other_prove_nothing(data: bytes) -> None:
+    with pytest.raises(Unreadable, match="do not contradict"):
+        read_fork_proof(data, KNOWN)
+
+
+def test_more_records_between_than_bounded_are_not_followed() -> None:
+    data = chained(links=(Link(b"", b""),) * (MAX_LINKS + 1))
+    with pytest.raises(Unreadable, match="at most"):
         read_fork_proof(data, KNOWN)
 
 

@@ -75,6 +75,8 @@ class _ExchangeReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Exchan
     """The record's hash does not follow from the chain: a fork or a gap."""
     EXCHANGE_REASON_NOT_IN_RANGE: _ExchangeReason.ValueType  # 23
     """Only identifiers in a directory range work abroad."""
+    EXCHANGE_REASON_RECORD_MISSING: _ExchangeReason.ValueType  # 24
+    """Records before it have not come. Never said to a partner, who is asked for them by HEAD_ACK: for counters."""
 
 class ExchangeReason(_ExchangeReason, metaclass=_ExchangeReasonEnumTypeWrapper):
     """Why a home node declines, refuses or voids."""
@@ -127,6 +129,8 @@ EXCHANGE_REASON_BROKEN_CHAIN: ExchangeReason.ValueType  # 22
 """The record's hash does not follow from the chain: a fork or a gap."""
 EXCHANGE_REASON_NOT_IN_RANGE: ExchangeReason.ValueType  # 23
 """Only identifiers in a directory range work abroad."""
+EXCHANGE_REASON_RECORD_MISSING: ExchangeReason.ValueType  # 24
+"""Records before it have not come. Never said to a partner, who is asked for them by HEAD_ACK: for counters."""
 Global___ExchangeReason: _TypeAlias = ExchangeReason  # noqa: Y015
 
 class _RecordKind:
@@ -868,10 +872,37 @@ class LaneRecord(_message.Message):
 Global___LaneRecord: _TypeAlias = LaneRecord  # noqa: Y015
 
 @_typing.final
+class ChainLink(_message.Message):
+    """A record of a lane as its chain hashes it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_HEADER_FIELD_NUMBER: _builtins.int
+    CORE_FIELD_NUMBER: _builtins.int
+    request_header: _builtins.bytes
+    """The exact bytes of the header that the acquirer signed; empty of a cut."""
+    core: _builtins.bytes
+    """The exact bytes of the core in POSTED."""
+    def __init__(
+        self,
+        *,
+        request_header: _builtins.bytes = ...,
+        core: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["core", b"core", "request_header", b"request_header"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ChainLink: _TypeAlias = ChainLink  # noqa: Y015
+
+@_typing.final
 class ForkProof(_message.Message):
     """Proof that a home node told two histories of a lane. Both envelopes are its own, POSTED or HELLO, of one
-    coalition, receiver, lane and epoch, and name one number with different hashes. Whoever has the coalition's
-    signed directory can verify it.
+    coalition, receiver, lane and epoch, and name one number with different hashes; or the second names a smaller
+    number, with another hash there than the chain has that ends in the first's. Whoever has the coalition's signed
+    directory can verify it.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -880,10 +911,14 @@ class ForkProof(_message.Message):
     SECOND_FIELD_NUMBER: _builtins.int
     COALITION_ID_FIELD_NUMBER: _builtins.int
     DIRECTORY_VERSION_FIELD_NUMBER: _builtins.int
+    LINKS_FIELD_NUMBER: _builtins.int
+    CHAIN_HASH_FIELD_NUMBER: _builtins.int
     coalition_id: _builtins.str
     """The coalition."""
     directory_version: _builtins.int
     """The version of the directory that names the keys; a later one names them too."""
+    chain_hash: _builtins.bytes
+    """With links: the chain's hash under the second's number, from which they lead to the first's."""
     @_builtins.property
     def first(self) -> _envelope_pb2.Envelope:
         """The one."""
@@ -892,6 +927,10 @@ class ForkProof(_message.Message):
     def second(self) -> _envelope_pb2.Envelope:
         """The other."""
 
+    @_builtins.property
+    def links(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChainLink]:
+        """The records after the second's number, up to the first's, in their order; none where the numbers are the same."""
+
     def __init__(
         self,
         *,
@@ -899,10 +938,12 @@ class ForkProof(_message.Message):
         second: _envelope_pb2.Envelope | None = ...,
         coalition_id: _builtins.str = ...,
         directory_version: _builtins.int = ...,
+        links: _abc.Iterable[Global___ChainLink] | None = ...,
+        chain_hash: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["first", b"first", "second", b"second"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["coalition_id", b"coalition_id", "directory_version", b"directory_version", "first", b"first", "second", b"second"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chain_hash", b"chain_hash", "coalition_id", b"coalition_id", "directory_version", b"directory_version", "first", b"first", "links", b"links", "second", b"second"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
