@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from node.actors.home_acks import HomeAcks
 from node.actors.home_booking import NOBODY, Posting, Seat, elsewhere, seat_of
 from node.actors.home_cards import card_good_until_ms
+from node.actors.home_holds import HomeHolds
 from node.actors.home_lanes import HomeLanes, Life
 from node.actors.home_leases import HomeLeases, note_short
 from node.actors.home_opening import HomeOpening
@@ -57,6 +58,7 @@ class HomeSide:
         self._proofs = HomeProofs(abroad, self)
         self.acks = HomeAcks(abroad)
         self._opens = HomeOpening(abroad, self)
+        self._holds = HomeHolds(abroad, self)
         self.ops: dict[int, Callable[[Opening], Answer | None]] = {
             Op.HOME_MESSAGE: self._message,
             Op.HOME_HELLO: self._opens.hello,
@@ -254,6 +256,8 @@ class HomeSide:
             posting.post()
         for key, value in puts:
             opening.work.put(key, value)
+        if exchange is not None:
+            self._holds.keep(opening, exchange)
         if step.lane is not None or step.usage is not None:
             record = replace(
                 life.record, lane=step.lane or life.record.lane, usage=step.usage or life.record.usage
@@ -330,7 +334,7 @@ class HomeSide:
             self.take(opening, life, NOBODY, step)
 
     def _tick(self, opening: Opening) -> Answer | None:
-        """An idle moment: cut markers, and records that nobody has acknowledged."""
+        """An idle moment: cut markers, holds that are over, and records that nobody has acknowledged."""
         if opening.now_ms is None:
             return refused(refuse(Reason.CLOCK_BEHIND, "The node's clock stands before its own journal."))
         for partner_id in LANE_WISH.decode(opening.command.body).partner_ids:
@@ -340,5 +344,6 @@ class HomeSide:
             self.acks.lasting(opening, partner_id)
             waiting = self.lanes.unacknowledged(life)
             self.cut(opening, life)
+            self._holds.end(opening, life)
             self.say_records(opening, life, waiting)
         return None

@@ -96,6 +96,20 @@ def hold_over(known: HomeExchange, facts: HomeFacts) -> bool:
     )
 
 
+def end_hold(known: HomeExchange, facts: HomeFacts) -> HomeStep:
+    """Voids an exchange whose hold is over and of which nobody asks any more: a partner that was restored may
+    have forgotten it. Nothing is said; whoever asks later hears VOIDED.
+    """
+    row = home_row(known.state, HomeEvent.HOLD_OVER)
+    assert hold_over(known, facts), "the caller has looked at the clock"
+    usage, booking = let_hold_go(known, facts)
+    exchange = replace(
+        known, state=HomeState(row.then), changed_ms=facts.now_ms, reason=ExchangeReason.HOLD_EXPIRED,
+        said=None, reply=None,
+    )  # fmt: skip
+    return HomeStep(exchange=exchange, usage=usage, booking=booking)
+
+
 def new(
     message: Message, facts: HomeFacts, state: HomeState, kind: ExchangeKind | None, **more: object
 ) -> HomeExchange:

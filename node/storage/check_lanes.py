@@ -75,6 +75,9 @@ class _Lanes:
             exchange = records.HOME_EXCHANGE.decode(data)
             if exchange.partner_id == partner_id and exchange.state is HomeState.RESERVED:
                 reserved += exchange.units
+                over = keys.hold_due_key(self._number, partner_id, exchange.expires_ms, exchange.exchange_id)
+                if self._store.get(over) is None:
+                    self._wrong(f"exchange {exchange.exchange_id.hex()} holds units, and nothing ends that")
         if reserved != record.usage.reserved:
             self._wrong(
                 f"the lane with {partner_id} counts {record.usage.reserved} as reserved, "

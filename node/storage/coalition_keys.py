@@ -67,6 +67,25 @@ def parse_exchange_due(key: bytes) -> tuple[int, int, str, bytes]:
     return key[0], int.from_bytes(key[2:10], "big"), partner_id, rest
 
 
+def hold_due_key(partition: int, partner_id: str, due_ms: int, exchange_id: bytes) -> bytes:
+    """The key that says when the hold of an exchange ends, at the home node."""
+    return _kind(partition, Kind.HOLD_DUE) + _partner(partner_id) + _number(due_ms) + _id(exchange_id)
+
+
+def hold_due_range(partition: int, partner_id: str, until_ms: int) -> tuple[bytes, bytes]:
+    """[start, end) of all holds for a partner that end at or before `until_ms`."""
+    start = _kind(partition, Kind.HOLD_DUE) + _partner(partner_id)
+    return start, start + _number(until_ms + 1)
+
+
+def parse_hold_due(key: bytes) -> tuple[int, str, int, bytes]:
+    """(partition, partner, end in epoch milliseconds, exchange id) of a hold's key."""
+    partner_id, rest = _parse_partner(key, Kind.HOLD_DUE, 2)
+    if len(rest) != 8 + ID_BYTES:
+        raise BadKey("a key of a hold ends in its time and an exchange id")
+    return key[0], partner_id, int.from_bytes(rest[:8], "big"), rest[8:]
+
+
 def lane_head_key(partition: int, role: Role, partner_id: str, lane: int) -> bytes:
     """The key of a lane's head."""
     return _kind(partition, Kind.LANE_HEAD) + bytes((role,)) + _partner(partner_id) + _lane(lane)

@@ -75,6 +75,8 @@ class Kind(IntEnum):
     """What is known of a chip card, by account id and the digest of the card's number."""
     LANE_ACK = 0x17
     """How far an acquirer has said that it has come on a lane, by partner, lane and window."""
+    HOLD_DUE = 0x18
+    """When the hold of an exchange ends at the home node, by partner, time and exchange id."""
 
 
 class PartitionMeta(IntEnum):
@@ -124,10 +126,7 @@ class BadKey(ValueError):
 
 
 def partition_of(digest_or_account_id: bytes, partitions: int) -> int:
-    """The partition, in 0..partitions-1, of an id or digest whose first eight bytes are uniform.
-
-    `partitions` is the installation's number, fixed for its life.
-    """
+    """Which of the installation's `partitions` has an id or digest; its first eight bytes are uniform."""
     if not 1 <= partitions <= PARTITIONS_MAX:
         raise BadKey(f"a store has 1 to {PARTITIONS_MAX} partitions, not {partitions}")
     if len(digest_or_account_id) < 8:

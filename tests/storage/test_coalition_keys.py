@@ -26,6 +26,7 @@ def test_every_key_lies_in_its_partition_and_kind_and_parses_back(
         Kind.HOME_EXCHANGE: keys.home_exchange_key(partition, partner, exchange),
         Kind.ACQUIRER_EXCHANGE: keys.acquirer_exchange_key(partition, partner, exchange),
         Kind.EXCHANGE_DUE: keys.exchange_due_key(partition, number, partner, exchange),
+        Kind.HOLD_DUE: keys.hold_due_key(partition, partner, number, exchange),
         Kind.LANE_HEAD: keys.lane_head_key(partition, role, partner, lane),
         Kind.LANE_RECORD: keys.lane_record_key(partition, role, partner, lane, number),
         Kind.LANE_DISPUTE: keys.lane_dispute_key(partition, role, partner, lane),
@@ -38,6 +39,7 @@ def test_every_key_lies_in_its_partition_and_kind_and_parses_back(
     for kind in (Kind.HOME_EXCHANGE, Kind.ACQUIRER_EXCHANGE):
         assert keys.parse_exchange(made[kind], kind) == (partition, partner, exchange)
     assert keys.parse_exchange_due(made[Kind.EXCHANGE_DUE]) == (partition, number, partner, exchange)
+    assert keys.parse_hold_due(made[Kind.HOLD_DUE]) == (partition, partner, number, exchange)
     assert keys.parse_lane_head(made[Kind.LANE_HEAD]) == (partition, role, partner, lane)
     assert keys.parse_lane_record(made[Kind.LANE_RECORD]) == (partition, role, partner, lane, number)
 
@@ -68,6 +70,13 @@ def test_what_is_due_scans_up_to_its_time() -> None:
     start, end = keys.exchange_due_range(3, 100)
     due = [keys.exchange_due_key(3, at_ms, "north", bytes(16)) for at_ms in (0, 99, 100, 101)]
     assert [start <= key < end for key in due] == [True, True, True, False]
+
+
+def test_holds_of_one_partner_scan_up_to_their_time() -> None:
+    start, end = keys.hold_due_range(3, "north", 100)
+    due = [keys.hold_due_key(3, "north", at_ms, bytes(16)) for at_ms in (0, 99, 100, 101)]
+    assert [start <= key < end for key in due] == [True, True, True, False]
+    assert not start <= keys.hold_due_key(3, "south", 99, bytes(16)) < end
 
 
 @pytest.mark.parametrize(
