@@ -60,7 +60,12 @@ class HomeOpening:
         return None
 
     def _propose(self, opening: Opening, life: Life, above: int = 0) -> None:
-        """The next epoch, durable before the HELLO that says it; until the reply the lane is shut."""
+        """The next epoch, durable before the HELLO that says it; until the reply the lane is shut.
+
+        It is above the clock's milliseconds: where both sides have come back from old backups nobody knows
+        any more which epochs there were, and what was signed in one of them may still be on its way.
+        """
+        above = max(above, opening.work.clock_ms)
         lane, draft = lanes.propose(
             life.record.lane, self._abroad.entropy(NONCE_BYTES), above, life.request_nonce
         )

@@ -1,0 +1,42 @@
+"""An epoch of a lane is used once, also where both sides have forgotten that it was."""
+
+from __future__ import annotations
+
+from node.coalition.messages import MessageType
+from node.storage.keyspace import Kind
+from node.wire.coalition import reopen
+from tests.actors.abroad_merchants import NILE
+from tests.actors.abroad_stories import opened
+
+
+async def test_a_record_of_a_life_that_both_sides_have_lost_is_not_taken_when_it_arrives() -> None:
+    bazaar = await opened()
+    nile, saffron = bazaar.nile, bazaar.saffron
+    backups = nile.backup(), saffron.backup()
+    await bazaar.time_passes(1_000)
+    nile.restart()
+    await bazaar.open()
+    await saffron.earns("r1", 1, 40)
+    ((_, _, accrue),) = bazaar.network
+    bazaar.network.clear()
+    await nile.exchanging.received(saffron.own_id, accrue)
+    (late,) = [carried for sender, _, carried in bazaar.network if sender == NILE]
+    assert reopen(late).message.header.type is MessageType.POSTED
+    bazaar.network.clear()
+    nile.restore(backups[0])
+    saffron.restore(backups[1])
+    await bazaar.time_passes(1_000)
+    await nile.opens()
+    bazaar.network.clear()
+    await saffron.asks_for_hello()
+    asked = bazaar.network.copy()
+    bazaar.network.clear()
+    for sender, _, carried in asked:
+        await nile.exchanging.received(sender, carried)
+    for sender, _, carried in bazaar.network.copy():
+        await saffron.exchanging.received(sender, carried)  # HELLO, whose replies wait
+    await saffron.exchanging.received(NILE, late)
+    assert list(saffron.stored(Kind.LANE_RECORD)) == []
+    await bazaar.pump()
+    bazaar.assert_agreed()
+    assert (nile.position(), saffron.position()) == (0, 0)
