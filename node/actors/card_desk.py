@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 _EPOCH = date(1970, 1, 1)
 _ID_BYTES, _NONCE_BYTES = 16, 8
+TAP_LIMIT = "tap_limit"
+"""The name of the refusal of a tap that is true, where it would spend more than a tap alone may."""
 DIRECT_PROOF_MS = 86_400_000
 """How long a used cryptogram is remembered besides its counter, which alone keeps it out for good."""
 
@@ -159,6 +161,7 @@ class CardDesk:
             return refuse(
                 Reason.PROOF_LIMIT_EXCEEDED,
                 "A tap alone does not spend so much. Put the card on the reader instead. Nothing was taken.",
+                card=TAP_LIMIT,
                 transaction_units=self._spec.tap_transaction_units,
                 left_units=max(0, self._spec.tap_day_units - before),
             )

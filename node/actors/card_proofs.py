@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from cards.verification import SESSION_TTL_MS, ExpectedSale
+from hashlib import sha256
+
+from cards.verification import SESSION_TTL_MS, ExpectedSale, SunEvidence, pack_evidence
 from node.actors.card_desk import PROOF_TTL_MS, CardDesk, card_of, noted, proof_of
 from node.actors.desk import Case, Decider, Desk, Inquiry
 from node.ledger.account import Account
@@ -11,8 +13,9 @@ from node.ledger.membership import note_card
 from node.ledger.refusals import Reason, Refused, refuse
 from node.ledger.spending import SpendRequest, units_of
 from node.storage.card_keys import card_key
-from node.wire import cards as words
-from node.wire.cards import CardEntry
+from node.wire import card_words as words
+from node.wire import cards as answers
+from node.wire.cards import CARD, CardEntry
 from node.wire.commands import Op
 
 
@@ -28,7 +31,7 @@ def begin(desk: Desk, case: Case, account: Account) -> bytes | Refused:
     begun = cards.begin(
         entry, desk.settings.merchant, case.command.scope, units, case.ask.spend.purse, case.now_ms
     )
-    return begun if isinstance(begun, Refused) else words.begun(*begun, case.now_ms + SESSION_TTL_MS)
+    return begun if isinstance(begun, Refused) else answers.begun(*begun, case.now_ms + SESSION_TTL_MS)
 
 
 def go_on(desk: Desk, case: Case, account: Account) -> bytes | Refused:
@@ -47,33 +50,81 @@ def go_on(desk: Desk, case: Case, account: Account) -> bytes | Refused:
     if isinstance(step, Refused):
         return step
     if isinstance(step, bytes):
-        return words.next_command(step, case.now_ms + SESSION_TTL_MS)
-    return words.proof_given(proof_of(case.ask.session_id), case.now_ms + PROOF_TTL_MS)
+        return answers.next_command(step, case.now_ms + SESSION_TTL_MS)
+    return answers.proof_given(proof_of(case.ask.session_id), case.now_ms + PROOF_TTL_MS)
 
 
-def check(desk: Desk, case: Case, account: Account) -> Refused | None:
-    """Whether the card proved the spend that is asked for; its record then changes with the spend.
+def judge(desk: Desk, case: Case, account: Account) -> Refused | None:
+    """Why the card has not proved what is asked for; its record changes with what is then done.
 
-    Nothing is asked where the till hands in no card's proof: at home a card need not prove anything.
+    A card proves a spend by what the till hands in, and that it is there by the tap that named it. Nothing is
+    asked where there is neither: at home a card need not prove anything. A pool takes the word of the account
+    that the card belongs to.
     """
-    if not case.ask.card_proof:
+    word = words.word_of(case.op, case.command.extra)
+    if word.judged:
+        return word.refused
+    evidence = _evidence(case, word)
+    if not evidence:
         return None
+    after = _judged(desk, case, account, evidence)
+    if isinstance(after, Refused):
+        return after
+    if case.op not in words.LOOKS:
+        case.puts.append((_key(case, account), CARD.encode(after)))
+    return None
+
+
+def hand_on(desk: Desk, case: Case, account: Account) -> bytes:
+    """The account's word to the pool that pays: whether the card has proved it. Empty where none is to prove.
+
+    The counter moves here and now, whatever the pool makes of it; the same request, asked again, gets the
+    same word, and the pool does it at most once.
+    """
+    evidence = _evidence(case, words.word_of(case.op, case.command.extra))
+    if not evidence:
+        return b""
+    use = use_of(case.command.scope, case.request_id, case.body_hash)
+    after = _judged(desk, case, account, evidence, use)
+    if isinstance(after, Refused):
+        return words.word_bytes(words.CardWord(judged=True, refused=after))
+    if case.op not in words.LOOKS:
+        case.work.put(_key(case, account), CARD.encode(after.used_for(use)))
+    return words.word_bytes(words.CardWord(judged=True))
+
+
+def use_of(*parts: str | bytes) -> bytes:
+    """The name of one use of a card: of the request that it was for."""
+    raw = [part.encode() if isinstance(part, str) else part for part in parts]
+    return sha256(b"".join(len(part).to_bytes(4, "big") + part for part in raw)).digest()[:16]
+
+
+def _evidence(case: Case, word: words.CardWord) -> bytes:
+    given: bytes = case.ask.card_proof if case.op in words.SPENDS else b""
+    return given or (pack_evidence(SunEvidence(word.tap)) if word.tap else b"")
+
+
+def _judged(
+    desk: Desk, case: Case, account: Account, evidence: bytes, use: bytes = b""
+) -> CardEntry | Refused:
+    """The card's record after what it proved; as it was, where it proved this very request before."""
     found = _card(desk, case, account)
     if isinstance(found, Refused):
         return found
     cards, entry = found
-    if len(case.ask.spends) != 1:
-        return refuse(Reason.INVALID_ARGUMENT, "A card proves one spend of one purse.", field="spends")
-    (spend,) = case.ask.spends
-    units = _units(case, spend)
-    if isinstance(units, Refused):
-        return units
-    expected = ExpectedSale(desk.settings.merchant, units, spend.purse, case.command.scope)
-    after = cards.proved(entry, case.ask.card_proof, expected, case.now_ms)
-    if isinstance(after, Refused):
-        return after
-    case.puts.append((_key(case, account), words.CARD.encode(after)))
-    return None
+    if use and use in entry.uses:
+        return entry
+    units, purse = 0, ""
+    if case.op in words.SPENDS:
+        if len(case.ask.spends) != 1:
+            return refuse(Reason.INVALID_ARGUMENT, "A card proves one spend of one purse.", field="spends")
+        (spend,) = case.ask.spends
+        asked = _units(case, spend)
+        if isinstance(asked, Refused):
+            return asked
+        units, purse = asked, spend.purse
+    expected = ExpectedSale(desk.settings.merchant, units, purse, case.command.scope)
+    return cards.proved(entry, evidence, expected, case.now_ms)
 
 
 def record(desk: Desk, case: Case, account: Account) -> Decision:
@@ -84,7 +135,7 @@ def record(desk: Desk, case: Case, account: Account) -> Decision:
     after = noted(before, case.ask)
     if isinstance(after, Refused):
         return after
-    case.puts.append((_key(case, account), words.CARD.encode(after)))
+    case.puts.append((_key(case, account), CARD.encode(after)))
     return note_card(account)
 
 

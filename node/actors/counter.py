@@ -27,9 +27,10 @@ from node.actors.resolver import ACCOUNT_ID_KIND, Found, Resolver
 from node.actors.router import Router
 from node.identity.caller import Caller, Role
 from node.ledger.refusals import Reason, Refused, refuse
-from node.storage.keyspace import partition_of
+from node.storage.keyspace import ID_BYTES, partition_of
 from node.wire import requests
 from node.wire.abroad import proof_requested
+from node.wire.card_words import tapped
 from node.wire.commands import Answer, AnswerKind, Command, Op, done, refused
 from node.wire.parse import transaction_ref
 from node.wire.refusals import is_final
@@ -69,7 +70,8 @@ def ask_of(op: Op, message: Any, body: bytes = b"") -> Ask | Refused:
     way = message if isinstance(message, Refused) else route_of(op, message)
     if isinstance(way, Refused):
         return way
-    return Ask(op, way, b"", b"", message) if requests.is_read_by_gateway(op) else Ask(op, way, body)
+    extra = tapped(op, way.tap) if way.tap else b""
+    return Ask(op, way, b"", extra, message) if requests.is_read_by_gateway(op) else Ask(op, way, body, extra)
 
 
 def origin_of(caller: Caller, terminal_id: str, terminals: Terminals) -> Origin | Refused:
@@ -219,7 +221,7 @@ class Counter:
             anchor = message.transaction_id if ask.op is Op.RETURN else ask.route.anchor
             way = replace(ask.route, identifier_kind=0, identifier_value="", anchor=anchor)
             read_here = message if ask.message is not None else None  # a question travels as its bytes
-            return await self.ask(caller, replace(ask, route=way, message=read_here), trace_id)
+            return await self.ask(caller, replace(ask, route=way, extra=b"", message=read_here), trace_id)
 
         assert self.abroad is not None
         assert member is not None
@@ -302,7 +304,8 @@ class Counter:
     ) -> Command | Answer | None:
         """Where an answer sends a request on to; None where it is the end."""
         if answer.kind == AnswerKind.POOLED:
-            return _at_account(command, answer.body, self.router.partitions)
+            account_id, word = answer.body[:ID_BYTES], answer.body[ID_BYTES:]
+            return _at_account(command, account_id, self.router.partitions, word)
         if answer.kind == AnswerKind.ELSEWHERE:
             return replace(command, partition=answer.body[0])
         if answer.kind != AnswerKind.MOVED or ask.op is Op.CLAIM_PURCHASE:
@@ -322,10 +325,12 @@ _LATEST = 1 << 60
 """A time after every link: what a question about now resolves by."""
 
 
-def _at_account(command: Command, account_id: bytes, partitions: int) -> Command:
-    """The same command for a pool, which trusts that its member's account has checked the identifier."""
+def _at_account(command: Command, account_id: bytes, partitions: int, word: bytes) -> Command:
+    """The same command for a pool, which trusts that its member's account has checked the identifier, and
+    takes that account's word for what the member's card proved."""
     partition = partition_of(account_id, partitions)
-    return replace(command, partition=partition, account_id=account_id, digest=b"")
+    extra = word or command.extra
+    return replace(command, partition=partition, account_id=account_id, digest=b"", extra=extra)
 
 
 def _not_linked() -> Refused:

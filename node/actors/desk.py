@@ -106,6 +106,10 @@ class Desk:
         """Whether a partition came back from a backup, and partners have not shown yet what it lacks."""
         self.cards: CardDesk | None = None
         """Chip cards; None at a node without their keys."""
+        self.judge_card: Callable[[Desk, Case, Account], Refused | None] = lambda *_: None
+        """Why a card has not proved what is asked; None where it has, or no card is to prove anything."""
+        self.hand_on_card: Callable[[Desk, Case, Account], bytes] = lambda *_: b""
+        """What a pool is to be told of the card of the member whose request goes to it."""
         self.parsers: dict[Op, Parser] = {}
         self.deciders: dict[Op, Decider] = {}
         self.answerers: dict[Op, Answerer] = {}
@@ -170,6 +174,9 @@ class Desk:
         """The ledger's decision on a case."""
         if case.op in _WAITS and self.spending_waits(case.partition.number):
             return _waits_for_partners()
+        unproved = self.judge_card(self, case, account)
+        if unproved is not None:
+            return unproved
         return self.deciders[case.op](self, case, account)
 
     def answer(self, case: Case, entry: Entry, account: Account) -> bytes:

@@ -118,14 +118,14 @@ class MemberActor:
             return MOVED
         pool_id = desk.pool_of(case, state)
         if pool_id:
-            return Answer(AnswerKind.POOLED, pool_id)
+            return Answer(AnswerKind.POOLED, pool_id + desk.hand_on_card(desk, case, state))
         elsewhere = b"" if self.account_id else desk.elsewhere(case)
         if elsewhere:
             return Answer(AnswerKind.ELSEWHERE, elsewhere)
         if op in desk.inquiries:
             due = settle(state, case.now_ms)
             view = state if due is None else apply_entry(state, self._entry(due, case))
-            found = desk.inquiries[op](desk, case, view)
+            found = desk.judge_card(desk, case, view) or desk.inquiries[op](desk, case, view)
             return refused(found) if isinstance(found, Refused) else done(found)
         if state.due_ms <= case.now_ms:
             self.settle_due(case.now_ms, work, desk)

@@ -23,6 +23,7 @@ def equip(desk: Desk) -> None:
     desk.inquiries.update(inquiries.INQUIRIES)
     desk.inquiries.update(staff.INQUIRIES)
     desk.inquiries.update(card_proofs.INQUIRIES)
+    desk.judge_card, desk.hand_on_card = card_proofs.judge, card_proofs.hand_on
     for op in _TILL_MUTATIONS:
         desk.parsers[op] = requests.parse
         desk.answerers[op] = answers.answer

@@ -6,7 +6,6 @@ import hashlib
 
 from msgspec.structs import replace
 
-from node.actors import card_proofs
 from node.actors.desk import Case, Decider, Desk
 from node.ledger import earning, spending, undo
 from node.ledger.account import Account
@@ -94,8 +93,6 @@ def record_activity(desk: Desk, case: Case, account: Account) -> Decision:
 def authorize(desk: Desk, case: Case, account: Account) -> Decision:
     """Reserves units."""
     ask = case.ask
-    if unproved := card_proofs.check(desk, case, account):
-        return unproved
     return spending.authorize(account, ask.spends, ask.place, ask.hold_seconds, case.context())
 
 
@@ -118,8 +115,6 @@ def void(desk: Desk, case: Case, account: Account) -> Decision:
 def redeem(desk: Desk, case: Case, account: Account) -> Decision:
     """Spends in one step."""
     ask = case.ask
-    if unproved := card_proofs.check(desk, case, account):
-        return unproved
     return spending.redeem(account, ask.spends, ask.place, ask.receipt_number, case.context())
 
 

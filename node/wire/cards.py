@@ -7,6 +7,7 @@ from enum import IntEnum
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node.ledger.refusals import Refused
 from node.ledger.spending import SpendRequest
@@ -24,6 +25,8 @@ from node.wire.requests import spends_from
 MAX_APDU_BYTES = 300
 SESSION_ID_BYTES = 16
 MAX_KEY_VERSION = 127
+MAX_USES = 16
+"""Requests of a card that are remembered: more than one member has under way, by far."""
 _NUMBER = re.compile(r"[0-9A-Z]{4,16}")
 _UID_BYTES = {1: 7, 2: 7, 3: 10}
 
@@ -50,7 +53,8 @@ class CardEntry(Struct, frozen=True, array_like=True):
     """A card as it is kept beside its account: the chip, and the counters of what it proved.
 
     `counter` and `seen` are the window of the applet's transaction counter, `tap` the last tap's counter;
-    `tap_units` were spent by taps on the local `tap_day`.
+    `tap_units` were spent by taps on the local `tap_day`. `uses` are the last requests that it proved for
+    somebody who does them in another partition or at another node: asked again, they are no replay.
     """
 
     chip: Chip
@@ -59,6 +63,11 @@ class CardEntry(Struct, frozen=True, array_like=True):
     tap: int = 0
     tap_day: int = 0
     tap_units: int = 0
+    uses: tuple[bytes, ...] = ()
+
+    def used_for(self, use: bytes) -> CardEntry:
+        """The card's record with one more use, of which the oldest are forgotten."""
+        return self if use in self.uses else replace(self, uses=(*self.uses, use)[-MAX_USES:])
 
 
 CARD = Codec(CardEntry)

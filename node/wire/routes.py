@@ -5,8 +5,10 @@ from __future__ import annotations
 from google.protobuf.message import Message
 from msgspec import Struct
 
-from node.ledger.refusals import Refused
+from node.ledger.refusals import Reason, Refused, refuse
+from node.proto.vafa.common.v1 import identifier_pb2
 from node.proto.vafa.pos.v1 import card_pb2, earning_pb2, inquiry_pb2, operation_pb2, spending_pb2, undo_pb2
+from node.wire.card_words import tap_number
 from node.wire.commands import Op
 from node.wire.parse import decode, invalid, time_ms
 
@@ -19,6 +21,7 @@ class Route(Struct, frozen=True, gc=False):
 
     `anchor` is the request id by which an anonymous request finds its partition: its own, or that of the
     request it asks about. `receipt` is (store, receipt number) of a purchase; the store may be empty.
+    `tap` is the address by whose number the card is named, which is still to be verified.
     """
 
     request_id: str
@@ -28,6 +31,7 @@ class Route(Struct, frozen=True, gc=False):
     occurred_ms: int
     anchor: str
     receipt: tuple[str, str] = ("", "")
+    tap: str = ""
 
 
 _KINDS: dict[Op, type[Message]] = {
@@ -80,7 +84,13 @@ def route_of(op: Op, message: Message) -> Route | Refused:
         if op is not Op.QUOTE:
             request_id = ask.request_id
     identifier = ask.identifier
-    kind, value = identifier.kind, identifier.value
+    kind, value, tap = identifier.kind, identifier.value, ""
+    if kind == identifier_pb2.IDENTIFIER_KIND_CARD_TAP:
+        number = tap_number(value)
+        if number is None:
+            text = "This is no address that a tap on a member's card gives. Tap again, or name the card."
+            return refuse(Reason.INVALID_IDENTIFIER, text, field="identifier")
+        kind, value, tap = identifier_pb2.IDENTIFIER_KIND_CARD, number, value
     if not kind and (op not in ANONYMOUS or value):
         return invalid("identifier", "Say whose it is: the kind and the value of an identifier.")
     receipt = ("", "")
@@ -91,7 +101,7 @@ def route_of(op: Op, message: Message) -> Route | Refused:
         anchor = message.original_request_id  # type: ignore[attr-defined]
     elif op is Op.RETURN and not kind:
         anchor = message.transaction_id  # type: ignore[attr-defined]
-    return Route(request_id, terminal_id, kind, value, occurred_ms, anchor, receipt)
+    return Route(request_id, terminal_id, kind, value, occurred_ms, anchor, receipt, tap)
 
 
 _FIELDS: dict[str, Op] = {

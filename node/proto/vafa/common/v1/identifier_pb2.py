@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fvafa/common/v1/identifier.proto\x12\x0evafa.common.v1\"I\n\nIdentifier\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.vafa.common.v1.IdentifierKind\x12\r\n\x05value\x18\x02 \x01(\t*\xbf\x01\n\x0eIdentifierKind\x12\x1f\n\x1bIDENTIFIER_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14IDENTIFIER_KIND_CARD\x10\x01\x12\x1b\n\x17IDENTIFIER_KIND_BARCODE\x10\x02\x12\x19\n\x15IDENTIFIER_KIND_PHONE\x10\x03\x12\x1d\n\x19IDENTIFIER_KIND_APP_TOKEN\x10\x04\x12\x1b\n\x17IDENTIFIER_KIND_ACCOUNT\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fvafa/common/v1/identifier.proto\x12\x0evafa.common.v1\"I\n\nIdentifier\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.vafa.common.v1.IdentifierKind\x12\r\n\x05value\x18\x02 \x01(\t*\xdd\x01\n\x0eIdentifierKind\x12\x1f\n\x1bIDENTIFIER_KIND_UNSPECIFIED\x10\x00\x12\x18\n\x14IDENTIFIER_KIND_CARD\x10\x01\x12\x1b\n\x17IDENTIFIER_KIND_BARCODE\x10\x02\x12\x19\n\x15IDENTIFIER_KIND_PHONE\x10\x03\x12\x1d\n\x19IDENTIFIER_KIND_APP_TOKEN\x10\x04\x12\x1b\n\x17IDENTIFIER_KIND_ACCOUNT\x10\x05\x12\x1c\n\x18IDENTIFIER_KIND_CARD_TAP\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,7 +32,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vafa.common.v1.identifier_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_IDENTIFIERKIND']._serialized_start=127
-  _globals['_IDENTIFIERKIND']._serialized_end=318
+  _globals['_IDENTIFIERKIND']._serialized_end=348
   _globals['_IDENTIFIER']._serialized_start=51
   _globals['_IDENTIFIER']._serialized_end=124
 # @@protoc_insertion_point(module_scope)

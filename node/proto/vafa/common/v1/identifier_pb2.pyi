@@ -35,6 +35,12 @@ class _IdentifierKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Identi
     """A token that the member's app shows."""
     IDENTIFIER_KIND_ACCOUNT: _IdentifierKind.ValueType  # 5
     """The account's own id in hexadecimal, for staff tools; tills may not use it."""
+    IDENTIFIER_KIND_CARD_TAP: _IdentifierKind.ValueType  # 6
+    """The address that a tap on a chip card gives (SUN): it names the card, and its home node verifies that the
+    card was there. Good for Identify, Quote, GetBalance and ListStatement, which leave it as it is, and for one
+    of Accrue, RecordActivity, Authorize and Redeem, which uses it up; what follows in the same sale names the
+    card by its number. In other calls it names the card and proves nothing.
+    """
 
 class IdentifierKind(_IdentifierKind, metaclass=_IdentifierKindEnumTypeWrapper):
     """What a member shows at a till. The node brings the value into its normal form
@@ -53,6 +59,12 @@ IDENTIFIER_KIND_APP_TOKEN: IdentifierKind.ValueType  # 4
 """A token that the member's app shows."""
 IDENTIFIER_KIND_ACCOUNT: IdentifierKind.ValueType  # 5
 """The account's own id in hexadecimal, for staff tools; tills may not use it."""
+IDENTIFIER_KIND_CARD_TAP: IdentifierKind.ValueType  # 6
+"""The address that a tap on a chip card gives (SUN): it names the card, and its home node verifies that the
+card was there. Good for Identify, Quote, GetBalance and ListStatement, which leave it as it is, and for one
+of Accrue, RecordActivity, Authorize and Redeem, which uses it up; what follows in the same sale names the
+card by its number. In other calls it names the card and proves nothing.
+"""
 Global___IdentifierKind: _TypeAlias = IdentifierKind  # noqa: Y015
 
 @_typing.final
