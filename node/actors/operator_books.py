@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from msgspec.structs import replace
 
 from node.actors.operator_money import NotDone, OperatorMoney, Why
+from node.actors.operator_payments import OperatorPayments
 from node.coalition.directory import Directory, SettlementTerms, Window
 from node.identity.signers import Signer
 from node.settlement import prepaid
@@ -55,6 +56,7 @@ class OperatorBooks:
     ) -> None:
         self.store = store_
         self.money = OperatorMoney(store_, lambda: self.directory)
+        self.payments = OperatorPayments(self)
         self._known = known
         self._signer = signer
         self._open = open_
@@ -88,7 +90,13 @@ class OperatorBooks:
         record = self.window(number)
         if isinstance(record, NotDone) or record.state is not WindowState.OPEN:
             return record
-        return self._move(record, self._judge(record, WindowEvent.CLOSE, now_ms), Batch())
+        return self.judged_move(record, WindowEvent.CLOSE, now_ms)
+
+    def judged_move(
+        self, record: WindowRecord, event: WindowEvent, now_ms: int, *, unpaid: int = 0
+    ) -> WindowRecord | NotDone:
+        """Moves a window on by an event, or says why it does not."""
+        return self._move(record, self._judge(record, event, now_ms, unpaid=unpaid), Batch())
 
     def _judge(
         self,
@@ -281,27 +289,3 @@ class OperatorBooks:
                 record = BalanceRecord(replace(after_window, left=line.closing))
                 batch.put(item_key(Item.BALANCE, line.partner_id), store.BALANCE.encode(record))
         batch.delete_range(*item_range(Item.CORRECTION))
-
-    # --- payments ------------------------------------------------------------------------------------------
-
-    def confirm_payment(
-        self, request_id: str, number: int, reference: str, amount: int, bank_reference: str, now_ms: int
-    ) -> WindowRecord | NotDone:
-        """Marks a payment as made; when all are, the window is settled."""
-        record, statement = self.window(number), self.statement(number)
-        if isinstance(record, NotDone):
-            return record
-        lines = statement.lines if statement else ()
-        due = next((one for one in lines if isinstance(one, Payment) and one.reference == reference), None)
-        if due is None or due.amount != amount:
-            text = f"Window {number} has no payment {reference} of this amount. Nothing was marked."
-            return NotDone(Why.INVALID, text)
-        value = store.PAID.encode(store.PaidRecord(now_ms, bank_reference))
-        asked = f"paid {number} {reference} {amount}".encode()
-        refusal = self.money.once(request_id, asked, {item_key(Item.PAID, number, reference): value})
-        if refusal is not None:
-            return refusal
-        unpaid = len(set(record.payments) - self.money.paid(number))
-        if unpaid or record.state is WindowState.SETTLED:
-            return record
-        return self._move(record, self._judge(record, WindowEvent.PAY, now_ms), Batch())

@@ -176,6 +176,7 @@ class SettlementTerms(Struct, frozen=True):
     close_grace_seconds: int = 0
     agent_account: PaymentAccount | None = None
     prepaid_alert_percents: tuple[int, ...] = ()
+    payment_due_seconds: int = 0
 
 
 class OperatorNode(Struct, frozen=True):

@@ -20,17 +20,15 @@ from node.coalition.directory import OPERATOR_ID, Window
 from node.identity.peers import PeerIdentity, PeerRefused, partner_of
 from node.peering.channels import PEER_OPTIONS, peer_credentials
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
+from node.rpc.settlement_money import MoneyCalls
 from node.settlement.documents import SignedClose
-from node.settlement.prepaid import standing
-from node.settlement.statement import prepaid_partners
-from node.settlement.windows import pairs_of, partners_of, terms_of
+from node.settlement.windows import pairs_of
 from node.wire.settlement import mismatch_message, read_mismatch, read_signed_close, signed_head_message
 from node.wire.settlement_alone import AloneCheck
-from node.wire.settlement_fields import DocumentUnreadable, read_wide, stamp, wide
-from node.wire.settlement_lines import read_correction
+from node.wire.settlement_fields import DocumentUnreadable, stamp
 from node.wire.settlement_rpc import PART_BYTES, SERVICE
 from node.wire.settlement_scan import entry_of
-from node.wire.settlement_store import BalanceRecord, WindowRecord
+from node.wire.settlement_store import WindowRecord
 
 MAX_RPCS = 256
 MAX_PAGE = 500
@@ -40,7 +38,9 @@ _CODES = {
     Why.CONFLICT: grpc.StatusCode.ALREADY_EXISTS,
     Why.UNKNOWN: grpc.StatusCode.NOT_FOUND,
 }
-_BY_OPERATOR = frozenset({"AddCorrection", "CloseWindow", "SettleWindow", "ConfirmPayment", "TopUp"})
+_BY_OPERATOR = frozenset(
+    {"AddCorrection", "CloseWindow", "ConfirmPayment", "DeclareDefault", "SettleWindow", "TopUp"}
+)
 """Only the operator calls these; the rest is for partners too."""
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -64,6 +64,7 @@ class SettlementService:
         self._books = books
         self._authorities = authorities
         self._clock_ms = clock
+        self._money = MoneyCalls(books, clock, self._now)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """All methods, each admitted by certificate before anything is read."""
@@ -75,7 +76,7 @@ class SettlementService:
                 f"{kinds[method.client_streaming]}_{kinds[method.server_streaming]}_rpc_method_handler",
             )
             request, response = GetMessageClass(method.input_type), GetMessageClass(method.output_type)
-            inner = getattr(self, method.name)
+            inner = getattr(self, method.name, None) or getattr(self._money, method.name)
             handler = self._streamed(inner) if method.server_streaming else self._admitted(method.name, inner)
             methods[method.name] = make(
                 handler,
@@ -146,9 +147,12 @@ class SettlementService:
     def _shown(self, record: WindowRecord | NotDone, answer: Callable[..., T]) -> T | NotDone:
         if isinstance(record, NotDone):
             return record
+        return answer(window=self._now(record))
+
+    def _now(self, record: WindowRecord) -> pb.SettlementWindow:
         window = self._books.directory.window(record.number)
-        assert window is not None
-        return answer(window=self._window(window, record))
+        assert window is not None, "a window of the books is in the calendar, which only grows"
+        return self._window(window, record)
 
     async def CloseWindow(  # noqa: N802
         self, request: pb.CloseWindowRequest, caller: str
@@ -216,7 +220,7 @@ class SettlementService:
         self._books.keep_mismatch(found.window, (found.home_id, found.acquirer_id), found.lane, data)
         return pb.ReportMismatchResponse()
 
-    # --- statements and money ------------------------------------------------------------------------------
+    # --- statements ---------------------------------------------------------------------------------------
 
     def GetStatement(  # noqa: N802
         self, request: pb.GetStatementRequest
@@ -226,69 +230,6 @@ class SettlementService:
         if data is None:
             return NotDone(Why.UNKNOWN, f"Window {request.window} has no statement yet.")
         return _parts(data)
-
-    async def ConfirmPayment(  # noqa: N802
-        self, request: pb.ConfirmPaymentRequest, caller: str
-    ) -> pb.ConfirmPaymentResponse | NotDone:
-        """Marks a payment as made."""
-        record = self._books.confirm_payment(
-            request.request_id,
-            request.window,
-            request.reference,
-            read_wide(request.amount, "ConfirmPaymentRequest.amount"),
-            request.bank_reference,
-            self._clock_ms(),
-        )
-        return self._shown(record, pb.ConfirmPaymentResponse)
-
-    async def TopUp(self, request: pb.TopUpRequest, caller: str) -> pb.TopUpResponse | NotDone:  # noqa: N802
-        """Adds to a prepaid balance."""
-        amount = read_wide(request.amount, "TopUpRequest.amount")
-        record = self._books.money.top_up(request.request_id, request.partner_id, amount)
-        if isinstance(record, NotDone):
-            return record
-        return pb.TopUpResponse(balance=self._balance(request.partner_id, record))
-
-    async def AddCorrection(  # noqa: N802
-        self, request: pb.AddCorrectionRequest, caller: str
-    ) -> pb.AddCorrectionResponse | NotDone:
-        """Puts something right in the next statement."""
-        correction = read_correction(request.correction)
-        ids = {OPERATOR_ID, *(one.partner_id for one in self._books.directory.partners)}
-        parties = {correction.debtor_id, correction.creditor_id}
-        if correction.micro <= 0 or len(parties) < 2 or not parties <= ids:
-            return NotDone(
-                Why.INVALID, "A correction is between two partners, of more than 0. Nothing was kept."
-            )
-        return self._books.money.correct(request.request_id, correction) or pb.AddCorrectionResponse()
-
-    async def ListPrepaidBalances(  # noqa: N802
-        self, request: pb.ListPrepaidBalancesRequest, caller: str
-    ) -> pb.ListPrepaidBalancesResponse:
-        """All prepaid balances; for a partner its own."""
-        directory = self._books.directory
-        window = max((one.number for one in directory.windows), default=0)
-        ahead = sorted(prepaid_partners(directory, partners_of(directory, window)))
-        return pb.ListPrepaidBalancesResponse(
-            balances=[
-                self._balance(one, self._books.money.balance(one))
-                for one in ahead
-                if caller in (OPERATOR_ID, one)
-            ]
-        )
-
-    def _balance(self, partner_id: str, record: BalanceRecord) -> pb.PrepaidBalance:
-        directory = self._books.directory
-        now = directory.window_at(self._clock_ms())
-        terms = terms_of(directory, now.number if now else 0)
-        found = standing(record.balance, terms.prepaid_alert_percents if terms else ())
-        return pb.PrepaidBalance(
-            partner_id=partner_id,
-            balance=wide(record.balance.left),
-            full=wide(record.balance.full),
-            alert_percent=found.alert_percent,
-            used_up=found.used_up,
-        )
 
 
 class SettlementServer:

@@ -154,10 +154,17 @@ def payments(
     positions.setdefault(OPERATOR_ID, 0)
     for partner_id in sorted(prepaid & positions.keys()):
         positions[OPERATOR_ID] += positions.pop(partner_id)
+    return payments_of(positions, by_agent=by_agent, coalition_id=coalition_id, window=window)
+
+
+def payments_of(
+    positions: Mapping[str, int], *, by_agent: bool, coalition_id: str, window: int, first_number: int = 1
+) -> list[Payment]:
+    """The payments that bring all positions, which sum to zero, to nothing; numbered from `first_number`."""
     moves = _by_agent(positions) if by_agent else _directly(positions)
     return [
         Payment(debtor, creditor, amount, reference(coalition_id, window, number))
-        for number, (debtor, creditor, amount) in enumerate(moves, 1)
+        for number, (debtor, creditor, amount) in enumerate(moves, first_number)
     ]
 
 

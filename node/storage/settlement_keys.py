@@ -28,6 +28,12 @@ class Item(IntEnum):
     """What the next statement puts right, in the order in which it was agreed."""
     PAID = 0x09
     """That a payment was made, by window and reference."""
+    SAID = 0x0B
+    """What one side says of a payment that is not marked as made, by window and reference."""
+    DEFAULT = 0x0C
+    """That a partner is in default, by window and partner."""
+    REPLACEMENT = 0x0D
+    """The payments that came in the place of a statement's, by window."""
     HEAD = 0x0A
     """A statement's head as somebody else has it, by window and by whom."""
 

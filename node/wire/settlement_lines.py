@@ -81,10 +81,19 @@ def line_bytes(line: Line) -> bytes:
             message.prepaid.partner_id = partner
             message.prepaid.opening, message.prepaid.topped_up = wide(opening), wide(topped)
             message.prepaid.used, message.prepaid.closing = wide(used), wide(closing)
-        case Payment(debtor, creditor, amount, reference):
-            message.payment.debtor_id, message.payment.creditor_id = debtor, creditor
-            message.payment.amount, message.payment.reference = wide(amount), reference
+        case Payment():
+            message.payment.CopyFrom(payment_message(line))
     return message.SerializeToString()
+
+
+def payment_message(payment: Payment) -> pb.Payment:
+    """A payment as it stands in a statement."""
+    return pb.Payment(
+        debtor_id=payment.debtor_id,
+        creditor_id=payment.creditor_id,
+        amount=wide(payment.amount),
+        reference=payment.reference,
+    )
 
 
 def _fill_obligation(message: pb.Obligation, line: Obligation) -> None:
@@ -119,7 +128,7 @@ def read_line(data: bytes) -> Line:
             partner = slug(line.partner_id, "PrepaidLine")
             return PrepaidLine(partner, *(read_wide(one, "PrepaidLine") for one in amounts))
         case "payment":
-            return _read_payment(message.payment)
+            return read_payment(message.payment)
         case _:
             raise DocumentUnreadable("a line says nothing that this software knows")
 
@@ -148,7 +157,8 @@ def _read_obligation(message: pb.Obligation) -> Obligation:
     )
 
 
-def _read_payment(message: pb.Payment) -> Payment:
+def read_payment(message: pb.Payment) -> Payment:
+    """A payment; raises DocumentUnreadable."""
     return Payment(
         slug(message.debtor_id, "Payment.debtor_id"),
         slug(message.creditor_id, "Payment.creditor_id"),

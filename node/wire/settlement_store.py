@@ -5,7 +5,7 @@ from __future__ import annotations
 from msgspec import Struct
 
 from node.settlement.closes import LaneStart
-from node.settlement.documents import Correction, SignedClose
+from node.settlement.documents import Correction, Payment, SignedClose
 from node.settlement.prepaid import Balance
 from node.settlement.windows import WindowState
 from node.wire.records import Codec
@@ -50,6 +50,31 @@ class PaidRecord(Struct, frozen=True, array_like=True):
     bank_reference: str
 
 
+class SaidRecord(Struct, frozen=True, array_like=True):
+    """What one side says that its bank booked for a payment: an amount that is not the payment's, or the
+    payer's word alone.
+    """
+
+    amount: int
+    bank_reference: str
+    by_receiver: bool
+
+
+class DefaultRecord(Struct, frozen=True, array_like=True):
+    """That a partner was declared in default, why, and when."""
+
+    partner_id: str
+    reason: str
+    at_ms: int
+
+
+class ReplacementRecord(Struct, frozen=True, array_like=True):
+    """The payments beside those of a statement, and the references of those that are not awaited any more."""
+
+    payments: tuple[Payment, ...] = ()
+    replaced: tuple[str, ...] = ()
+
+
 WINDOW = Codec(WindowRecord)
 CLOSE = Codec(SignedClose)
 STARTS = Codec(PairStarts)
@@ -57,3 +82,6 @@ BALANCE = Codec(BalanceRecord)
 REQUEST_DONE = Codec(RequestDone)
 CORRECTION = Codec(Correction)
 PAID = Codec(PaidRecord)
+SAID = Codec(SaidRecord)
+DEFAULT = Codec(DefaultRecord)
+REPLACEMENT = Codec(ReplacementRecord)

@@ -60,6 +60,7 @@ class SettlementSection(_Section, frozen=True):
     restated_rates: tuple[RateSection, ...] = ()
     agent_account: AccountSection | None = None
     prepaid_alert_percents: tuple[Annotated[int, Meta(ge=1, le=99)], ...] = (50, 20, 5)
+    payment_due_seconds: Annotated[int, Meta(ge=0, le=365 * 86_400)] = 7 * 86_400
 
     def terms(self) -> SettlementTerms:
         """As the directory has it."""
@@ -85,6 +86,7 @@ class SettlementSection(_Section, frozen=True):
             self.close_grace_seconds,
             self.agent_account.account() if self.agent_account else None,
             tuple(sorted(set(self.prepaid_alert_percents), reverse=True)),
+            self.payment_due_seconds,
         )
 
 
@@ -105,6 +107,9 @@ currency_exponent = {exponent}
 # How long after the cut both sides have to sign, in seconds, before one may hand in alone what both had
 # signed.
 close_grace_seconds = 86400
+# How long after a statement its payments are due, in seconds; who has not paid then may be declared in
+# default.
+payment_due_seconds = 604800
 # Of a prepaid partner's balance after its newest top-up, in percent: where it is warned.
 prepaid_alert_percents = [50, 20, 5]
 # What the operator takes: fixed for a window, for each record, and in millionths of the volume on one side.

@@ -77,7 +77,7 @@ def test_a_window_goes_from_its_cut_to_the_last_payment_and_the_next_follows() -
     operator.collect(1, CUT)
     first = operator.settled(1, CUT)
     for payment in [line for line in first.lines if isinstance(line, Payment)]:
-        record = operator.books.confirm_payment(
+        record = operator.books.payments.confirm(
             f"bank {payment.reference}", 1, payment.reference, payment.amount, "B1", CUT
         )
         assert isinstance(record, WindowRecord)
@@ -224,7 +224,7 @@ def test_only_a_payment_of_the_statement_in_full_is_marked(reference: str | None
     operator.collect(1, CUT)
     statement = operator.settled(1, CUT)
     payment = next(line for line in statement.lines if isinstance(line, Payment))
-    found = operator.books.confirm_payment(
+    found = operator.books.payments.confirm(
         "r", 1, reference or payment.reference, payment.amount + change, "B", CUT
     )
     assert _refusal(found)[0] is Why.INVALID

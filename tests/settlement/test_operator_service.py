@@ -198,7 +198,7 @@ async def test_who_is_no_partner_and_who_hands_in_for_others_is_refused(town: To
 
 async def test_only_the_operator_closes_and_settles(town: Town) -> None:
     channel: Any = town.client("m000")._channel
-    for name in ("AddCorrection", "CloseWindow", "SettleWindow", "ConfirmPayment", "TopUp"):
+    for name in ("AddCorrection", "CloseWindow", "SettleWindow", "ConfirmPayment", "DeclareDefault", "TopUp"):
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await channel.unary_unary(f"/{SERVICE}/{name}")(b"")
         assert refused.value.code() is grpc.StatusCode.PERMISSION_DENIED

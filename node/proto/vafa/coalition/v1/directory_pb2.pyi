@@ -685,6 +685,7 @@ class SettlementTerms(_message.Message):
     CLOSE_GRACE_SECONDS_FIELD_NUMBER: _builtins.int
     AGENT_ACCOUNT_FIELD_NUMBER: _builtins.int
     PREPAID_ALERT_PERCENTS_FIELD_NUMBER: _builtins.int
+    PAYMENT_DUE_SECONDS_FIELD_NUMBER: _builtins.int
     from_window: _builtins.int
     """The first window that they apply to."""
     currency: _builtins.str
@@ -693,6 +694,10 @@ class SettlementTerms(_message.Message):
     """Decimal places of the smallest amount that is paid, 0 to 6: of the rial 0 or 2, as this says."""
     close_grace_seconds: _builtins.int
     """How long after the cut both sides have to sign, in seconds, before one side may submit alone."""
+    payment_due_seconds: _builtins.int
+    """How long after a statement its payments are due, in seconds. Who has not paid then may be declared in
+    default by the operator.
+    """
     @_builtins.property
     def fees(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fee]:
         """What the operator takes."""
@@ -720,10 +725,11 @@ class SettlementTerms(_message.Message):
         close_grace_seconds: _builtins.int = ...,
         agent_account: Global___PaymentAccount | None = ...,
         prepaid_alert_percents: _abc.Iterable[_builtins.int] | None = ...,
+        payment_due_seconds: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["agent_account", b"agent_account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_account", b"agent_account", "close_grace_seconds", b"close_grace_seconds", "currency", b"currency", "currency_exponent", b"currency_exponent", "fees", b"fees", "from_window", b"from_window", "prepaid_alert_percents", b"prepaid_alert_percents", "restated_rates", b"restated_rates"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_account", b"agent_account", "close_grace_seconds", b"close_grace_seconds", "currency", b"currency", "currency_exponent", b"currency_exponent", "fees", b"fees", "from_window", b"from_window", "payment_due_seconds", b"payment_due_seconds", "prepaid_alert_percents", b"prepaid_alert_percents", "restated_rates", b"restated_rates"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -56,6 +56,42 @@ WINDOW_STATE_SETTLED: WindowState.ValueType  # 4
 """Everything is paid."""
 Global___WindowState: _TypeAlias = WindowState  # noqa: Y015
 
+class _PaymentState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PaymentStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PaymentState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAYMENT_STATE_UNSPECIFIED: _PaymentState.ValueType  # 0
+    """Not said."""
+    PAYMENT_STATE_DUE: _PaymentState.ValueType  # 1
+    """Nobody has said anything of it."""
+    PAYMENT_STATE_SAID: _PaymentState.ValueType  # 2
+    """The payer says that it paid; the receiver has not said so."""
+    PAYMENT_STATE_PAID: _PaymentState.ValueType  # 3
+    """It was paid in full, as the receiver or the operator says."""
+    PAYMENT_STATE_DIFFERENT: _PaymentState.ValueType  # 4
+    """The receiver says that another amount came. It is not paid."""
+    PAYMENT_STATE_REPLACED: _PaymentState.ValueType  # 5
+    """A partner of it is in default: others have come in its place."""
+
+class PaymentState(_PaymentState, metaclass=_PaymentStateEnumTypeWrapper):
+    """How a payment stands."""
+
+PAYMENT_STATE_UNSPECIFIED: PaymentState.ValueType  # 0
+"""Not said."""
+PAYMENT_STATE_DUE: PaymentState.ValueType  # 1
+"""Nobody has said anything of it."""
+PAYMENT_STATE_SAID: PaymentState.ValueType  # 2
+"""The payer says that it paid; the receiver has not said so."""
+PAYMENT_STATE_PAID: PaymentState.ValueType  # 3
+"""It was paid in full, as the receiver or the operator says."""
+PAYMENT_STATE_DIFFERENT: PaymentState.ValueType  # 4
+"""The receiver says that another amount came. It is not paid."""
+PAYMENT_STATE_REPLACED: PaymentState.ValueType  # 5
+"""A partner of it is in default: others have come in its place."""
+Global___PaymentState: _TypeAlias = PaymentState  # noqa: Y015
+
 @_typing.final
 class SettlementWindow(_message.Message):
     """A window at the operator."""
@@ -712,3 +748,422 @@ class ListPrepaidBalancesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListPrepaidBalancesResponse: _TypeAlias = ListPrepaidBalancesResponse  # noqa: Y015
+
+@_typing.final
+class PaymentShown(_message.Message):
+    """A payment as it stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    BOOKED_AMOUNT_FIELD_NUMBER: _builtins.int
+    BANK_REFERENCE_FIELD_NUMBER: _builtins.int
+    state: Global___PaymentState.ValueType
+    """How it stands."""
+    booked_amount: _builtins.bytes
+    """What came, or what the payer says it paid, in the smallest amount that is paid: 16 bytes; empty where
+    nothing was said.
+    """
+    bank_reference: _builtins.str
+    """What the bank calls it; empty where nothing was said."""
+    @_builtins.property
+    def payment(self) -> _statement_pb2.Payment:
+        """Who pays whom how much, and as what."""
+
+    def __init__(
+        self,
+        *,
+        payment: _statement_pb2.Payment | None = ...,
+        state: Global___PaymentState.ValueType = ...,
+        booked_amount: _builtins.bytes = ...,
+        bank_reference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["payment", b"payment"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bank_reference", b"bank_reference", "booked_amount", b"booked_amount", "payment", b"payment", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PaymentShown: _TypeAlias = PaymentShown  # noqa: Y015
+
+@_typing.final
+class StandingDebt(_message.Message):
+    """What one partner owes another outside the net, since one of the two is in default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEBTOR_ID_FIELD_NUMBER: _builtins.int
+    CREDITOR_ID_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    debtor_id: _builtins.str
+    """Who owes."""
+    creditor_id: _builtins.str
+    """Whom."""
+    amount: _builtins.bytes
+    """How much, in the smallest amount that is paid, less what was paid of it: 16 bytes, above 0."""
+    def __init__(
+        self,
+        *,
+        debtor_id: _builtins.str = ...,
+        creditor_id: _builtins.str = ...,
+        amount: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "creditor_id", b"creditor_id", "debtor_id", b"debtor_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StandingDebt: _TypeAlias = StandingDebt  # noqa: Y015
+
+@_typing.final
+class Defaulted(_message.Message):
+    """A partner that is in default in a window."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    DECLARE_TIME_FIELD_NUMBER: _builtins.int
+    partner_id: _builtins.str
+    """Which."""
+    reason: _builtins.str
+    """Why, as the operator says it to everybody."""
+    @_builtins.property
+    def declare_time(self) -> _timestamp_pb2.Timestamp:
+        """When the operator declared it."""
+
+    def __init__(
+        self,
+        *,
+        partner_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        declare_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["declare_time", b"declare_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["declare_time", b"declare_time", "partner_id", b"partner_id", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Defaulted: _TypeAlias = Defaulted  # noqa: Y015
+
+@_typing.final
+class ListPaymentsRequest(_message.Message):
+    """Asks how the payments of a window stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    window: _builtins.int
+    """Which window."""
+    def __init__(
+        self,
+        *,
+        window: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPaymentsRequest: _TypeAlias = ListPaymentsRequest  # noqa: Y015
+
+@_typing.final
+class ListPaymentsResponse(_message.Message):
+    """How the payments of a window stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENTS_FIELD_NUMBER: _builtins.int
+    DEFAULTED_FIELD_NUMBER: _builtins.int
+    STANDING_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payments(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentShown]:
+        """By reference: those of the statement, and those that came in the place of some of them."""
+
+    @_builtins.property
+    def defaulted(self) -> _containers.RepeatedCompositeFieldContainer[Global___Defaulted]:
+        """Who is in default."""
+
+    @_builtins.property
+    def standing(self) -> _containers.RepeatedCompositeFieldContainer[Global___StandingDebt]:
+        """What stands between two, by debtor and creditor."""
+
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """When the payments are due."""
+
+    def __init__(
+        self,
+        *,
+        payments: _abc.Iterable[Global___PaymentShown] | None = ...,
+        defaulted: _abc.Iterable[Global___Defaulted] | None = ...,
+        standing: _abc.Iterable[Global___StandingDebt] | None = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["due_time", b"due_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["defaulted", b"defaulted", "due_time", b"due_time", "payments", b"payments", "standing", b"standing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPaymentsResponse: _TypeAlias = ListPaymentsResponse  # noqa: Y015
+
+@_typing.final
+class BookedPayment(_message.Message):
+    """A booking that a bank made."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    BANK_REFERENCE_FIELD_NUMBER: _builtins.int
+    reference: _builtins.str
+    """The payment's reference in the statement."""
+    amount: _builtins.bytes
+    """How much, in the smallest amount that is paid: 16 bytes, above 0."""
+    bank_reference: _builtins.str
+    """What the bank calls it."""
+    def __init__(
+        self,
+        *,
+        reference: _builtins.str = ...,
+        amount: _builtins.bytes = ...,
+        bank_reference: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "bank_reference", b"bank_reference", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BookedPayment: _TypeAlias = BookedPayment  # noqa: Y015
+
+@_typing.final
+class ReportPaymentsRequest(_message.Message):
+    """Says what a bank booked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    BOOKINGS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The caller's id for this request."""
+    window: _builtins.int
+    """Of which window's statement."""
+    @_builtins.property
+    def bookings(self) -> _containers.RepeatedCompositeFieldContainer[Global___BookedPayment]:
+        """The bookings; a booking that was reported before changes nothing."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        window: _builtins.int = ...,
+        bookings: _abc.Iterable[Global___BookedPayment] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bookings", b"bookings", "request_id", b"request_id", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportPaymentsRequest: _TypeAlias = ReportPaymentsRequest  # noqa: Y015
+
+@_typing.final
+class ReportPaymentsResponse(_message.Message):
+    """What became of each booking."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAYMENTS_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def payments(self) -> _containers.RepeatedCompositeFieldContainer[Global___PaymentShown]:
+        """The payments, in the order of the bookings; a booking that is of no payment of the caller's is an empty
+        one.
+        """
+
+    @_builtins.property
+    def window(self) -> Global___SettlementWindow:
+        """The window as it is now."""
+
+    def __init__(
+        self,
+        *,
+        payments: _abc.Iterable[Global___PaymentShown] | None = ...,
+        window: Global___SettlementWindow | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["payments", b"payments", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportPaymentsResponse: _TypeAlias = ReportPaymentsResponse  # noqa: Y015
+
+@_typing.final
+class DeclareDefaultRequest(_message.Message):
+    """Declares a partner to be in default."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The operator's id for this request."""
+    window: _builtins.int
+    """In which window."""
+    partner_id: _builtins.str
+    """Who has not paid."""
+    reason: _builtins.str
+    """Why, for everybody to read."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        window: _builtins.int = ...,
+        partner_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["partner_id", b"partner_id", "reason", b"reason", "request_id", b"request_id", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareDefaultRequest: _TypeAlias = DeclareDefaultRequest  # noqa: Y015
+
+@_typing.final
+class DeclareDefaultResponse(_message.Message):
+    """It is declared."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def window(self) -> Global___SettlementWindow:
+        """The window as it is now."""
+
+    def __init__(
+        self,
+        *,
+        window: Global___SettlementWindow | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeclareDefaultResponse: _TypeAlias = DeclareDefaultResponse  # noqa: Y015
+
+@_typing.final
+class ListPositionsRequest(_message.Message):
+    """Asks how partners stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsRequest: _TypeAlias = ListPositionsRequest  # noqa: Y015
+
+@_typing.final
+class ListPositionsResponse(_message.Message):
+    """How partners stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartnerPosition]:
+        """By partner."""
+
+    def __init__(
+        self,
+        *,
+        positions: _abc.Iterable[Global___PartnerPosition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPositionsResponse: _TypeAlias = ListPositionsResponse  # noqa: Y015
+
+@_typing.final
+class PartnerPosition(_message.Message):
+    """How a partner stands with the operator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTNER_ID_FIELD_NUMBER: _builtins.int
+    WINDOW_FIELD_NUMBER: _builtins.int
+    NET_FIELD_NUMBER: _builtins.int
+    UNPAID_FIELD_NUMBER: _builtins.int
+    AWAITED_FIELD_NUMBER: _builtins.int
+    PREPAID_FIELD_NUMBER: _builtins.int
+    SILENT_WINDOWS_FIELD_NUMBER: _builtins.int
+    DEFAULTED_WINDOWS_FIELD_NUMBER: _builtins.int
+    SUSPEND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    partner_id: _builtins.str
+    """Which."""
+    window: _builtins.int
+    """The newest window with a statement; 0 for none."""
+    net: _builtins.bytes
+    """Its net there, in the smallest amount that is paid: 16 bytes; negative is paid by it."""
+    unpaid: _builtins.bytes
+    """What it still has to pay by statements, all windows together: 16 bytes."""
+    awaited: _builtins.bytes
+    """What it is still to get by statements, all windows together: 16 bytes."""
+    silent_windows: _builtins.int
+    """Windows in a row without a signature of its."""
+    suspend: _builtins.bool
+    """Whether it is to be suspended in the next directory; `vafa operator publish` does so."""
+    reason: _builtins.str
+    """Why, or why the operator is advised to; empty where nothing is to be done."""
+    @_builtins.property
+    def prepaid(self) -> Global___PrepaidBalance:
+        """Its balance, where it pays ahead; else absent."""
+
+    @_builtins.property
+    def defaulted_windows(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Windows in which it is in default and something of it still stands."""
+
+    def __init__(
+        self,
+        *,
+        partner_id: _builtins.str = ...,
+        window: _builtins.int = ...,
+        net: _builtins.bytes = ...,
+        unpaid: _builtins.bytes = ...,
+        awaited: _builtins.bytes = ...,
+        prepaid: Global___PrepaidBalance | None = ...,
+        silent_windows: _builtins.int = ...,
+        defaulted_windows: _abc.Iterable[_builtins.int] | None = ...,
+        suspend: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prepaid", b"prepaid"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["awaited", b"awaited", "defaulted_windows", b"defaulted_windows", "net", b"net", "partner_id", b"partner_id", "prepaid", b"prepaid", "reason", b"reason", "silent_windows", b"silent_windows", "suspend", b"suspend", "unpaid", b"unpaid", "window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PartnerPosition: _TypeAlias = PartnerPosition  # noqa: Y015

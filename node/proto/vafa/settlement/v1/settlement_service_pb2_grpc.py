@@ -76,6 +76,26 @@ class SettlementServiceStub:
                 request_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ConfirmPaymentRequest.SerializeToString,
                 response_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ConfirmPaymentResponse.FromString,
                 _registered_method=True)
+        self.ListPayments = channel.unary_unary(
+                '/vafa.settlement.v1.SettlementService/ListPayments',
+                request_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPaymentsRequest.SerializeToString,
+                response_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPaymentsResponse.FromString,
+                _registered_method=True)
+        self.ReportPayments = channel.unary_unary(
+                '/vafa.settlement.v1.SettlementService/ReportPayments',
+                request_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ReportPaymentsRequest.SerializeToString,
+                response_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ReportPaymentsResponse.FromString,
+                _registered_method=True)
+        self.DeclareDefault = channel.unary_unary(
+                '/vafa.settlement.v1.SettlementService/DeclareDefault',
+                request_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.DeclareDefaultRequest.SerializeToString,
+                response_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.DeclareDefaultResponse.FromString,
+                _registered_method=True)
+        self.ListPositions = channel.unary_unary(
+                '/vafa.settlement.v1.SettlementService/ListPositions',
+                request_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPositionsRequest.SerializeToString,
+                response_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPositionsResponse.FromString,
+                _registered_method=True)
         self.TopUp = channel.unary_unary(
                 '/vafa.settlement.v1.SettlementService/TopUp',
                 request_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.TopUpRequest.SerializeToString,
@@ -154,6 +174,36 @@ class SettlementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPayments(self, request, context):
+        """The payments of a window as they stand, and what stands between two because a partner is in default.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReportPayments(self, request, context):
+        """What a partner's bank says of payments that it made or received. What the receiver reports in full is
+        paid; what the payer reports is said, and counts once the receiver or the operator says so too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeclareDefault(self, request, context):
+        """A partner has not paid what was due: the nets are computed anew without it, and what it owes to each and
+        is owed by each stands between those two.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPositions(self, request, context):
+        """How partners stand with the operator: for the operator all of them, for a partner itself.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def TopUp(self, request, context):
         """Adds to a prepaid partner's balance.
         """
@@ -217,6 +267,26 @@ def add_SettlementServiceServicer_to_server(servicer, server):
                     servicer.ConfirmPayment,
                     request_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ConfirmPaymentRequest.FromString,
                     response_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ConfirmPaymentResponse.SerializeToString,
+            ),
+            'ListPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPayments,
+                    request_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPaymentsRequest.FromString,
+                    response_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPaymentsResponse.SerializeToString,
+            ),
+            'ReportPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportPayments,
+                    request_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ReportPaymentsRequest.FromString,
+                    response_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ReportPaymentsResponse.SerializeToString,
+            ),
+            'DeclareDefault': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeclareDefault,
+                    request_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.DeclareDefaultRequest.FromString,
+                    response_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.DeclareDefaultResponse.SerializeToString,
+            ),
+            'ListPositions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPositions,
+                    request_deserializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPositionsRequest.FromString,
+                    response_serializer=vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPositionsResponse.SerializeToString,
             ),
             'TopUp': grpc.unary_unary_rpc_method_handler(
                     servicer.TopUp,
@@ -452,6 +522,114 @@ class SettlementService:
             '/vafa.settlement.v1.SettlementService/ConfirmPayment',
             vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ConfirmPaymentRequest.SerializeToString,
             vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ConfirmPaymentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.settlement.v1.SettlementService/ListPayments',
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPaymentsRequest.SerializeToString,
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReportPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.settlement.v1.SettlementService/ReportPayments',
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ReportPaymentsRequest.SerializeToString,
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ReportPaymentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeclareDefault(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.settlement.v1.SettlementService/DeclareDefault',
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.DeclareDefaultRequest.SerializeToString,
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.DeclareDefaultResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPositions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.settlement.v1.SettlementService/ListPositions',
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPositionsRequest.SerializeToString,
+            vafa_dot_settlement_dot_v1_dot_settlement__service__pb2.ListPositionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -51,6 +51,18 @@ class SettlementServiceStub:
     """The published statement, in parts."""
     ConfirmPayment: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.ConfirmPaymentRequest, _settlement_service_pb2.ConfirmPaymentResponse]
     """Marks a payment of a statement as made."""
+    ListPayments: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.ListPaymentsRequest, _settlement_service_pb2.ListPaymentsResponse]
+    """The payments of a window as they stand, and what stands between two because a partner is in default."""
+    ReportPayments: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.ReportPaymentsRequest, _settlement_service_pb2.ReportPaymentsResponse]
+    """What a partner's bank says of payments that it made or received. What the receiver reports in full is
+    paid; what the payer reports is said, and counts once the receiver or the operator says so too.
+    """
+    DeclareDefault: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.DeclareDefaultRequest, _settlement_service_pb2.DeclareDefaultResponse]
+    """A partner has not paid what was due: the nets are computed anew without it, and what it owes to each and
+    is owed by each stands between those two.
+    """
+    ListPositions: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.ListPositionsRequest, _settlement_service_pb2.ListPositionsResponse]
+    """How partners stand with the operator: for the operator all of them, for a partner itself."""
     TopUp: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.TopUpRequest, _settlement_service_pb2.TopUpResponse]
     """Adds to a prepaid partner's balance."""
     AddCorrection: _grpc.UnaryUnaryMultiCallable[_settlement_service_pb2.AddCorrectionRequest, _settlement_service_pb2.AddCorrectionResponse]
@@ -81,6 +93,18 @@ class SettlementServiceAsyncStub(SettlementServiceStub):
     """The published statement, in parts."""
     ConfirmPayment: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.ConfirmPaymentRequest, _settlement_service_pb2.ConfirmPaymentResponse]  # type: ignore[assignment]
     """Marks a payment of a statement as made."""
+    ListPayments: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.ListPaymentsRequest, _settlement_service_pb2.ListPaymentsResponse]  # type: ignore[assignment]
+    """The payments of a window as they stand, and what stands between two because a partner is in default."""
+    ReportPayments: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.ReportPaymentsRequest, _settlement_service_pb2.ReportPaymentsResponse]  # type: ignore[assignment]
+    """What a partner's bank says of payments that it made or received. What the receiver reports in full is
+    paid; what the payer reports is said, and counts once the receiver or the operator says so too.
+    """
+    DeclareDefault: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.DeclareDefaultRequest, _settlement_service_pb2.DeclareDefaultResponse]  # type: ignore[assignment]
+    """A partner has not paid what was due: the nets are computed anew without it, and what it owes to each and
+    is owed by each stands between those two.
+    """
+    ListPositions: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.ListPositionsRequest, _settlement_service_pb2.ListPositionsResponse]  # type: ignore[assignment]
+    """How partners stand with the operator: for the operator all of them, for a partner itself."""
     TopUp: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.TopUpRequest, _settlement_service_pb2.TopUpResponse]  # type: ignore[assignment]
     """Adds to a prepaid partner's balance."""
     AddCorrection: _aio.UnaryUnaryMultiCallable[_settlement_service_pb2.AddCorrectionRequest, _settlement_service_pb2.AddCorrectionResponse]  # type: ignore[assignment]
@@ -156,6 +180,42 @@ class SettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_settlement_service_pb2.ConfirmPaymentResponse, _abc.Awaitable[_settlement_service_pb2.ConfirmPaymentResponse]]:
         """Marks a payment of a statement as made."""
+
+    @_abc_1.abstractmethod
+    def ListPayments(
+        self,
+        request: _settlement_service_pb2.ListPaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_service_pb2.ListPaymentsResponse, _abc.Awaitable[_settlement_service_pb2.ListPaymentsResponse]]:
+        """The payments of a window as they stand, and what stands between two because a partner is in default."""
+
+    @_abc_1.abstractmethod
+    def ReportPayments(
+        self,
+        request: _settlement_service_pb2.ReportPaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_service_pb2.ReportPaymentsResponse, _abc.Awaitable[_settlement_service_pb2.ReportPaymentsResponse]]:
+        """What a partner's bank says of payments that it made or received. What the receiver reports in full is
+        paid; what the payer reports is said, and counts once the receiver or the operator says so too.
+        """
+
+    @_abc_1.abstractmethod
+    def DeclareDefault(
+        self,
+        request: _settlement_service_pb2.DeclareDefaultRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_service_pb2.DeclareDefaultResponse, _abc.Awaitable[_settlement_service_pb2.DeclareDefaultResponse]]:
+        """A partner has not paid what was due: the nets are computed anew without it, and what it owes to each and
+        is owed by each stands between those two.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPositions(
+        self,
+        request: _settlement_service_pb2.ListPositionsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_settlement_service_pb2.ListPositionsResponse, _abc.Awaitable[_settlement_service_pb2.ListPositionsResponse]]:
+        """How partners stand with the operator: for the operator all of them, for a partner itself."""
 
     @_abc_1.abstractmethod
     def TopUp(

@@ -1,0 +1,236 @@
+"""The payments of a statement at the operator: what is due, what banks say of it, and who does not pay.
+
+The receiver's word that a payment came in full is enough, and the operator's; the payer's is kept and shown,
+and counts for nothing alone. A window with a partner in default is netted anew without it, so that the others
+finish it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from node.actors.operator_money import NotDone, Why
+from node.coalition.directory import OPERATOR_ID
+from node.settlement.defaults import StandingDebt, Unwound, without
+from node.settlement.documents import Net, Payment
+from node.settlement.payments import Booked, PaymentNow, PaymentState, judged
+from node.settlement.statement import prepaid_partners
+from node.settlement.windows import WindowEvent, WindowState, partners_of, terms_of
+from node.storage.settlement_keys import Item, item_key, item_range
+from node.wire import settlement_store as store
+from node.wire.settlement_lines import ReadStatement
+from node.wire.settlement_store import BalanceRecord, DefaultRecord, PaidRecord, SaidRecord, WindowRecord
+
+if TYPE_CHECKING:
+    from node.actors.operator_books import OperatorBooks
+
+MAX_BOOKINGS = 10_000
+
+
+class PaymentsNow(Struct, frozen=True):
+    """A window's payments: as they stand, who is in default and why, what stands between two, and until when
+    they are due.
+    """
+
+    payments: tuple[PaymentNow, ...]
+    defaulted: tuple[DefaultRecord, ...]
+    standing: tuple[StandingDebt, ...]
+    due_ms: int
+
+
+class OperatorPayments:
+    """The payments in an operator's books. Times are epoch milliseconds."""
+
+    def __init__(self, books: OperatorBooks) -> None:
+        self._books = books
+
+    # --- reading -------------------------------------------------------------------------------------------
+
+    def now(self, number: int) -> PaymentsNow | NotDone:
+        """The payments of a window with a statement."""
+        statement = self._books.statement(number)
+        if statement is None:
+            return NotDone(Why.UNKNOWN, f"Window {number} has no statement yet.")
+        payments = self._all(number, statement)
+        shown = tuple(self._shown(number, payment, replaced) for payment, replaced in payments)
+        defaulted = self.defaulted(number)
+        standing: tuple[StandingDebt, ...] = ()
+        if defaulted:
+            paid = [one.payment for one in shown if one.state is PaymentState.PAID]
+            standing = self._without(statement, [one.partner_id for one in defaulted], paid, 0).standing
+        return PaymentsNow(shown, defaulted, standing, self.due_ms(statement))
+
+    def due_ms(self, statement: ReadStatement) -> int:
+        """Until when a statement's payments are to be made."""
+        terms = terms_of(self._books.directory, statement.facts.window)
+        return statement.facts.publish_time_ms + (terms.payment_due_seconds if terms else 0) * 1000
+
+    def defaulted(self, number: int) -> tuple[DefaultRecord, ...]:
+        """Who was declared in default in a window."""
+        found = self._books.store.scan(*item_range(Item.DEFAULT, number))
+        return tuple(store.DEFAULT.decode(data) for _, data in found)
+
+    def _all(self, number: int, statement: ReadStatement) -> list[tuple[Payment, bool]]:
+        """Every payment that there ever was, with whether others came in its place."""
+        data = self._books.store.get(item_key(Item.REPLACEMENT, number))
+        after = store.REPLACEMENT.decode(data) if data is not None else store.ReplacementRecord()
+        made = [line for line in statement.lines if isinstance(line, Payment)]
+        return [(one, one.reference in after.replaced) for one in (*made, *after.payments)]
+
+    def _shown(self, number: int, payment: Payment, replaced: bool) -> PaymentNow:
+        books = self._books.store
+        data = books.get(item_key(Item.PAID, number, payment.reference))
+        if data is not None:
+            bank = store.PAID.decode(data).bank_reference
+            return PaymentNow(payment, PaymentState.PAID, payment.amount, bank)
+        data = books.get(item_key(Item.SAID, number, payment.reference))
+        said = store.SAID.decode(data) if data is not None else SaidRecord(0, "", by_receiver=False)
+        state = judged(payment, said.amount, by_receiver=said.by_receiver, replaced=replaced)
+        return PaymentNow(payment, state, said.amount, said.bank_reference)
+
+    # --- what came in --------------------------------------------------------------------------------------
+
+    def report(
+        self, request_id: str, number: int, caller: str, bookings: Sequence[Booked], now_ms: int
+    ) -> tuple[list[PaymentNow | None], WindowRecord] | NotDone:
+        """What the caller's bank booked of payments that it made or received: each as it stands afterwards,
+        None for what is no payment of the caller's. A booking that was reported before changes nothing.
+        """
+        statement, record = self._books.statement(number), self._books.window(number)
+        if statement is None or isinstance(record, NotDone):
+            return NotDone(Why.UNKNOWN, f"Window {number} has no statement yet.")
+        if len(bookings) > MAX_BOOKINGS or any(one.amount <= 0 for one in bookings):
+            return NotDone(Why.INVALID, f"At most {MAX_BOOKINGS} bookings above 0 at once. Nothing was kept.")
+        known = {one.reference: (one, replaced) for one, replaced in self._all(number, statement)}
+        changes: dict[bytes, bytes] = {}
+        touched: list[tuple[Payment, bool] | None] = []
+        for booked in bookings:
+            payment, replaced = known.get(booked.reference, (None, False))
+            if payment is None or caller not in (payment.debtor_id, payment.creditor_id, OPERATOR_ID):
+                touched.append(None)
+                continue
+            touched.append((payment, replaced))
+            now = self._shown(number, payment, replaced)
+            late = replaced and payment.debtor_id in {one.partner_id for one in self.defaulted(number)}
+            if now.state is PaymentState.PAID or (replaced and not late):
+                continue
+            counts = caller != payment.debtor_id or caller == OPERATOR_ID
+            if counts and booked.amount == payment.amount:
+                value = store.PAID.encode(PaidRecord(now_ms, booked.bank_reference))
+                changes[item_key(Item.PAID, number, payment.reference)] = value
+            elif counts or now.state is PaymentState.DUE:
+                said = SaidRecord(booked.amount, booked.bank_reference, counts)
+                changes[item_key(Item.SAID, number, payment.reference)] = store.SAID.encode(said)
+        asked = f"report {number} {caller} {[(one.reference, one.amount) for one in bookings]}".encode()
+        refusal = self._books.money.once(f"{caller}/{request_id}", asked, changes)
+        if refusal is not None:
+            return refusal
+        after = self.finish(record, now_ms)
+        return [None if one is None else self._shown(number, *one) for one in touched], after
+
+    def confirm(
+        self, request_id: str, number: int, reference: str, amount: int, bank_reference: str, now_ms: int
+    ) -> WindowRecord | NotDone:
+        """Marks a payment as made, on the operator's word; when all are, the window is settled."""
+        record, statement = self._books.window(number), self._books.statement(number)
+        if isinstance(record, NotDone):
+            return record
+        payments = self._all(number, statement) if statement else []
+        due = next((one for one, _ in payments if one.reference == reference), None)
+        if due is None or due.amount != amount:
+            text = f"Window {number} has no payment {reference} of this amount. Nothing was marked."
+            return NotDone(Why.INVALID, text)
+        value = store.PAID.encode(PaidRecord(now_ms, bank_reference))
+        asked = f"paid {number} {reference} {amount}".encode()
+        refusal = self._books.money.once(request_id, asked, {item_key(Item.PAID, number, reference): value})
+        return refusal or self.finish(record, now_ms)
+
+    def finish(self, record: WindowRecord, now_ms: int) -> WindowRecord:
+        """The window, settled once nothing of it is awaited any more."""
+        if record.state is not WindowState.PENDING:
+            return record
+        unpaid = len(set(record.payments) - self._books.money.paid(record.number))
+        done = self._books.judged_move(record, WindowEvent.PAY, now_ms, unpaid=unpaid)
+        return record if isinstance(done, NotDone) else done
+
+    # --- who does not pay ----------------------------------------------------------------------------------
+
+    def default(
+        self, request_id: str, number: int, partner_id: str, reason: str, now_ms: int
+    ) -> WindowRecord | NotDone:
+        """Declares a partner in default of a window; the others' payments are computed anew without it."""
+        record, statement = self._books.window(number), self._books.statement(number)
+        if isinstance(record, NotDone) or statement is None:
+            return NotDone(Why.UNKNOWN, f"Window {number} has no statement yet. Nothing was changed.")
+        name = f"{partner_id} was not declared in default of window {number}"
+        if any(one.partner_id == partner_id for one in self.defaulted(number)):
+            return record
+        if now_ms < self.due_ms(statement):
+            return NotDone(Why.NOT_YET, f"{name}: its payments are not due yet.")
+        payments = self._all(number, statement)
+        shown = [self._shown(number, payment, replaced) for payment, replaced in payments]
+        unpaid = [one.payment for one in shown if one.state not in (PaymentState.PAID, PaymentState.REPLACED)]
+        if not any(one.debtor_id == partner_id for one in unpaid) or partner_id == OPERATOR_ID:
+            return NotDone(Why.INVALID, f"{name}: it has nothing left to pay in it.")
+        who = [*(one.partner_id for one in self.defaulted(number)), partner_id]
+        paid = [one.payment for one in shown if one.state is PaymentState.PAID]
+        after = self._without(statement, who, paid, len(payments))
+        replaced_now = tuple(one.payment.reference for one in shown if one.state is not PaymentState.PAID)
+        later = tuple(one for one, _ in payments[self._made(statement) :]) + after.payments
+        record = replace(record, payments=tuple(one.reference for one in (*paid, *after.payments)))
+        changes = {
+            item_key(Item.DEFAULT, number, partner_id): store.DEFAULT.encode(
+                DefaultRecord(partner_id, reason, now_ms)
+            ),
+            item_key(Item.REPLACEMENT, number): store.REPLACEMENT.encode(
+                store.ReplacementRecord(later, replaced_now)
+            ),
+            item_key(Item.WINDOW, number): store.WINDOW.encode(record),
+            **self._balances(statement, number, who, after),
+        }
+        asked = f"default {number} {partner_id} {reason}".encode()
+        refusal = self._books.money.once(request_id, asked, changes)
+        return refusal or self.finish(record, now_ms)
+
+    def _made(self, statement: ReadStatement) -> int:
+        return sum(isinstance(line, Payment) for line in statement.lines)
+
+    def _without(
+        self, statement: ReadStatement, who: Sequence[str], paid: Sequence[Payment], known: int
+    ) -> Unwound:
+        facts, directory = statement.facts, self._books.directory
+        terms = terms_of(directory, facts.window)
+        return without(
+            statement.lines,
+            who,
+            paid,
+            prepaid=prepaid_partners(directory, partners_of(directory, facts.window)) - set(who),
+            by_agent=terms is not None and terms.agent_account is not None,
+            coalition_id=facts.coalition_id,
+            window=facts.window,
+            first_number=known + 1,
+        )
+
+    def _balances(
+        self, statement: ReadStatement, number: int, who: Sequence[str], after: Unwound
+    ) -> dict[bytes, bytes]:
+        """What prepaid partners get back of, or pay more from, their balances by the nets without `who`."""
+        directory = self._books.directory
+        ahead = prepaid_partners(directory, partners_of(directory, number)) - set(who)
+        before = {line.party_id: line.payable for line in statement.lines if isinstance(line, Net)}
+        if len(who) > 1:
+            paid: list[Payment] = []  # nets do not depend on what was paid
+            before = {one.party_id: one.payable for one in self._without(statement, who[:-1], paid, 0).nets}
+        changes = {}
+        for net in after.nets:
+            more = net.payable - before[net.party_id]
+            if net.party_id in ahead and more:
+                known = self._books.money.balance(net.party_id)
+                balance = replace(known.balance, left=known.balance.left + more)
+                value = store.BALANCE.encode(BalanceRecord(balance, known.topped_up + more))
+                changes[item_key(Item.BALANCE, net.party_id)] = value
+        return changes
