@@ -16,6 +16,7 @@ MAX_STATES = 5_000_000
 GOODS_UNPAID = "goods were handed over and the home node has not posted the exchange"
 FAILED_BUT_POSTED = "the acquirer has let the exchange go and the home node posted it"
 GOODS_BUT_FAILED = "goods were handed over and the acquirer has let the exchange go"
+GOODS_GIVEN_BACK = "goods were handed over and the acquirer gives back what paid for them"
 CHAINS_DIFFER = "the two chains are not one"
 NEVER_ENDS = "the exchange does not end once faults stop"
 
@@ -38,6 +39,8 @@ def broken(state: State) -> str:
         return state.fault
     if state.goods and own.disk.state is AcquirerState.FAILED:
         return GOODS_BUT_FAILED
+    if state.goods and own.disk.returned:
+        return GOODS_GIVEN_BACK
     if home.phase != READY:
         return ""
     if state.goods and home.disk.state is not HomeState.POSTED:

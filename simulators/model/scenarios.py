@@ -71,13 +71,23 @@ SHORTCUTS = (
     _shortcut("a CANCEL of the unknown leaves no tombstone", Faults(), accrual=True, tombstones=False),
     _shortcut("a record counts though one before it is withheld", Faults(), neighbour=True, no_gaps=False),
     _shortcut("CANCEL is never answered", Faults(), answers_cancel=False),
+    _shortcut(
+        "a restored acquirer gives up before it has heard HELLO",
+        Faults(acquirer_rollbacks=1),
+        waits_before_giving_up=False,
+    ),
 )
+
+_BOTH = Faults(home_restarts=1, home_rollbacks=1, acquirer_rollbacks=1)
 
 LONG_SHORTCUTS = (
     _shortcut(
         "a restored acquirer takes a HELLO that was on its way",
-        Faults(home_restarts=1, home_rollbacks=1, acquirer_rollbacks=1),
+        _BOTH,
         hello_of_this_life=False,
+    ),
+    _shortcut(
+        "an epoch that both sides have lost comes again", _BOTH, accrual=True, epoch_above_the_clock=False
     ),
 )
 """Shortcuts that it takes many faults, and so many states, to see through."""

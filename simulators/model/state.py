@@ -52,8 +52,8 @@ class Home(NamedTuple):
 
 
 class AcquirerDisk(NamedTuple):
-    """What the acquirer has. `prior` is the epoch before the adopted one, `hello` the HELLO that adopted
-    it.
+    """What the acquirer has. `prior` is the epoch before the adopted one, `hello` the HELLO that adopted it,
+    and `home_number` how many records that said the home node has. `returned`: it gives back what was posted.
     """
 
     state: AcquirerState = AcquirerState.NONE
@@ -62,6 +62,8 @@ class AcquirerDisk(NamedTuple):
     hello: int = 0
     chain: str = ""
     voided: int = 0
+    home_number: int = 0
+    returned: bool = False
 
 
 class Acquirer(NamedTuple):
@@ -83,7 +85,9 @@ class Faults(NamedTuple):
 
 
 class State(NamedTuple):
-    """The whole. `fresh`: a request without a lane, once signed, would still be taken as new."""
+    """The whole. `fresh`: a request without a lane, once signed, would still be taken as new. `top`: no epoch
+    that was ever said is higher; nobody knows it, but the clock stands above it.
+    """
 
     home: Home = Home()
     acquirer: Acquirer = Acquirer()
@@ -91,6 +95,7 @@ class State(NamedTuple):
     goods: bool = False
     fresh: bool = True
     hellos: int = 0
+    top: int = 1
     faults: Faults = Faults()
     home_past: frozenset[HomeDisk] = frozenset((HomeDisk(),))
     acquirer_past: frozenset[AcquirerDisk] = frozenset((AcquirerDisk(),))
@@ -113,6 +118,7 @@ class Rules(NamedTuple):
     posted_counts_while_cancelling: bool = True
     hello: bool = True
     epoch_at_every_start: bool = True
+    epoch_above_the_clock: bool = True
     hello_syncs_first: bool = True
     hello_tells_void: bool = True
     fence_to_acquirer: bool = True
@@ -120,6 +126,7 @@ class Rules(NamedTuple):
     no_gaps: bool = True
     tombstones: bool = True
     hello_of_this_life: bool = True
+    waits_before_giving_up: bool = True
     answers_cancel: bool = True
 
 

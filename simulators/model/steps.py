@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from node.coalition.exchange import (
     ACQUIRER,
@@ -17,6 +16,7 @@ from node.coalition.exchange import (
     HomeEvent,
     HomeState,
 )
+from simulators.model.mishaps import Step, mishaps
 from simulators.model.state import (
     ACK,
     ASK,
@@ -31,9 +31,7 @@ from simulators.model.state import (
     SHUT,
     VOIDED,
     Acquirer,
-    AcquirerDisk,
     Home,
-    HomeDisk,
     Message,
     Rules,
     State,
@@ -43,14 +41,6 @@ from simulators.model.tidy import tidied
 _H, _A = HomeState, AcquirerState
 _VOID = (_A.FAILED, _A.CANCELLING)
 _OPEN = (_A.NONE, _A.INTENT, _A.QUEUED)
-
-
-class Step(NamedTuple):
-    """One thing that can happen. `is_fault`: it need not, once faults stop."""
-
-    what: str
-    state: State
-    is_fault: bool = False
 
 
 def steps(state: State, rules: Rules) -> Iterator[Step]:
@@ -65,7 +55,7 @@ def _all(state: State, rules: Rules) -> Iterator[Step]:
     for message in state.net:
         yield from _home_hears(state, message, rules)
         yield from _acquirer_hears(state, message, rules)
-    yield from _faults(state, rules)
+    yield from mishaps(state, rules)
 
 
 # --- the home node -----------------------------------------------------------------------------------------
@@ -95,11 +85,13 @@ def _propose(state: State, rules: Rules, above: int) -> State:
     if not rules.hello:
         return state._replace(home=home._replace(phase=READY), acquirer=state.acquirer._replace(heard=True))
     raised = rules.epoch_at_every_start or home.mem.epoch == 0
-    epoch = max(above, home.mem.epoch) + (1 if raised else 0)
+    clock = state.top if raised and rules.epoch_above_the_clock else 0
+    epoch = max(above, home.mem.epoch, clock) + (1 if raised else 0)
     hello = state.hellos + 1
     mem = home.mem._replace(epoch=epoch)
     opened = home._replace(mem=mem, phase=PROPOSED, hello=hello)
-    return _say(state._replace(hellos=hello), opened, rules, (HELLO, epoch, hello, mem.chain, home.asked))
+    state = state._replace(hellos=hello, top=max(state.top, epoch))
+    return _say(state, opened, rules, (HELLO, epoch, hello, mem.chain, home.asked))
 
 
 def _say(state: State, home: Home, rules: Rules, *messages: Message) -> State:
@@ -200,6 +192,10 @@ def _acquirer_alone(state: State, rules: Rules) -> Iterator[Step]:
     begins = AcquirerEvent.EARN if rules.accrual else AcquirerEvent.SPEND
     for event in (begins, AcquirerEvent.CAPTURE, AcquirerEvent.CANCEL, AcquirerEvent.GIVE_UP):
         row = ACQUIRER.get((own.mem.state, event))
+        if event is AcquirerEvent.GIVE_UP and rules.waits_before_giving_up and not _caught_up(own):
+            continue
+        if event is AcquirerEvent.CANCEL and state.goods:
+            continue  # a till that has handed goods over does not take that back
         if row is not None and row.then != own.mem.state:
             mem = own.mem._replace(state=_A(row.then))
             yield Step(f"till: {event}", state._replace(acquirer=own._replace(mem=mem)))
@@ -208,6 +204,11 @@ def _acquirer_alone(state: State, rules: Rules) -> Iterator[Step]:
         yield Step("time passes", state._replace(fresh=False))
     if not state.goods and _hands_over(own, rules):
         yield Step("goods", state._replace(goods=True))
+
+
+def _caught_up(own: Acquirer) -> bool:
+    """Whether the acquirer has heard HELLO in this life, and has the records that it told of."""
+    return own.heard and len(own.mem.chain) >= own.mem.home_number
 
 
 def _acquirer_sends(state: State, rules: Rules) -> Iterator[Step]:
@@ -230,7 +231,7 @@ def _acquirer_sends(state: State, rules: Rules) -> Iterator[Step]:
 def _hands_over(own: Acquirer, rules: Rules) -> bool:
     """Goods go on what is on the disk."""
     if own.disk.state is _A.DONE:
-        return True
+        return not own.disk.returned
     if not rules.goods_on_posted_only and own.disk.state is _A.AUTHORIZED:
         return True
     return rules.goods_after_capture and own.disk.state is _A.CAPTURING
@@ -272,6 +273,7 @@ def _acquirer_hears(state: State, message: Message, rules: Rules) -> Iterator[St
         then = _A.FAILED
     if then is _A.FAILED and mem.state is not _A.FAILED:
         mem = mem._replace(voided=int(str(message[1])))
+    mem = mem._replace(returned=mem.returned or (then is _A.DONE and Effect.RETURN_ALL in row.effects))
     heard = own._replace(mem=mem._replace(state=then))
     if heard != own:
         yield Step(f"acquirer: {event}", state._replace(acquirer=heard))
@@ -279,7 +281,8 @@ def _acquirer_hears(state: State, message: Message, rules: Rules) -> Iterator[St
 
 def _greet(state: State, message: Message, rules: Rules) -> State:
     """The rules of `lanes.on_hello`; the reply shows what is on the disk by the time that it is said."""
-    own, (_, epoch, hello, _, _) = state.acquirer, message
+    own, (_, epoch, hello, theirs, _) = state.acquirer, message
+    assert isinstance(theirs, str)
     assert isinstance(epoch, int)
     assert isinstance(hello, int)
     mem = own.mem
@@ -287,7 +290,7 @@ def _greet(state: State, message: Message, rules: Rules) -> State:
     if epoch == mem.epoch and hello == mem.hello:
         prior = mem.prior
     elif epoch > mem.epoch:
-        mem = mem._replace(epoch=epoch, prior=mem.epoch, hello=hello)
+        mem = mem._replace(epoch=epoch, prior=mem.epoch, hello=hello, home_number=len(theirs))
     elif not rules.epoch_at_every_start and epoch == mem.epoch:
         prior = epoch - 1
     shown = mem if rules.hello_syncs_first else own.disk
@@ -297,41 +300,3 @@ def _greet(state: State, message: Message, rules: Rules) -> State:
     if rules.hello_syncs_first:
         return state._replace(acquirer=own._replace(out=own.out | {reply}))
     return state._replace(acquirer=own, net=state.net | {reply})
-
-
-# --- faults ------------------------------------------------------------------------------------------------
-
-
-def _faults(state: State, rules: Rules) -> Iterator[Step]:
-    """A process ends, and its disk has what was synced, or all, or is an old backup's.
-
-    What both have lost nobody has: one side is restored only while the other has what it must show.
-    """
-    left, home, own = state.faults, state.home, state.acquirer
-    if left.home_restarts:
-        fewer = state._replace(faults=left._replace(home_restarts=left.home_restarts - 1))
-        for disk in {home.disk, home.mem}:
-            yield Step("home restarts", _home_on(fewer, disk), True)
-    if left.home_rollbacks and (not state.goods or "o" in own.disk.chain or not rules.goods_on_posted_only):
-        fewer = state._replace(faults=left._replace(home_rollbacks=left.home_rollbacks - 1))
-        for disk in state.home_past:
-            yield Step("home is restored", _home_on(fewer, disk), True)
-    if left.acquirer_restarts:
-        fewer = state._replace(faults=left._replace(acquirer_restarts=left.acquirer_restarts - 1))
-        for disk_ in {own.disk, own.mem}:
-            yield Step("acquirer restarts", _acquirer_on(fewer, disk_, rules), True)
-    if left.acquirer_rollbacks and home.phase == READY and (not state.goods or "o" in home.disk.chain):
-        fewer = state._replace(faults=left._replace(acquirer_rollbacks=left.acquirer_rollbacks - 1))
-        for disk_ in state.acquirer_past:
-            yield Step("acquirer is restored", _acquirer_on(fewer, disk_, rules), True)
-
-
-def _home_on(state: State, disk: HomeDisk) -> State:
-    return state._replace(home=Home(disk, disk))
-
-
-def _acquirer_on(state: State, disk: AcquirerDisk, rules: Rules) -> State:
-    """A new life: no HELLO that was said before is of it."""
-    net = frozenset((*message[:4], False) if message[0] == HELLO else message for message in state.net)
-    home = state.home._replace(asked=False)
-    return state._replace(acquirer=Acquirer(disk, disk, not rules.hello), net=net, home=home)

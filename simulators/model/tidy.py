@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
-from simulators.model.state import ASK, CANCEL, CAPTURE, HELLO, REPLY, AcquirerDisk, Message, Rules, State
+from simulators.model.state import (
+    ACK,
+    ASK,
+    AUTHORIZED,
+    CANCEL,
+    CAPTURE,
+    HELLO,
+    POSTED,
+    REPLY,
+    VOIDED,
+    AcquirerDisk,
+    HomeDisk,
+    Message,
+    Rules,
+    State,
+)
 
 
 def tidied(state: State, rules: Rules) -> State:
@@ -12,7 +27,7 @@ def tidied(state: State, rules: Rules) -> State:
     step, or one
       whose answer was lost. Nodes that take a shortcut there are looked at sync by sync.
     - Messages that nobody will take any more are dropped, and so are disks to which nobody can be restored.
-    - HELLOs are numbered anew: which is which counts, not how many there were.
+    - HELLOs and epochs are numbered anew: which is which and which is higher counts, not how many there were.
     """
     home, own, left = state.home, state.acquirer, state.faults
     net = state.net
@@ -30,7 +45,55 @@ def tidied(state: State, rules: Rules) -> State:
         home_past=state.home_past | {home.disk} if left.home_rollbacks else frozenset(),
         acquirer_past=state.acquirer_past | {own.disk} if left.acquirer_rollbacks else frozenset(),
     )
-    return _renumbered(state)
+    state = _renumbered(state)
+    return _with_epochs_anew(state) if rules.epoch_at_every_start else state
+
+
+def _with_epochs_anew(state: State) -> State:
+    """Epochs numbered from 1 without gaps, in their order; 0 is none. `top` is the highest that anybody still
+    has: the clock stands above the others, too.
+    """
+    home, own = state.home, state.acquirer
+    homes, disks = (home.mem, home.disk, *state.home_past), (own.mem, own.disk, *state.acquirer_past)
+    said = (*state.net, *home.out, *own.out)
+    used = {0}
+    for at in homes:
+        used |= {at.epoch, at.posted}
+    for disk in disks:
+        used |= {disk.epoch, disk.prior, disk.voided}
+    for message in said:
+        used.update(int(str(message[at])) for at in _EPOCHS[message[0]])
+    if len(used) == state.top + 1:
+        return state
+    new = {old: at for at, old in enumerate(sorted(used))}
+
+    def at_home(one: HomeDisk) -> HomeDisk:
+        return one._replace(epoch=new[one.epoch], posted=new[one.posted])
+
+    def at_acquirer(one: AcquirerDisk) -> AcquirerDisk:
+        return one._replace(epoch=new[one.epoch], prior=new[one.prior], voided=new[one.voided])
+
+    def messages(some: frozenset[Message]) -> frozenset[Message]:
+        return frozenset(
+            tuple(new[int(str(part))] if at in _EPOCHS[one[0]] else part for at, part in enumerate(one))
+            for one in some
+        )
+
+    return state._replace(
+        home=home._replace(mem=at_home(home.mem), disk=at_home(home.disk), out=messages(home.out)),
+        acquirer=own._replace(mem=at_acquirer(own.mem), disk=at_acquirer(own.disk), out=messages(own.out)),
+        net=messages(state.net),
+        home_past=frozenset(map(at_home, state.home_past)),
+        acquirer_past=frozenset(map(at_acquirer, state.acquirer_past)),
+        top=len(used) - 1,
+    )
+
+
+_EPOCHS: dict[object, tuple[int, ...]] = {
+    ASK: (), CANCEL: (), CAPTURE: (1,), ACK: (1,), AUTHORIZED: (1,), VOIDED: (1,), POSTED: (1,),
+    HELLO: (1,), REPLY: (1, 3),
+}  # fmt: skip
+"""Where in a message epochs stand."""
 
 
 def _renumbered(state: State) -> State:
