@@ -75,7 +75,7 @@ class Abroad:
         self.opener = Opener(spec.own_id, lambda: self.known)
         self._home = HomeSide(self)
         self._acquirer = AcquirerSide(self)
-        self._sums = LaneSums()
+        self._sums = LaneSums(self._home)
         self._disputes = LaneDisputes(self)
 
     def follow(self, spec: CoalitionSpec) -> None:

@@ -15,6 +15,7 @@ from node.actors.acquirer_books import AcquirerBooks, shown
 from node.actors.acquirer_lanes import Partner
 from node.actors.acquirer_opening import AcquirerOpening
 from node.actors.acquirer_windows import AcquirerWindows
+from node.actors.lane_settled import AcquirerSettled
 from node.actors.turn import Opening, Turn
 from node.coalition import acquirer, acquirer_answers, acquirer_posted, acquirer_time, lanes
 from node.coalition.acquirer import Wish
@@ -61,6 +62,7 @@ class AcquirerSide:
             Op.ACQUIRER_LOOK: self._look,
             Op.ACQUIRER_HELLO: self._opens.ask,
             Op.LANE_RECORDS: self._records,
+            **AcquirerSettled(self._books.lanes).ops,
             **AcquirerWindows(abroad, self._books.lanes).ops,
         }
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from node.actors.home import HomeSide
+from node.actors.lane_settled import HomeSettled
 from node.actors.turn import Opening
 from node.settlement.closes import LaneFault
 from node.settlement.disputes import QUESTIONS_MAX
@@ -24,13 +26,15 @@ MOST_RECORDS = 5_000
 
 
 class LaneSums:
-    """Commands LANE_LIST, LANE_TALLY and LANE_ENTRIES."""
+    """Commands LANE_LIST, LANE_TALLY and LANE_ENTRIES, and those of settlement on the home node's lanes."""
 
-    def __init__(self) -> None:
+    def __init__(self, home: HomeSide) -> None:
         self.ops: dict[int, Callable[[Opening], Answer | None]] = {
             Op.LANE_LIST: self._list,
             Op.LANE_TALLY: self._tally,
             Op.LANE_ENTRIES: self._entries,
+            **home.acks.ops,
+            **HomeSettled(home.lanes).ops,
         }
 
     def _list(self, opening: Opening) -> Answer | None:

@@ -293,6 +293,10 @@ class Settling:
         data = self.store.get(item_key(Item.STATEMENT, window))
         return None if data is None else read_signed_statement(data)
 
+    def has_statement(self, window: int) -> bool:
+        """Whether this node has taken a window's statement over."""
+        return self.store.get(item_key(Item.STATEMENT, window)) is not None
+
     def newest_statements(self) -> list[ReadStatement]:
         """The newest statements, newest first."""
         found = self.store.scan(*item_range(Item.STATEMENT), limit=NEWEST_HEADS, reverse=True)

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from node.actors.settling import Pair, Settling
 from node.actors.settling_disputes import record_bytes
+from node.actors.settling_paid import PaymentsKnown, SettlingPaid
 from node.actors.settling_ports import LaneBooks, LanesUnavailable, SettlingFault
 from node.coalition.directory import Directory, Window
 from node.settlement.disputes import QUESTIONS_MAX
@@ -27,12 +28,14 @@ from node.wire.settlement import read_mismatch_bytes
 from node.wire.settlement_fields import DocumentUnreadable
 
 LOOK_SECONDS = 30.0
-"""The pause between two looks. A statement that is out is here within it."""
+"""The longest pause between two looks. A statement that is out is here within it."""
+FIRST_SECONDS = 1.0
+"""The pause after a look that got on with something; without, it doubles from look to look."""
 
 log = structlog.get_logger()
 
 
-class Operator(Protocol):
+class Operator(PaymentsKnown, Protocol):
     """The operator's service as a merchant uses it; a call that finds nobody gives False or None."""
 
     async def submit(self, signed: SignedClose) -> bool:
@@ -70,7 +73,10 @@ class SettlingKeeper:
         self._directory = directory
         self._clock_ms = clock_ms
         self._refusals = refusals
+        self._paid = SettlingPaid(settling, lanes, operator)
         self._handed: set[tuple[int, Pair, CloseBasis]] = set()
+        self._stood: tuple[int, ...] = ()
+        self._idle_looks = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -88,6 +94,10 @@ class SettlingKeeper:
         directory = self._directory()
         if directory is None:
             return
+        try:
+            await self._paid.look(directory)
+        except self._refusals as refusal:
+            log.warning("payments_unknown", why=str(refusal))
         for window in self._unsettled(directory):
             data = await self._operator().statement(window.number)
             if data is None:
@@ -105,7 +115,7 @@ class SettlingKeeper:
             and own is not None
             and takes_part(own, window.number)
             and terms_of(directory, window.number) is not None
-            and self._settling.statement(window.number) is None
+            and not self._settling.has_statement(window.number)
         ]
 
     async def _take_over(self, directory: Directory, number: int, data: bytes) -> bool:
@@ -215,10 +225,25 @@ class SettlingKeeper:
                 except self._refusals as refusal:
                     log.warning("report_refused", window=window, why=str(refusal))
 
+    def pause_seconds(self) -> float:
+        """How long to wait for the next look: short while a window's closes and statement come one after
+        another, longer where a partner or the operator is silent, and never beyond the next cut.
+        """
+        directory = self._directory()
+        if directory is None:
+            return LOOK_SECONDS
+        unsettled = [one.number for one in self._unsettled(directory)]
+        stands = (*unsettled, -1, len(self._handed))
+        self._idle_looks = self._idle_looks + 1 if stands == self._stood else 0
+        self._stood = stands
+        longest = FIRST_SECONDS * 2 ** min(self._idle_looks, 10) if unsettled else LOOK_SECONDS
+        cuts = (one.cut_time_ms - self._clock_ms() for one in directory.windows)
+        return min(longest, LOOK_SECONDS, min((cut / 1000 for cut in cuts if cut > 0), default=LOOK_SECONDS))
+
     async def _repeat(self) -> None:
         while True:
             try:
                 await self.look()
             except Exception as fault:
                 log.error("settling_faulted", exc_info=fault)
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(self.pause_seconds())

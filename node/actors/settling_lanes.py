@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from node.actors.exchanging import Exchanging
 from node.actors.settling_ports import LanesUnavailable, SettlingFault
+from node.coalition.caps import Usage
 from node.coalition.envelopes import Message
 from node.coalition.messages import MessageType, Settlement
 from node.settlement.closes import LaneFault, LanePart, LaneStart, begin_tally
@@ -20,7 +21,7 @@ from node.wire.coalition_store import LaneEntry
 from node.wire.commands import AnswerKind, Command, Op, encode
 from node.wire.settlement_fields import DocumentUnreadable
 from node.wire.settlement_peer import ID_BYTES, peer_bytes, read_peer
-from node.wire.settlement_wishes import AckedWish, EntriesWish, LaneListWish, ShutWish, TallyWish
+from node.wire.settlement_wishes import AckedWish, EntriesWish, LaneListWish, SettledWish, ShutWish, TallyWish
 
 ANSWER_SECONDS = 10.0
 MAX_WAITING = 256
@@ -66,6 +67,31 @@ class ShardLanes:
         body = encode(AckedWish(partner_id, window))
         found = wishes.ACK.decode(await self._ask(Op.LANE_ACKED, lane, body))
         return found.number, found.envelope
+
+    async def settled(self, partner_id: str, lane: int, number: int, *, home: bool) -> None:
+        op, partition = Op.HOME_SETTLED, lane
+        if not home:
+            op, partition = Op.ACQUIRER_SETTLED, self._partition(partner_id)
+        body, at = encode(SettledWish(partner_id, lane, number)), -1
+        while at < number:
+            found = wishes.SETTLED_ANSWER.decode(await self._ask(op, partition, body)).number
+            if found <= at:  # records that are gone: what is there has been counted
+                return
+            at = found
+
+    async def usage(self, partner_id: str) -> tuple[Usage, Usage]:
+        body, partitions = encode(SettledWish(partner_id, 0)), range(self._exchanging.router.partitions)
+        here = await self._ask(Op.ACQUIRER_SETTLED, self._partition(partner_id), body)
+        answers = await asyncio.gather(*(self._ask(Op.HOME_SETTLED, at, body) for at in partitions))
+        home = Usage()
+        for one in (wishes.SETTLED_ANSWER.decode(answer).usage for answer in answers):
+            home = Usage(
+                home.position + one.position,
+                home.reserved + one.reserved,
+                home.queued + one.queued,
+                home.settled + one.settled,
+            )
+        return home, wishes.SETTLED_ANSWER.decode(here).usage
 
     async def shut(self, close: PairClose, starts: Sequence[LaneStart]) -> bool:
         ends = {one.lane: one.number for one in starts}

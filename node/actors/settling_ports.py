@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+from node.coalition.caps import Usage
 from node.settlement.closes import LanePart, LaneStart
 from node.settlement.documents import PairClose
 from node.settlement.peer_messages import Said
@@ -37,6 +38,16 @@ class LaneBooks(Protocol):
     async def acked(self, partner_id: str, lane: int, window: int) -> tuple[int, bytes]:
         """As home node: the newest record of a window, or before it, that the acquirer has signed to have,
         and the envelope in which it did; (0, b"") where there is none.
+        """
+        ...
+
+    async def settled(self, partner_id: str, lane: int, number: int, *, home: bool) -> None:
+        """All records of a lane up to a number were settled and paid: they count against caps no more."""
+        ...
+
+    async def usage(self, partner_id: str) -> tuple[Usage, Usage]:
+        """What counts against the caps with a partner: with this node at home, over all its partitions, and
+        as acquirer.
         """
         ...
 

@@ -33,22 +33,24 @@ class Usage(Struct, frozen=True, array_like=True):
     """What counts against caps. `position` is what the home node owes, net: negative where the acquirer does.
 
     `reserved` is on its way towards the acquirer's favour (holds), `queued` towards the home node's
-    (earnings that wait to be forwarded; the home node itself knows none).
+    (earnings that wait to be forwarded; the home node itself knows none). `settled` is the part of the
+    position that was settled and paid: it counts no more.
     """
 
     position: int = 0
     reserved: int = 0
     queued: int = 0
+    settled: int = 0
 
     @property
     def home_owes(self) -> int:
         """The most that the home node may come to owe with what is under way."""
-        return self.position + self.reserved
+        return self.position - self.settled + self.reserved
 
     @property
     def acquirer_owes(self) -> int:
         """The most that the acquirer may come to owe with what is under way."""
-        return self.queued - self.position
+        return self.queued - (self.position - self.settled)
 
 
 def owed_by_home(kind: RecordKind, units: int) -> int:

@@ -19,6 +19,8 @@ from node.wire.settlement_rpc import (
     WindowShown,
     alone_bytes,
     mismatch_bytes,
+    payments_wish,
+    read_defaulted,
     read_part,
     read_windows,
     statement_wish,
@@ -53,6 +55,19 @@ class OperatorClient:
         """The operator's windows from a number on."""
         data = await self._call("ListWindows", windows_bytes(from_number))
         return None if data is None else read_windows(data)
+
+    async def defaulted(self, window: int) -> frozenset[str] | None:
+        """Who is in default of a window with a statement."""
+        data = await self._call("ListPayments", payments_wish(window))
+        return None if data is None else read_defaulted(data)
+
+    async def positions(self) -> bytes | None:
+        """How this partner stands with the operator: a ListPositionsResponse."""
+        return await self._call("ListPositions", b"")
+
+    async def report_payments(self, request: bytes) -> bytes | None:
+        """Hands over a ReportPaymentsRequest; gives the ReportPaymentsResponse."""
+        return await self._call("ReportPayments", request)
 
     async def submit(self, signed: SignedClose) -> bool:
         """Hands in a close of both sides, or a zero close by one alone; whether it was taken."""

@@ -34,6 +34,8 @@ class Item(IntEnum):
     """That a partner is in default, by window and partner."""
     REPLACEMENT = 0x0D
     """The payments that came in the place of a statement's, by window."""
+    RELIEVED = 0x0E
+    """The newest window whose payments a merchant has taken off its caps."""
     HEAD = 0x0A
     """A statement's head as somebody else has it, by window and by whom."""
 

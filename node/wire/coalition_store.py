@@ -19,11 +19,13 @@ from node.wire.records import Codec
 
 class HomeLaneRecord(Struct, frozen=True, array_like=True):
     """A lane at the home node, with what counts against the slices of the caps that the partition has been
-    leased; the lease itself lies under a key of its own, and is rarely written.
+    leased; the lease itself lies under a key of its own, and is rarely written. Records up to
+    `settled_number` were settled and paid.
     """
 
     lane: HomeLane
     usage: Usage = Usage()
+    settled_number: int = 0
 
 
 class LaneEntry(Struct, frozen=True, array_like=True):
@@ -36,11 +38,13 @@ class LaneEntry(Struct, frozen=True, array_like=True):
 class PartnerRecord(Struct, frozen=True, array_like=True):
     """What counts, at the acquirer, against the caps between it and a home node; and the last window whose
     close both have signed, which lets nothing more into the lanes that it covers: all but `carried`.
+    `settled_numbers` says by lane up to which record all was settled and paid.
     """
 
     usage: Usage = Usage()
     closed_window: int = 0
     carried: tuple[int, ...] = ()
+    settled_numbers: tuple[tuple[int, int], ...] = ()
 
 
 class DisputeRecord(Struct, frozen=True, array_like=True):

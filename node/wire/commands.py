@@ -54,6 +54,8 @@ class Op(IntEnum):
     LEAVE_POOL = 53
     RELEASE_QUARANTINED = 54
     RECORD_CARD = 55
+    SET_PIN = 57
+    RESET_PIN = 58
 
     # Steps of work that spans partitions; only the node itself sends these.
     RESOLVE = 70
@@ -114,6 +116,10 @@ class Op(IntEnum):
     LANE_ENTRIES = 123
     LANE_ACKED = 124
     """How far the acquirer has signed, for a close by the home node alone; the answer is an AckRecord."""
+    HOME_SETTLED = 125
+    """Records of a lane were settled and paid: they count against caps no more; bodies in
+    `wire.settlement_wishes`."""
+    ACQUIRER_SETTLED = 126
 
 
 class Command(Struct, frozen=True, array_like=True, gc=False):

@@ -68,6 +68,17 @@ def read_windows(data: bytes) -> list[WindowShown]:
     ]
 
 
+def payments_wish(window: int) -> bytes:
+    """A ListPaymentsRequest."""
+    return pb.ListPaymentsRequest(window=window).SerializeToString()
+
+
+def read_defaulted(data: bytes) -> frozenset[str]:
+    """Who is in default, of a ListPaymentsResponse; raises DocumentUnreadable."""
+    message = parsed(pb.ListPaymentsResponse, data)
+    return frozenset(one.partner_id for one in message.defaulted)
+
+
 def statement_wish(window: int) -> bytes:
     """A GetStatementRequest."""
     return pb.GetStatementRequest(window=window).SerializeToString()

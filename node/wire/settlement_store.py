@@ -75,6 +75,12 @@ class ReplacementRecord(Struct, frozen=True, array_like=True):
     replaced: tuple[str, ...] = ()
 
 
+class RelievedRecord(Struct, frozen=True, array_like=True):
+    """The newest window whose payments were taken off this merchant's caps."""
+
+    window: int = 0
+
+
 WINDOW = Codec(WindowRecord)
 CLOSE = Codec(SignedClose)
 STARTS = Codec(PairStarts)
@@ -85,3 +91,4 @@ PAID = Codec(PaidRecord)
 SAID = Codec(SaidRecord)
 DEFAULT = Codec(DefaultRecord)
 REPLACEMENT = Codec(ReplacementRecord)
+RELIEVED = Codec(RelievedRecord)

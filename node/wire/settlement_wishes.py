@@ -7,6 +7,7 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct
 
+from node.coalition.caps import Usage
 from node.settlement.closes import LaneTally
 from node.wire.coalition_store import LaneEntry
 from node.wire.records import Codec
@@ -76,6 +77,25 @@ class AckRecord(Struct, frozen=True, array_like=True):
     envelope: bytes = b""
 
 
+class SettledWish(Struct, frozen=True, array_like=True):
+    """HOME_SETTLED and ACQUIRER_SETTLED: all records of a lane up to a number were settled and paid; 0 only
+    looks.
+    """
+
+    partner_id: str
+    lane: int
+    number: int = 0
+
+
+class SettledAnswer(Struct, frozen=True, array_like=True):
+    """Up to which record it is so now, and what counts against the caps; of an acquirer over all lanes."""
+
+    number: int
+    usage: Usage
+
+
+SETTLED = msgspec.msgpack.Decoder(SettledWish)
+SETTLED_ANSWER = msgspec.msgpack.Decoder(SettledAnswer)
 ACK = Codec(AckRecord)
 NO_ACK = ACK.encode(AckRecord())
 ACKED = msgspec.msgpack.Decoder(AckedWish)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from node.actors.settling import Settling
 from node.actors.settling_ports import SettlingFault
+from node.coalition.caps import Usage
 from node.settlement.closes import LanePart, LaneStart
 from node.settlement.documents import PairClose
 from node.settlement.peer_messages import Said
@@ -23,6 +24,7 @@ class HeldLanes:
         self.own_id = own_id
         self.world = world
         self.held: dict[tuple[str, str, int], list[bytes]] = {}
+        self.paid: list[tuple[str, str, int, int]] = []
 
     def records(self, partner_id: str, lane: int, *, home: bool) -> list[bytes]:
         key = (self.own_id, partner_id, lane) if home else (partner_id, self.own_id, lane)
@@ -47,6 +49,13 @@ class HeldLanes:
     async def acked(self, partner_id: str, lane: int, window: int) -> tuple[int, bytes]:
         said = self.world.acks.get((self.own_id, partner_id, lane), [])
         return next(((number, one) for of, number, one in reversed(said) if of <= window), (0, b""))
+
+    async def settled(self, partner_id: str, lane: int, number: int, *, home: bool) -> None:
+        pair = (self.own_id, partner_id) if home else (partner_id, self.own_id)
+        self.paid.append((*pair, lane, number))
+
+    async def usage(self, partner_id: str) -> tuple[Usage, Usage]:
+        return Usage(), Usage()
 
     async def entries(
         self, partner_id: str, lane: int, numbers: Sequence[int], *, home: bool

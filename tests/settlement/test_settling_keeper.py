@@ -9,14 +9,15 @@ import pytest
 from bench.settlement_records import make_coalition, window_start
 from node.actors.operator_books import OperatorBooks
 from node.actors.operator_money import NotDone
-from node.actors.settling_keeper import SettlingKeeper
-from node.settlement.documents import CloseBasis, Mismatch, MissingClose, PairClose, SignedClose
-from node.settlement.windows import pairs_of
+from node.actors.settling_keeper import LOOK_SECONDS, SettlingKeeper
+from node.settlement.documents import CloseBasis, Mismatch, MissingClose, PairClose, Payment, SignedClose
+from node.settlement.windows import WindowState, pairs_of
 from node.storage.memory import MemoryStore
 from node.wire.coalition_trust import KnownDirectories
 from node.wire.settlement import mismatch_message
 from node.wire.settlement_alone import AloneCheck
 from node.wire.settlement_lines import ReadStatement
+from node.wire.settlement_rpc import WindowShown
 from node.wire.settlement_scan import entry_of
 from node.wire.settlement_store import WindowRecord
 from tests.settlement.settlement_world import World
@@ -53,6 +54,15 @@ class NearOperator:
         data = mismatch_message(found).SerializeToString()
         self._week.books.keep_mismatch(found.window, (found.home_id, found.acquirer_id), found.lane, data)
         return True
+
+    async def windows(self, from_number: int) -> list[WindowShown] | None:
+        return [
+            WindowShown(one.number, one.cut_time_ms, record.state, record.state > WindowState.CLOSED)
+            for one, record in self._week.books.windows(self._week.now_ms, from_number)
+        ]
+
+    async def defaulted(self, window: int) -> frozenset[str] | None:
+        return frozenset(one.partner_id for one in self._week.books.payments.defaulted(window))
 
     async def statement(self, window: int) -> bytes | None:
         return self._week.books.statement_bytes(window)
@@ -248,6 +258,57 @@ async def test_a_restart_in_the_middle_of_a_week_loses_nothing() -> None:
         week.keepers[own_id] = week.keeper(own_id)
     await week.look()
     assert len(_bases(await week.settled(1))) == 6
+
+
+async def test_looks_come_quickly_while_a_window_gets_on_and_seldom_while_somebody_is_silent() -> None:
+    week = Week()
+    keeper = week.keepers["m000"]
+    week.shop(1)
+    week.at(window_start(2) - 5_000)
+    await keeper.look()
+    assert keeper.pause_seconds() == 5.0  # until the cut, and not half a minute later
+    week.at(window_start(2))
+    week.bazaar.away.update(("m001", "m002"))
+    waits = []
+    for _ in range(8):
+        await keeper.look()
+        waits.append(keeper.pause_seconds())
+    assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, LOOK_SECONDS, LOOK_SECONDS, LOOK_SECONDS]
+    week.bazaar.away.clear()
+    await keeper.look()
+    assert keeper.pause_seconds() == 1.0
+
+
+async def test_what_is_paid_is_taken_off_the_caps_once_and_what_stands_with_one_in_default_is_not() -> None:
+    week = Week(4)
+    week.shop(1)
+    week.at(window_start(2) + 1)
+    await week.look()
+    statement = await week.settled(1)
+    await week.look()
+    assert all(not lanes.paid for lanes in week.bazaar.lanes.values())
+    payments = [line for line in statement.lines if isinstance(line, Payment)]
+    debtor = payments[0].debtor_id
+    record = week.books.payments.default("d", 1, debtor, "no answer", week.now_ms)
+    assert isinstance(record, WindowRecord), record
+    for reference in record.payments:
+        now = week.books.payments.now(1)
+        assert not isinstance(now, NotDone)
+        amount = next(one.payment.amount for one in now.payments if one.payment.reference == reference)
+        week.books.payments.confirm(reference, 1, reference, amount, "", week.now_ms)
+    for own_id in week.bazaar.merchants:  # a restart forgets nothing of it
+        week.bazaar.opened(own_id)
+        week.keepers[own_id] = week.keeper(own_id)
+    await week.look()
+    await week.look()
+    for own_id, lanes in week.bazaar.lanes.items():
+        settled = [
+            (*close.pair, lane.lane, lane.to_number)
+            for close in (line.close for line in statement.lines if isinstance(line, SignedClose))
+            if own_id in close.pair and debtor not in close.pair
+            for lane in close.lanes
+        ]
+        assert sorted(lanes.paid) == sorted(settled)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -18,8 +18,9 @@ from node.actors.settling_ports import SettlingFault
 from node.coalition import home_posting
 from node.coalition.directory import Directory, SettlementTerms
 from node.coalition.envelopes import Message
+from node.coalition.exchange import AcquirerState
 from node.coalition.home_facts import HomeFacts
-from node.coalition.messages import RecordKind
+from node.coalition.messages import ExchangeReason, RecordKind
 from node.identity.signers import ed25519_signer
 from node.settlement.documents import CloseBasis, DisputedLane, Mismatch, MismatchClass, Net, SignedClose
 from node.settlement.statement import WindowInput
@@ -31,9 +32,10 @@ from node.storage.store import Batch
 from node.wire.coalition import Unopened
 from node.wire.settlement_alone import AloneCheck
 from node.wire.settlement_publish import publish
+from node.wire.settlement_rpc import WindowShown
 from node.wire.settlement_scan import entry_of
 from node.wire.settlement_signing import close_problem
-from tests.actors.abroad_merchants import _KEYS, _OPERATOR, DAY_MS, NILE, SAFFRON, Bazaar, Merchant
+from tests.actors.abroad_merchants import _KEYS, _OPERATOR, DAY_MS, DIRECTORY, NILE, SAFFRON, Bazaar, Merchant
 from tests.actors.harness import card
 from tests.actors.stored import PARTITIONS
 from verifier.signatures import load_directory
@@ -186,6 +188,12 @@ class HeardOperator:
     async def report(self, found: Mismatch) -> bool:
         raise AssertionError("nothing was found")
 
+    async def windows(self, from_number: int) -> list[WindowShown] | None:
+        return None
+
+    async def defaulted(self, window: int) -> frozenset[str] | None:
+        return None
+
     async def statement(self, window: int) -> bytes | None:
         return None
 
@@ -212,6 +220,35 @@ async def test_what_a_silent_acquirer_had_acknowledged_the_home_node_hands_in_al
     assert {one.lane: one.to_number for one in ours.close.lanes} == acknowledged
     now = await nile.settling.compute(pair, 1)
     assert now.record_count == ours.close.record_count + 1
+
+
+async def test_a_cap_that_is_used_up_is_free_again_once_what_was_owed_is_settled_and_paid(
+    bazaar: Bazaar,
+) -> None:
+    most = DIRECTORY.cap(SAFFRON, NILE) // PARTITIONS  # what one of nile's partitions lets saffron owe
+    await bazaar.saffron.earns("large", 1, most - 500)
+    await bazaar.pump()
+    await bazaar.saffron.earns("over", 1, 600)
+    await bazaar.pump()
+    assert (await bazaar.saffron.looks("over")).reason is ExchangeReason.CAP_EXCEEDED
+    home, acquirer = ShardLanes(bazaar.nile.exchanging), ShardLanes(bazaar.saffron.exchanging)
+    owed = (await home.usage(SAFFRON))[0].acquirer_owes
+    assert owed == (await acquirer.usage(NILE))[1].acquirer_owes - 600 > most - 500  # the last one waits
+    close = await Settler(bazaar.nile).settling.compute((NILE, SAFFRON), 1)
+    for _ in range(2):  # told twice, it counts once
+        for lane in close.lanes:
+            await home.settled(SAFFRON, lane.lane, lane.to_number, home=True)
+            await acquirer.settled(NILE, lane.lane, lane.to_number, home=False)
+        assert (await home.usage(SAFFRON))[0].acquirer_owes == 0
+        assert (await acquirer.usage(NILE))[1].acquirer_owes == 600
+    bazaar.nile.restart()
+    bazaar.saffron.restart()
+    await bazaar.open()
+    assert (await ShardLanes(bazaar.nile.exchanging).usage(SAFFRON))[0].acquirer_owes == 0
+    await bazaar.time_passes(600_000)
+    assert (await bazaar.saffron.looks("over")).state is AcquirerState.DONE
+    assert (await ShardLanes(bazaar.nile.exchanging).usage(SAFFRON))[0].acquirer_owes == 600
+    bazaar.assert_agreed()
 
 
 async def test_records_that_were_changed_on_the_disk_are_never_signed_over(bazaar: Bazaar) -> None:
