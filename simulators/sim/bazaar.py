@@ -34,6 +34,7 @@ class Bazaar(World):
     """The world of a coalition."""
 
     hold_seconds_max = 300
+    old_keys = False
     visits = 9
     tasks = 2
     faults = (6, 22)
@@ -49,7 +50,9 @@ class Bazaar(World):
         super().__init__(seed, show, weights)
         self.network = Network(self.loop, random.Random(f"{seed}/network"), self.trace)
         self.terms = Terms(
-            freshness_seconds=self.chance.choice((60, 300)), hold_seconds_max=self.hold_seconds_max
+            freshness_seconds=self.chance.choice((60, 300)),
+            hold_seconds_max=self.hold_seconds_max,
+            old_keys=self.old_keys,
         )
         self.directory = signed(directory(START_MS, self.terms, checks.POINTS, PARTITIONS))
         self.partners = [self._partner(merchant) for merchant in MERCHANTS]

@@ -41,10 +41,12 @@ class Terms(Struct, frozen=True):
     cap_units: int = 100_000
     freshness_seconds: int = 120
     hold_seconds_max: int = 300
+    old_keys: bool = False
+    """Whether each merchant has changed its key, a day before."""
 
 
 def signing_key(merchant: str) -> Ed25519PrivateKey:
-    """A merchant's exchange key, always the same."""
+    """A merchant's exchange key, always the same. With "old " before the name, the one before."""
     return Ed25519PrivateKey.from_private_bytes(random.Random(f"key of {merchant}").randbytes(KEY_SEED_BYTES))
 
 
@@ -55,6 +57,8 @@ def signing_pem(merchant: str) -> bytes:
 
 OPERATOR = ed25519_signer(signing_key("the operator"))
 SIGNERS = {merchant: ed25519_signer(signing_key(merchant)) for merchant in MERCHANTS}
+OLD_SIGNERS = {merchant: ed25519_signer(signing_key(f"old {merchant}")) for merchant in MERCHANTS}
+"""The keys that are valid no more, where `Terms.old_keys` says that there are such."""
 
 
 def directory(start_ms: int, terms: Terms, purse: str, partitions: int) -> Directory:
@@ -65,7 +69,7 @@ def directory(start_ms: int, terms: Terms, purse: str, partitions: int) -> Direc
         COALITION,
         1,
         start_ms - DAY_MS,
-        tuple(_partner(merchant, start_ms, partitions) for merchant in MERCHANTS),
+        tuple(_partner(merchant, start_ms, partitions, terms) for merchant in MERCHANTS),
         CoalitionPurse(purse, (("en", "Points"),)),
         rates=(
             Rate(1, start_ms - DAY_MS, 10_000, 9_000, CURRENCY),
@@ -87,15 +91,17 @@ def directory(start_ms: int, terms: Terms, purse: str, partitions: int) -> Direc
     )
 
 
-def _partner(merchant: str, start_ms: int, partitions: int) -> Partner:
-    key = Key(SIGNERS[merchant].public_uri, start_ms - DAY_MS)
+def _partner(merchant: str, start_ms: int, partitions: int, terms: Terms) -> Partner:
+    keys: tuple[Key, ...] = (Key(SIGNERS[merchant].public_uri, start_ms - DAY_MS),)
+    if terms.old_keys:
+        keys = (Key(OLD_SIGNERS[merchant].public_uri, start_ms - 30 * DAY_MS, start_ms - DAY_MS), *keys)
     span = IdentifierRange(int(IdentifierKind.CARD), CARD_PREFIX[merchant])
     return Partner(
         merchant,
         merchant.title(),
         PartnerStatus.ACTIVE,
         endpoints=(f"{merchant}.invalid:7443",),
-        keys=(key,),
+        keys=keys,
         authority_pem=b"-----BEGIN CERTIFICATE-----\n",
         ranges=(span,),
         partitions=partitions,

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from msgspec import Struct
 
 from node.peering.ports import Exchanging
+from node.telemetry import PEER_REFUSED, Figures
 from node.wire.coalition_frames import RecordsWish
 from simulators.sim.loop import SimLoop
 from simulators.sim.process import Process
@@ -29,6 +30,8 @@ RECONNECT_SECONDS = (0.2, 3.0)
 """Until it knows that the partner is back."""
 CALL_SECONDS = 10.0
 """How long a unary call waits."""
+UNDER_WAY = 64
+"""Messages of one partner that a node works on at a time, as in `node.peering.link`; more is not read yet."""
 
 Tap = Callable[[str, str, bytes], Sequence[bytes]]
 """Sees what one node sends to another, and says what arrives instead: forging, withholding, replaying."""
@@ -45,10 +48,15 @@ class Weather(Struct):
 class SimLinks:
     """The links of one life of a node's gateway."""
 
-    def __init__(self, network: Network, own_id: str, process: Process, exchanging: Exchanging) -> None:
+    def __init__(
+        self, network: Network, own_id: str, process: Process, exchanging: Exchanging, figures: Figures
+    ) -> None:
         self.own_id = own_id
         self.process = process
         self.exchanging = exchanging
+        self.under_way: Counter[str] = Counter()
+        self._figures = figures
+        self._unread: dict[str, deque[bytes]] = {}
         self._network = network
         self._outboxes: dict[str, deque[bytes]] = {}
         self.reached: dict[str, bool] = {}
@@ -85,6 +93,32 @@ class SimLinks:
             own_id, partner_id, lambda exchanging: exchanging.lane_records(own_id, wish)
         )
 
+    def read(self, partner_id: str, carried: bytes) -> None:
+        """A message has come on the stream; it is worked on once fewer than the bound are under way."""
+        if self.under_way[partner_id] >= UNDER_WAY:
+            self._unread.setdefault(partner_id, deque()).append(carried)
+            return
+        self.under_way[partner_id] += 1
+        task = self.process.spawn(self.exchanging.received(partner_id, carried))
+        task.add_done_callback(lambda _: self._done(partner_id))
+
+    def _done(self, partner_id: str) -> None:
+        self.under_way[partner_id] -= 1
+        if waiting := self._unread.get(partner_id):
+            self.read(partner_id, waiting.popleft())
+
+    def handle(
+        self, partner_id: str, work: Callable[[Exchanging], Coroutine[Any, Any, Sequence[bytes]]]
+    ) -> asyncio.Task[Sequence[bytes]] | None:
+        """Works on a call of a partner's; None, counted as OVERLOADED, where too much of it is under way."""
+        if self.under_way[partner_id] >= UNDER_WAY:
+            self._figures.count(PEER_REFUSED, partner_id, "OVERLOADED").add()
+            return None
+        self.under_way[partner_id] += 1
+        task = self.process.spawn(work(self.exchanging))
+        task.add_done_callback(lambda _: self._done(partner_id))
+        return task
+
     def up(self, partner_id: str) -> None:
         """The partner is reached again."""
         if self.reached.get(partner_id):
@@ -118,9 +152,9 @@ class Network:
         """Whether a node of that id was ever there."""
         return partner_id in self._names
 
-    def join(self, own_id: str, process: Process, exchanging: Exchanging) -> SimLinks:
+    def join(self, own_id: str, process: Process, exchanging: Exchanging, figures: Figures) -> SimLinks:
         """The links of a node whose gateway has started; its partners notice in a while."""
-        links = self._links[own_id] = SimLinks(self, own_id, process, exchanging)
+        links = self._links[own_id] = SimLinks(self, own_id, process, exchanging, figures)
         self._names.add(own_id)
         self._look_around()
         return links
@@ -181,7 +215,7 @@ class Network:
         if links is None or (sender, receiver) in self._cuts:
             return
         self._trace.note(receiver, f"from {sender}", carried)
-        links.process.spawn(links.exchanging.received(sender, carried))
+        links.read(sender, carried)
 
     async def call(
         self,
@@ -195,7 +229,9 @@ class Network:
         if not self.passes(sender, receiver) or links is None or self._chance.random() < self.weather.loss:
             await asyncio.sleep(CALL_SECONDS)
             return None
-        task = links.process.spawn(work(links.exchanging))
+        task = links.handle(sender, work)
+        if task is None:
+            return None
         done, _ = await asyncio.wait({task}, timeout=CALL_SECONDS)
         await asyncio.sleep(self._chance.uniform(*self.weather.delay_seconds))
         if not done or not self.passes(receiver, sender) or self._chance.random() < self.weather.loss:

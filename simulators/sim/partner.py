@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 
 from node import telemetry
 from node.actors.abroad_trade import Trade
@@ -37,13 +38,15 @@ class PartnerGateway(Gateway):
         adopted = directories.adopt(node.directory, node.clock_ms(), OPERATOR.public_uri)
         assert not isinstance(adopted, Refused), adopted
         keys = ExchangeKeys({SIGNERS[own_id].public_uri: SIGNERS[own_id]})
+        self.figures = telemetry.Figures()
+        node.figures.append(self.figures)
         self.exchanging = Exchanging(
             own_id,
             self.router,
             self.resolver,
             directories,
             lambda: EnvelopeSealer(COALITION, own_id, lambda at_ms: keys.newest),
-            telemetry.Figures(),
+            self.figures,
             clock_ms=node.clock_ms,
         )
         self.keeper = LaneKeeper(self.exchanging, random.Random(node.chance.random()))
@@ -65,7 +68,7 @@ class PartnerGateway(Gateway):
         await super().run()
         self.keeper.start()
         self.exchanging.links = self._node.network.join(
-            self._node.plan.merchant, self.process, self.exchanging
+            self._node.plan.merchant, self.process, self.exchanging, self.figures
         )
 
 
@@ -77,7 +80,18 @@ class PartnerNode(SimNode):
     ) -> None:
         self.network = network
         self.directory = directory
+        self.figures: list[telemetry.Figures] = []
+        """What each life of the gateway has counted."""
         super().__init__(loop, plan, seed, trace)
+
+    def refused(self, partner: str) -> Counter[str]:
+        """Messages of a partner that were refused, by reason, over all lives."""
+        found: Counter[str] = Counter()
+        for figures in self.figures:
+            for labels, value in figures.snapshot().get(telemetry.PEER_REFUSED.name, []):
+                if labels[0] == partner and isinstance(value, float):
+                    found[labels[1]] += int(value)
+        return found
 
     def new_gateway(self, process: Process) -> Gateway:
         """The gateway's parts for one life of it."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
+from node.telemetry import PEER_REFUSED, Figures
 from node.wire.coalition_frames import RecordsWish
 from simulators.sim.loop import SimLoop, new_loop
-from simulators.sim.network import OUTBOX_MESSAGES, Network, SimLinks, Weather
+from simulators.sim.network import OUTBOX_MESSAGES, UNDER_WAY, Network, SimLinks, Weather
 from simulators.sim.process import Process
 from simulators.sim.trace import Trace
 
@@ -21,7 +23,13 @@ class Partner:
         self.came: list[bytes] = []
         self.connections: list[str] = []
 
+        self.at_work = self.most_at_work = 0
+
     async def received(self, partner_id: str, carried: bytes) -> None:
+        self.at_work += 1
+        self.most_at_work = max(self.most_at_work, self.at_work)
+        await asyncio.sleep(0.5)
+        self.at_work -= 1
         self.came.append(carried)
 
     async def answered(self, partner_id: str, carried: bytes) -> Sequence[bytes]:
@@ -41,13 +49,13 @@ class Two:
         self.loop = loop
         self.trace = Trace(loop.time)
         self.network = Network(loop, random.Random(1), self.trace)
-        self.a, self.b = Partner(), Partner()
+        self.a, self.b, self.figures = Partner(), Partner(), Figures()
         self.links_a = self.start("a", self.a)
         self.links_b = self.start("b", self.b)
         loop.run_until_time(10)
 
     def start(self, name: str, partner: Partner) -> SimLinks:
-        return self.network.join(name, Process(self.loop, name), partner)
+        return self.network.join(name, Process(self.loop, name), partner, self.figures)
 
     def send(self, count: int) -> list[bool]:
         async def work() -> list[bool]:
@@ -145,6 +153,18 @@ def test_calls_go_both_ways_and_are_lost_with_the_way(two: Two) -> None:
     assert two.loop.run_until(spawn(ask()), 100) == ([b"answer to x"], [b"record 7"])
     two.network.cut("b", "a")
     assert two.loop.run_until(spawn(ask()), 200) == (None, None)
+
+
+def test_a_flood_is_worked_on_within_its_bound_and_single_calls_beyond_it_are_refused_by_name(
+    two: Two,
+) -> None:
+    two.send(3 * UNDER_WAY)
+    two.later(0.2)
+    assert two.loop.run_until(two.links_a.process.spawn(two.links_a.deliver("b", b"x")), 100) is None
+    assert two.figures.snapshot()[PEER_REFUSED.name] == [(("a", "OVERLOADED"), 1.0)]
+    two.later(5)
+    assert len(two.b.came) == 3 * UNDER_WAY
+    assert two.b.most_at_work == UNDER_WAY
 
 
 def test_a_tap_sees_what_is_sent_and_decides_what_arrives(two: Two) -> None:
