@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct
 
 from node.coalition.proofs import ProofRule, ProofRules
-from node.programme.model import Programme
+from node.programme.model import Programme, ProofKind
 
 DEFAULT_RULES = ProofRules(
     confirmation_code=ProofRule(transaction_units=1_000_000, day_units=2_000_000),
@@ -16,14 +16,16 @@ DEFAULT_RULES = ProofRules(
 
 
 def rules_of(programme: Programme, otherwise: ProofRules) -> ProofRules:
-    """What each proof may spend abroad: as the programme lists them; `otherwise` where it lists none."""
-    if not programme.proofs:
-        return otherwise
+    """What each proof may spend abroad: as the programme lists them; `otherwise` where it lists none.
+
+    A PIN is none of them, and spends nothing abroad.
+    """
     listed = {
         limit.proof.name.lower(): ProofRule(limit.transaction_units, limit.daily_units)
         for limit in programme.proofs
+        if limit.proof is not ProofKind.PIN
     }
-    return ProofRules(**listed)
+    return ProofRules(**listed) if listed else otherwise
 
 
 class CoalitionSpec(Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from node.actors import card_proofs
+from node.actors import card_proofs, pin_proofs
 from node.actors.desk import Case, Desk
 from node.actors.tills import send_later
 from node.actors.vault import Vault
@@ -85,6 +85,7 @@ def erase(desk: Desk, case: Case, account: Account) -> Decision:
         (person_id,) = account.holders
         vault.destroy(case, person_id)
         card_proofs.forget(case, account)
+        pin_proofs.forget(case, account)
         agree_later(desk, case, open_digests(account), person_id)
     return decision
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from node.actors import card_proofs, inquiries, pools, staff, tills
+from node.actors import card_proofs, inquiries, pin_proofs, pools, spend_proofs, staff, tills
 from node.actors.desk import Desk
 from node.wire import answers, cards, member_answers, members, requests, steps
 from node.wire import inquiries as questions
@@ -12,6 +12,7 @@ _TILL_MUTATIONS = (
     Op.ACCRUE, Op.RECORD_ACTIVITY, Op.CLAIM_PURCHASE, Op.AUTHORIZE, Op.CAPTURE, Op.VOID, Op.REDEEM,
     Op.RETURN, Op.REVERSE,
 )  # fmt: skip
+_OF_POOLS = (Op.TRANSFER, Op.JOIN_POOL, Op.LEAVE_POOL)
 
 
 def equip(desk: Desk) -> None:
@@ -20,10 +21,11 @@ def equip(desk: Desk) -> None:
     desk.deciders.update(staff.DECIDERS)
     desk.deciders.update(pools.DECIDERS)
     desk.deciders.update(card_proofs.DECIDERS)
+    desk.deciders.update(pin_proofs.DECIDERS)
     desk.inquiries.update(inquiries.INQUIRIES)
     desk.inquiries.update(staff.INQUIRIES)
     desk.inquiries.update(card_proofs.INQUIRIES)
-    desk.judge_card, desk.hand_on_card = card_proofs.judge, card_proofs.hand_on
+    desk.judge_card, desk.hand_on_card = spend_proofs.judge, spend_proofs.hand_on
     for op in _TILL_MUTATIONS:
         desk.parsers[op] = requests.parse
         desk.answerers[op] = answers.answer
@@ -34,7 +36,7 @@ def equip(desk: Desk) -> None:
         desk.answerers[op] = steps.answer_step
     for op in card_proofs.INQUIRIES:
         desk.parsers[op] = cards.parse_card_proof
-    for op in (*staff.DECIDERS, *card_proofs.DECIDERS, Op.TRANSFER, Op.JOIN_POOL, Op.LEAVE_POOL):
+    for op in (*staff.DECIDERS, *card_proofs.DECIDERS, *pin_proofs.DECIDERS, *_OF_POOLS):
         desk.parsers[op] = members.parse_member
         desk.answerers[op] = member_answers.answer_member
     desk.parsers[Op.GET_MEMBER] = members.parse_get_member

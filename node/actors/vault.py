@@ -6,6 +6,7 @@ journal's note of it are durable together. Nothing else in a store holds persona
 
 from __future__ import annotations
 
+import hmac
 from typing import TYPE_CHECKING
 
 from node.identity.keys import SecretKey
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
     from node.actors.desk import Case
 
 
+_PINS = b"vafa member pins v1"
+
+
 class Vault:
     """Opens and closes sealed persons under the node's master key, which wraps every person's own."""
 
     def __init__(self, master_key: SecretKey) -> None:
         self._master = master_key
+        self.pin_secret = hmac.digest(master_key.raw, _PINS, "sha256")
+        """Keys what is kept of members' PINs."""
 
     def keep(self, case: Case, person_id: bytes, person: Person) -> None:
         """Seals a person's data, to be written if the case is accepted. Their key is made the first time."""

@@ -113,9 +113,6 @@ class ProofState(Struct, frozen=True, array_like=True):
     challenges: tuple[Challenge, ...] = ()
     consumed: tuple[Consumed, ...] = ()
     days: tuple[DayCount, ...] = ()
-    pin_digest: bytes = b""
-    pin_salt: bytes = b""
-    pin_tries_left: int = PIN_TRIES
 
 
 class ProofRule(Struct, frozen=True):
@@ -187,7 +184,8 @@ def _check_code(state: ProofState, code: str, sale: Sale, secret: bytes) -> tupl
         return Verdict.EXPIRED, replace(state, challenges=others)
     if mine.tries_left <= 0:
         return Verdict.EXHAUSTED, state
-    digest = code_digest(secret, mine.acquirer_id, mine.ceiling_units, code)
+    read_out = code.strip().translate(_DIGITS)
+    digest = code_digest(secret, mine.acquirer_id, mine.ceiling_units, read_out)
     if not hmac.compare_digest(digest, mine.digest):
         worn = replace(mine, tries_left=mine.tries_left - 1)
         return Verdict.WRONG, replace(state, challenges=(*others, worn))
@@ -207,10 +205,10 @@ def app_answer(secret: bytes, acquirer_id: str, ceiling_units: int, nonce: bytes
 
 
 def typed(code: str) -> str:
-    """A code as it was typed, in the form in which it is compared: Crockford's letters, no spaces or
-    hyphens.
+    """A code as it was typed, in the form in which it is compared: Crockford's letters, digits of any
+    script, no spaces or hyphens.
     """
-    folded = code.upper().translate({ord(char): None for char in " -"})
+    folded = code.translate(_DIGITS).upper().translate({ord(char): None for char in " -"})
     return folded.translate(str.maketrans("OIL", "011"))
 
 
@@ -306,33 +304,3 @@ def count(state: ProofState, kind: ProofKind, units: int, day: int) -> ProofStat
     """Counts a spend on its local day, and forgets all days before the one before."""
     kept = tuple(one for one in state.days if one.day >= day - 1 and (one.proof, one.day) != (kind, day))
     return replace(state, days=(*kept, DayCount(kind, day, counted(state, kind, day) + units)))
-
-
-# --- PIN, at home only -------------------------------------------------------------------------------------
-
-
-def set_pin(state: ProofState, pin: str, salt: bytes, secret: bytes) -> ProofState:
-    """Sets a PIN of 4 to 12 digits, with all its tries; raises ValueError for anything else."""
-    if not (4 <= len(pin) <= 12 and pin.isascii() and pin.isdigit()):
-        raise ValueError("a PIN is 4 to 12 digits")
-    return replace(state, pin_digest=pin_digest(secret, salt, pin), pin_salt=salt, pin_tries_left=PIN_TRIES)
-
-
-def pin_digest(secret: bytes, salt: bytes, pin: str) -> bytes:
-    """What is kept of a PIN: slow, salted and keyed with the node's secret, which lies apart from the
-    store.
-    """
-    return hashlib.pbkdf2_hmac("sha256", secret + pin.encode(), salt, PIN_ROUNDS)
-
-
-def check_pin(state: ProofState, pin: str, secret: bytes) -> tuple[Verdict, ProofState]:
-    """Checks a PIN at the home node's own till. After PIN_TRIES wrong ones it is shut until it is set
-    anew.
-    """
-    if not state.pin_digest:
-        return Verdict.MISSING, state
-    if state.pin_tries_left <= 0:
-        return Verdict.EXHAUSTED, state
-    if hmac.compare_digest(pin_digest(secret, state.pin_salt, pin), state.pin_digest):
-        return Verdict.GOOD, replace(state, pin_tries_left=PIN_TRIES)
-    return Verdict.WRONG, replace(state, pin_tries_left=state.pin_tries_left - 1)

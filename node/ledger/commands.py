@@ -39,13 +39,18 @@ class ClaimPurchase(Struct, frozen=True):
 
 
 class Authorize(Struct, frozen=True):
-    """Reserve units."""
+    """Reserve units. The repr shows neither proof."""
 
     spends: tuple[SpendRequest, ...]
     place: Place
     hold_seconds: int
     card_proof: bytes = b""
     """What a chip card proved, as it was handed in; empty where no card was asked."""
+    pin: str = ""
+    """The member's PIN as it was typed; empty where none was asked for."""
+
+    def __repr__(self) -> str:
+        return f"Authorize({self.spends!r}, {self.place!r}, {self.hold_seconds!r})"
 
 
 class Capture(Struct, frozen=True):
@@ -63,12 +68,16 @@ class Void(Struct, frozen=True):
 
 
 class Redeem(Struct, frozen=True):
-    """Spend in one step. `card_proof` as in `Authorize`."""
+    """Spend in one step. `card_proof` and `pin` as in `Authorize`."""
 
     spends: tuple[SpendRequest, ...]
     place: Place
     receipt_number: str
     card_proof: bytes = b""
+    pin: str = ""
+
+    def __repr__(self) -> str:
+        return f"Redeem({self.spends!r}, {self.place!r}, {self.receipt_number!r})"
 
 
 class Return(Struct, frozen=True):

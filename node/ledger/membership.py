@@ -99,6 +99,11 @@ def note_card(account: Account) -> Decision:
     return closed(account) or _account_entry()
 
 
+def note_pin(account: Account) -> Decision:
+    """Notes in the journal who set, unlocked or took away the account's PIN, and when."""
+    return closed(account) or _account_entry()
+
+
 def set_block(account: Account, blocked: bool, reason: str, context: Context) -> Decision:
     """Stops the account from spending, or lets it spend again."""
     if refused := closed(account):

@@ -144,19 +144,28 @@ class Limits(Struct, frozen=True, array_like=True):
 
 
 class ProofKind(IntEnum):
-    """How a member proves at a partner's till that it agrees; the numbers are the protos'."""
+    """How a member proves that it agrees to a spend; the numbers are the protos'."""
 
     CONFIRMATION_CODE = 1
     APP_ANSWER = 2
     CARD_CRYPTOGRAM = 3
+    PIN = 4
+    """At this merchant's own tills alone."""
 
 
 class ProofLimit(Struct, frozen=True, array_like=True):
-    """What one kind of proof may spend abroad: in one transaction, and of one member in a local day."""
+    """What one kind of proof may spend abroad: in one transaction, and of one member in a local day.
+
+    Of a PIN it is at this merchant's own tills; `tries` wrong ones in a row lock it (0: as many as
+    `people.pins` says), and a member who has one spends `required_from_units` or more only with it or a chip
+    card (0: never).
+    """
 
     proof: ProofKind
     transaction_units: int
     daily_units: int
+    tries: int = 0
+    required_from_units: int = 0
 
 
 class Programme(Struct, frozen=True, array_like=True):

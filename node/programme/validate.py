@@ -18,6 +18,7 @@ from node.programme.model import (
     MonthsEnd,
     OnDate,
     Programme,
+    ProofKind,
     ProofLimit,
     PurseTerms,
 )
@@ -36,6 +37,7 @@ MAX_DAYS = 36_500
 MAX_MONTHS = 1_200
 MAX_PENDING_DAYS = 3_650
 MAX_EXPONENT = 6
+MAX_PIN_TRIES = 10
 
 _PURSE_CODE = re.compile(r"[a-z0-9_]{1,24}\Z")
 _SHORTEST_MONTH_DAYS = 28
@@ -140,5 +142,9 @@ def _proof_problems(proofs: tuple[ProofLimit, ...]) -> Iterator[Problem]:
         yield from bounded(f"{path}.daily_units", limit.daily_units, 0, MAX_UNITS)
         if limit.daily_units < limit.transaction_units:
             yield Problem(f"{path}.daily_units", "A day allows at least what one transaction does.")
+        pin = limit.proof is ProofKind.PIN
+        yield from bounded(f"{path}.tries", limit.tries, 0, MAX_PIN_TRIES if pin else 0)
+        most = MAX_UNITS if pin else 0
+        yield from bounded(f"{path}.required_from_units", limit.required_from_units, 0, most)
         if limit.proof in {other.proof for other in proofs[:at]}:
             yield Problem(f"{path}.proof", "This kind of proof stands in the list before.")

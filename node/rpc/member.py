@@ -21,6 +21,8 @@ UNARY: dict[str, Op] = {
     "LinkIdentifier": Op.LINK_IDENTIFIER,
     "UnlinkIdentifier": Op.UNLINK_IDENTIFIER,
     "RecordCard": Op.RECORD_CARD,
+    "SetPin": Op.SET_PIN,
+    "ResetPin": Op.RESET_PIN,
     "SetBlock": Op.SET_BLOCK,
     "CloseAccount": Op.CLOSE_ACCOUNT,
     "ErasePerson": Op.ERASE_PERSON,

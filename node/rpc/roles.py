@@ -46,6 +46,8 @@ ROLES: dict[str, frozenset[Role]] = {
     f"{_MEMBER}LinkIdentifier": _STAFF,
     f"{_MEMBER}UnlinkIdentifier": _STAFF,
     f"{_MEMBER}RecordCard": _STAFF,
+    f"{_MEMBER}SetPin": _STAFF,
+    f"{_MEMBER}ResetPin": _STAFF,
     f"{_MEMBER}SetBlock": _STAFF,
     f"{_MEMBER}CloseAccount": _STAFF,
     f"{_MEMBER}ErasePerson": _STAFF,

@@ -77,6 +77,8 @@ class Kind(IntEnum):
     """How far an acquirer has said that it has come on a lane, by partner, lane and window."""
     HOLD_DUE = 0x18
     """When the hold of an exchange ends at the home node, by partner, time and exchange id."""
+    MEMBER_PIN = 0x19
+    """What is kept of a member's PIN, by account id."""
 
 
 class PartitionMeta(IntEnum):
@@ -186,8 +188,7 @@ def quarantine_key(partition: int, account_id: bytes) -> bytes:
 
 def parse_id(key: bytes, kind: Kind) -> tuple[int, bytes]:
     """(partition, 16-byte id or digest) of a key whose rest is just that."""
-    rest = _rest(key, kind, ID_BYTES)
-    return key[0], rest
+    return key[0], _rest(key, kind, ID_BYTES)
 
 
 def journal_key(partition: int, sequence: int) -> bytes:

@@ -77,6 +77,8 @@ _ONLY_TIME: dict[Op, type[Message]] = {
     Op.LINK_IDENTIFIER: pb.LinkIdentifierResponse,
     Op.UNLINK_IDENTIFIER: pb.UnlinkIdentifierResponse,
     Op.RECORD_CARD: pb.RecordCardResponse,
+    Op.SET_PIN: pb.SetPinResponse,
+    Op.RESET_PIN: pb.ResetPinResponse,
     Op.SET_BLOCK: pb.SetBlockResponse,
     Op.CLOSE_ACCOUNT: pb.CloseAccountResponse,
     Op.ERASE_PERSON: pb.ErasePersonResponse,

@@ -29,6 +29,7 @@ from node.wire.parse import (
     transaction_ref,
 )
 from node.wire.persons import changes_from, refusal_of
+from node.wire.pins import reset_pin_of, set_pin_of
 from node.wire.routes import Route
 
 MAX_IDENTIFIERS = 16
@@ -136,6 +137,8 @@ _REQUESTS: dict[Op, tuple[type, Callable[..., object | Refused]]] = {
     Op.LINK_IDENTIFIER: (pb.LinkIdentifierRequest, _nothing_more),
     Op.UNLINK_IDENTIFIER: (pb.UnlinkIdentifierRequest, _nothing_more),
     Op.RECORD_CARD: (pb.RecordCardRequest, chip_of),
+    Op.SET_PIN: (pb.SetPinRequest, set_pin_of),
+    Op.RESET_PIN: (pb.ResetPinRequest, reset_pin_of),
     Op.SET_BLOCK: (pb.SetBlockRequest, _set_block),
     Op.CLOSE_ACCOUNT: (pb.CloseAccountRequest, _close),
     Op.ERASE_PERSON: (pb.ErasePersonRequest, _nothing_more),

@@ -134,7 +134,9 @@ class _Reader:
             kinds = ", ".join(known.name.lower() for known in ProofKind)
             self.problems.append(Problem(f"{path}.proof", f"Say which proof: {kinds}."))
             kind = ProofKind.CONFIRMATION_CODE
-        return ProofLimit(kind, limit.transaction_units, limit.daily_units)
+        return ProofLimit(
+            kind, limit.transaction_units, limit.daily_units, limit.tries, limit.required_from_units
+        )
 
     def _policy(self, path: str, policy: pb.SpentReturnPolicy.ValueType) -> SpentReturnPolicy:
         try:
@@ -243,6 +245,8 @@ def programme_to_proto(programme: Programme) -> pb.Programme:
                 proof=int(limit.proof),  # type: ignore[arg-type]  # the protos' own numbers
                 transaction_units=limit.transaction_units,
                 daily_units=limit.daily_units,
+                tries=limit.tries,
+                required_from_units=limit.required_from_units,
             )
             for limit in programme.proofs
         ],

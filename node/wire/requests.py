@@ -133,7 +133,10 @@ def _authorize(
     if isinstance(place, Refused):
         return place
     seconds = message.hold_seconds or DEFAULT_HOLD_SECONDS
-    return commands.Authorize(spends, place, seconds, message.proof.card_cryptogram)
+    problem = too_long("proof.pin", message.proof.pin, MAX_TEXT)
+    return problem or commands.Authorize(
+        spends, place, seconds, message.proof.card_cryptogram, message.proof.pin
+    )
 
 
 def _capture(
@@ -162,8 +165,9 @@ def _redeem(message: spending_pb2.RedeemRequest, store_id: str, currency: str) -
     if isinstance(place, Refused):
         return place
     problem = too_long("receipt_number", message.receipt_number, MAX_TEXT)
-    proof = message.proof.card_cryptogram
-    return problem or commands.Redeem(spends, place, message.receipt_number, proof)
+    problem = problem or too_long("proof.pin", message.proof.pin, MAX_TEXT)
+    proof = message.proof
+    return problem or commands.Redeem(spends, place, message.receipt_number, proof.card_cryptogram, proof.pin)
 
 
 def _return(message: undo_pb2.ReturnRequest, store_id: str, currency: str) -> commands.Return | Refused:

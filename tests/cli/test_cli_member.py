@@ -283,3 +283,16 @@ def test_what_the_node_refuses_says_what_happened_and_what_to_do_on_standard_err
 def test_accounts_set_aside_are_listed(open_shop: Shop) -> None:
     assert open_shop.vafa("quarantine", "list").out == "No account is set aside.\n"
     assert open_shop.vafa("quarantine", "list", "--json").json()["accounts"] == []
+
+
+@pytest.mark.filterwarnings("ignore::getpass.GetPassWarning")
+def test_a_members_pin_is_typed_unseen_unlocked_and_removed(open_shop: Shop, new_member: NewMember) -> None:
+    member = new_member()
+    done = open_shop.vafa("member", "pin", "set", member, answer="۴۸۱۵\n۴۸۱۵\n")
+    assert done.status == 0, done.err
+    assert "is set" in done.out
+    assert "۴۸۱۵" not in done.out + done.err
+    assert "4815" not in done.out + done.err
+    assert open_shop.vafa("member", "pin", "set", member, "--pin", "12").status != 0
+    assert "tries again" in open_shop.vafa("member", "pin", "unlock", member).out
+    assert "no PIN any more" in open_shop.vafa("member", "pin", "remove", member).out

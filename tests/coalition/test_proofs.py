@@ -198,21 +198,9 @@ def test_days_before_yesterday_are_forgotten() -> None:
     assert len(state.days) == 2
 
 
-def test_a_pin_is_shut_after_three_wrong_tries_until_it_is_set_anew() -> None:
-    state = proofs.set_pin(ProofState(), "1234", b"salt", CODES)
-    verdicts = []
-    for pin in ("0000", "1234", "0000", "0000", "0000", "1234"):
-        verdict, state = proofs.check_pin(state, pin, CODES)
-        verdicts.append(verdict)
-    wrong, good = Verdict.WRONG, Verdict.GOOD
-    assert verdicts == [wrong, good, wrong, wrong, wrong, Verdict.EXHAUSTED]
-    assert proofs.check_pin(proofs.set_pin(state, "99999", b"s", CODES), "99999", CODES)[0] is good
-
-
-@pytest.mark.parametrize("pin", ["", "123", "1234567890123", "12a4", "۱۲۳۴"])
-def test_what_is_no_pin_is_not_set(pin: str) -> None:
-    with pytest.raises(ValueError, match="4 to 12 digits"):
-        proofs.set_pin(ProofState(), pin, b"salt", CODES)
+def test_a_code_that_was_typed_in_persian_or_arabic_digits_is_the_same_code() -> None:
+    for typed in ("۱۲۳۴۵۶", "١٢٣٤٥٦", " 123456 "):
+        assert proofs.check(challenged(), by_code(typed), sale(), SECRETS)[0] is Verdict.GOOD
 
 
 def test_no_repr_shows_a_proof_or_a_secret() -> None:

@@ -29,6 +29,8 @@ CHANGES_BY_REQUEST_ID = {
     "member.v1.MemberService.LeavePool",
     "member.v1.MemberService.LinkIdentifier",
     "member.v1.MemberService.RecordCard",
+    "member.v1.MemberService.SetPin",
+    "member.v1.MemberService.ResetPin",
     "member.v1.MemberService.SetBlock",
     "member.v1.MemberService.Transfer",
     "member.v1.MemberService.UnlinkIdentifier",

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from node.storage import keyspace
+from node.storage import card_keys, keyspace
 from node.storage.keyspace import BadKey, ControlKind, Kind, PartitionMeta, StoreMeta
 
 partitions = st.integers(0, keyspace.PARTITIONS_MAX - 1)
@@ -35,6 +35,7 @@ def test_every_key_lies_in_its_partition_and_in_its_kind(
         Kind.PERSON_KEY: keyspace.person_secret_key(partition, some_id),
         Kind.STATEMENT: keyspace.statement_key(partition, some_id, sequence),
         Kind.QUARANTINE: keyspace.quarantine_key(partition, some_id),
+        Kind.MEMBER_PIN: card_keys.pin_key(partition, some_id),
     }
     for kind, key in made.items():
         assert inside(key, keyspace.partition_range(partition)), kind

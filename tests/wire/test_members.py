@@ -103,6 +103,8 @@ def test_every_method_of_the_service_has_its_request() -> None:
         if "request_id" in fields:
             request.request_id = "r-1"
             request.occurred_time.FromMilliseconds(NOW_MS)
+        if "pin" in fields:
+            request.pin = "4815"
         if "card" in fields:
             request.card.profile, request.card.chip_uid, request.card.key_version = 1, bytes(7), 1
         if "proposal_id" in fields:

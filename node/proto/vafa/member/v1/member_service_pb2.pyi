@@ -544,6 +544,130 @@ class RecordCardResponse(_message.Message):
 Global___RecordCardResponse: _TypeAlias = RecordCardResponse  # noqa: Y015
 
 @_typing.final
+class SetPinRequest(_message.Message):
+    """Asks to set a PIN. A member chooses it; no message shows one again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: _builtins.int
+    PIN_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Chosen by the caller, unique among its requests."""
+    pin: _builtins.str
+    """4 to 12 digits, in any script."""
+    @_builtins.property
+    def identifier(self) -> _identifier_pb2.Identifier:
+        """Whose: the member's own account, also where it belongs to a pool."""
+
+    @_builtins.property
+    def occurred_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for. Repeat it unchanged in a retry."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        identifier: _identifier_pb2.Identifier | None = ...,
+        occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        pin: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time", "pin", b"pin", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetPinRequest: _TypeAlias = SetPinRequest  # noqa: Y015
+
+@_typing.final
+class SetPinResponse(_message.Message):
+    """The PIN is set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POST_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def post_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        post_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["post_time", b"post_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["post_time", b"post_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetPinResponse: _TypeAlias = SetPinResponse  # noqa: Y015
+
+@_typing.final
+class ResetPinRequest(_message.Message):
+    """Asks to unlock a PIN, or to take it away."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    IDENTIFIER_FIELD_NUMBER: _builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: _builtins.int
+    REMOVE_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Chosen by the caller, unique among its requests."""
+    remove: _builtins.bool
+    """True to take the PIN away; false to keep it, and give it its tries back."""
+    @_builtins.property
+    def identifier(self) -> _identifier_pb2.Identifier:
+        """Whose."""
+
+    @_builtins.property
+    def occurred_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was asked for. Repeat it unchanged in a retry."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        identifier: _identifier_pb2.Identifier | None = ...,
+        occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        remove: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier", b"identifier", "occurred_time", b"occurred_time", "remove", b"remove", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetPinRequest: _TypeAlias = ResetPinRequest  # noqa: Y015
+
+@_typing.final
+class ResetPinResponse(_message.Message):
+    """The PIN is as asked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POST_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def post_time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        post_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["post_time", b"post_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["post_time", b"post_time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResetPinResponse: _TypeAlias = ResetPinResponse  # noqa: Y015
+
+@_typing.final
 class SetBlockRequest(_message.Message):
     """Asks to block or unblock."""
 

@@ -65,6 +65,16 @@ class MemberServiceStub:
                 request_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardRequest.SerializeToString,
                 response_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardResponse.FromString,
                 _registered_method=True)
+        self.SetPin = channel.unary_unary(
+                '/vafa.member.v1.MemberService/SetPin',
+                request_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.SetPinRequest.SerializeToString,
+                response_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.SetPinResponse.FromString,
+                _registered_method=True)
+        self.ResetPin = channel.unary_unary(
+                '/vafa.member.v1.MemberService/ResetPin',
+                request_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.ResetPinRequest.SerializeToString,
+                response_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.ResetPinResponse.FromString,
+                _registered_method=True)
         self.SetBlock = channel.unary_unary(
                 '/vafa.member.v1.MemberService/SetBlock',
                 request_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.SetBlockRequest.SerializeToString,
@@ -153,6 +163,20 @@ class MemberServiceServicer:
 
     def RecordCard(self, request, context):
         """Notes what the chip of a linked card is and holds, or that the card is blocked or retired.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPin(self, request, context):
+        """Sets a member's PIN, for spending at this merchant's own tills. Good with all its tries at once.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResetPin(self, request, context):
+        """Gives a locked PIN its tries back, or takes a PIN away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -255,6 +279,16 @@ def add_MemberServiceServicer_to_server(servicer, server):
                     servicer.RecordCard,
                     request_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardRequest.FromString,
                     response_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardResponse.SerializeToString,
+            ),
+            'SetPin': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPin,
+                    request_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.SetPinRequest.FromString,
+                    response_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.SetPinResponse.SerializeToString,
+            ),
+            'ResetPin': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResetPin,
+                    request_deserializer=vafa_dot_member_dot_v1_dot_member__service__pb2.ResetPinRequest.FromString,
+                    response_serializer=vafa_dot_member_dot_v1_dot_member__service__pb2.ResetPinResponse.SerializeToString,
             ),
             'SetBlock': grpc.unary_unary_rpc_method_handler(
                     servicer.SetBlock,
@@ -465,6 +499,60 @@ class MemberService:
             '/vafa.member.v1.MemberService/RecordCard',
             vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardRequest.SerializeToString,
             vafa_dot_member_dot_v1_dot_member__service__pb2.RecordCardResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.member.v1.MemberService/SetPin',
+            vafa_dot_member_dot_v1_dot_member__service__pb2.SetPinRequest.SerializeToString,
+            vafa_dot_member_dot_v1_dot_member__service__pb2.SetPinResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResetPin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.member.v1.MemberService/ResetPin',
+            vafa_dot_member_dot_v1_dot_member__service__pb2.ResetPinRequest.SerializeToString,
+            vafa_dot_member_dot_v1_dot_member__service__pb2.ResetPinResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,10 @@ class MemberServiceStub:
     """Takes an identifier off an account, such as a lost card."""
     RecordCard: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.RecordCardRequest, _member_service_pb2.RecordCardResponse]
     """Notes what the chip of a linked card is and holds, or that the card is blocked or retired."""
+    SetPin: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.SetPinRequest, _member_service_pb2.SetPinResponse]
+    """Sets a member's PIN, for spending at this merchant's own tills. Good with all its tries at once."""
+    ResetPin: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.ResetPinRequest, _member_service_pb2.ResetPinResponse]
+    """Gives a locked PIN its tries back, or takes a PIN away."""
     SetBlock: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.SetBlockRequest, _member_service_pb2.SetBlockResponse]
     """Stops an account from spending, or lifts that."""
     CloseAccount: _grpc.UnaryUnaryMultiCallable[_member_service_pb2.CloseAccountRequest, _member_service_pb2.CloseAccountResponse]
@@ -85,6 +89,10 @@ class MemberServiceAsyncStub(MemberServiceStub):
     """Takes an identifier off an account, such as a lost card."""
     RecordCard: _aio.UnaryUnaryMultiCallable[_member_service_pb2.RecordCardRequest, _member_service_pb2.RecordCardResponse]  # type: ignore[assignment]
     """Notes what the chip of a linked card is and holds, or that the card is blocked or retired."""
+    SetPin: _aio.UnaryUnaryMultiCallable[_member_service_pb2.SetPinRequest, _member_service_pb2.SetPinResponse]  # type: ignore[assignment]
+    """Sets a member's PIN, for spending at this merchant's own tills. Good with all its tries at once."""
+    ResetPin: _aio.UnaryUnaryMultiCallable[_member_service_pb2.ResetPinRequest, _member_service_pb2.ResetPinResponse]  # type: ignore[assignment]
+    """Gives a locked PIN its tries back, or takes a PIN away."""
     SetBlock: _aio.UnaryUnaryMultiCallable[_member_service_pb2.SetBlockRequest, _member_service_pb2.SetBlockResponse]  # type: ignore[assignment]
     """Stops an account from spending, or lifts that."""
     CloseAccount: _aio.UnaryUnaryMultiCallable[_member_service_pb2.CloseAccountRequest, _member_service_pb2.CloseAccountResponse]  # type: ignore[assignment]
@@ -158,6 +166,22 @@ class MemberServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_member_service_pb2.RecordCardResponse, _abc.Awaitable[_member_service_pb2.RecordCardResponse]]:
         """Notes what the chip of a linked card is and holds, or that the card is blocked or retired."""
+
+    @_abc_1.abstractmethod
+    def SetPin(
+        self,
+        request: _member_service_pb2.SetPinRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_member_service_pb2.SetPinResponse, _abc.Awaitable[_member_service_pb2.SetPinResponse]]:
+        """Sets a member's PIN, for spending at this merchant's own tills. Good with all its tries at once."""
+
+    @_abc_1.abstractmethod
+    def ResetPin(
+        self,
+        request: _member_service_pb2.ResetPinRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_member_service_pb2.ResetPinResponse, _abc.Awaitable[_member_service_pb2.ResetPinResponse]]:
+        """Gives a locked PIN its tries back, or takes a PIN away."""
 
     @_abc_1.abstractmethod
     def SetBlock(

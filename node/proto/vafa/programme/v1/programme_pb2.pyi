@@ -95,9 +95,11 @@ class _ProofKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProofKind.V
     """The answer of the member's app."""
     PROOF_KIND_CARD_CRYPTOGRAM: _ProofKind.ValueType  # 3
     """A chip card's cryptogram over the sale."""
+    PROOF_KIND_PIN: _ProofKind.ValueType  # 4
+    """The member's PIN: at this merchant's own tills alone, and only where it is listed."""
 
 class ProofKind(_ProofKind, metaclass=_ProofKindEnumTypeWrapper):
-    """How a member proves at a partner's till that it agrees to a spend."""
+    """How a member proves that it agrees to a spend."""
 
 PROOF_KIND_UNSPECIFIED: ProofKind.ValueType  # 0
 """Not said; refused."""
@@ -107,6 +109,8 @@ PROOF_KIND_APP_ANSWER: ProofKind.ValueType  # 2
 """The answer of the member's app."""
 PROOF_KIND_CARD_CRYPTOGRAM: ProofKind.ValueType  # 3
 """A chip card's cryptogram over the sale."""
+PROOF_KIND_PIN: ProofKind.ValueType  # 4
+"""The member's PIN: at this merchant's own tills alone, and only where it is listed."""
 Global___ProofKind: _TypeAlias = ProofKind  # noqa: Y015
 
 @_typing.final
@@ -626,29 +630,39 @@ Global___Limits: _TypeAlias = Limits  # noqa: Y015
 
 @_typing.final
 class ProofLimit(_message.Message):
-    """What one kind of proof may spend abroad."""
+    """What one kind of proof may spend abroad; a PIN: at this merchant's own tills."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     PROOF_FIELD_NUMBER: _builtins.int
     TRANSACTION_UNITS_FIELD_NUMBER: _builtins.int
     DAILY_UNITS_FIELD_NUMBER: _builtins.int
+    TRIES_FIELD_NUMBER: _builtins.int
+    REQUIRED_FROM_UNITS_FIELD_NUMBER: _builtins.int
     proof: Global___ProofKind.ValueType
     """Which kind."""
     transaction_units: _builtins.int
     """The most in one transaction, in units of the coalition's purse."""
     daily_units: _builtins.int
     """The most of one member in a local day."""
+    tries: _builtins.int
+    """Only of a PIN: how many wrong ones in a row lock it, 1 to 10; 0 means 3."""
+    required_from_units: _builtins.int
+    """Only of a PIN: a member who has set one spends so many units or more at this merchant's own tills only
+    with it, or with a chip card's proof; 0 means never.
+    """
     def __init__(
         self,
         *,
         proof: Global___ProofKind.ValueType = ...,
         transaction_units: _builtins.int = ...,
         daily_units: _builtins.int = ...,
+        tries: _builtins.int = ...,
+        required_from_units: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily_units", b"daily_units", "proof", b"proof", "transaction_units", b"transaction_units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["daily_units", b"daily_units", "proof", b"proof", "required_from_units", b"required_from_units", "transaction_units", b"transaction_units", "tries", b"tries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
