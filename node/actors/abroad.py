@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Container, Sequence
 from datetime import date
+from functools import lru_cache, partial
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -46,6 +47,9 @@ FIRST_OP = Op.HOME_MESSAGE
 
 Members = Callable[[Partition, bytes, Work], MemberActor]
 
+CACHED_PSEUDONYMS = 20_000
+"""Names of accounts towards partners that are remembered: each is said twice in an exchange."""
+
 _EPOCH = date(1970, 1, 1)
 
 log = structlog.get_logger()
@@ -71,6 +75,7 @@ class Abroad:
         self.members = members
         self.entropy = entropy
         self._restored: dict[int, store.Restored | None] = {}
+        self._pseudonym = lru_cache(CACHED_PSEUDONYMS)(partial(pseudonym, secrets.pseudonyms))
         self.follow(spec)
         self.opener = Opener(spec.own_id, lambda: self.known)
         self._home = HomeSide(self)
@@ -123,7 +128,7 @@ class Abroad:
 
     def pseudonym(self, partner_id: str, account_id: bytes) -> bytes:
         """An account's name towards a partner."""
-        return pseudonym(self.secrets.pseudonyms, partner_id, account_id)
+        return self._pseudonym(partner_id, account_id)
 
     def local_day(self, at_ms: int) -> int:
         """The merchant's local day, as days since 1970-01-01."""

@@ -321,6 +321,8 @@ class HomeSide:
 
     def say_records(self, opening: Opening, life: Life, numbers: range) -> None:
         """Says some records again, each beside its own envelopes."""
+        if not numbers:
+            return
         facts = self.facts(opening, life, NOBODY)
         for number in numbers:
             say = home_words.record_again(number, facts)
@@ -329,6 +331,10 @@ class HomeSide:
 
     def cut(self, opening: Opening, life: Life) -> None:
         """The cut marker of a lane, where one is due."""
+        now_ms = opening.now_ms
+        assert now_ms is not None, "the caller has looked at the clock"
+        if home_recovery.cut_before(self._abroad.directory, life.record.lane, now_ms) is None:
+            return  # as nearly always
         step = home_recovery.cut(self.facts(opening, life, NOBODY))
         if step is not None:
             self.take(opening, life, NOBODY, step)

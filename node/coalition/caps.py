@@ -102,8 +102,13 @@ def alert(before_units: int, after_units: int, cap_units: int) -> int | None:
 
 def even_slices(cap_units: int, partitions: int) -> tuple[int, ...]:
     """A cap in equal slices, the rest with the first ones; together exactly the cap."""
+    return tuple(even_slice(cap_units, partitions, number) for number in range(partitions))
+
+
+def even_slice(cap_units: int, partitions: int, number: int) -> int:
+    """The one of `even_slices` that partition `number` has."""
     whole, rest = divmod(max(0, cap_units), partitions)
-    return tuple(whole + (1 if number < rest else 0) for number in range(partitions))
+    return whole + (1 if number < rest else 0)
 
 
 def shrunk(slices: Mapping[int, int], used: Mapping[int, int], wanted: Mapping[int, int]) -> dict[int, int]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from enum import IntEnum
-from functools import lru_cache
+from functools import cached_property
 
 from msgspec import Struct
 
@@ -74,7 +74,7 @@ class IdentifierRange(Struct, frozen=True):
         )
 
 
-class Partner(Struct, frozen=True):
+class Partner(Struct, frozen=True, dict=True):
     """One merchant's node."""
 
     partner_id: str
@@ -93,7 +93,11 @@ class Partner(Struct, frozen=True):
 
     def key(self, uri: str) -> Key | None:
         """The key of that URI, whatever its time; None where the partner has none."""
-        return next((key for key in self.keys if key.uri == uri), None)
+        return self._keys_by_uri.get(uri)
+
+    @cached_property
+    def _keys_by_uri(self) -> dict[str, Key]:
+        return {key.uri: key for key in reversed(self.keys)}
 
 
 class CoalitionPurse(Struct, frozen=True):
@@ -186,8 +190,8 @@ class OperatorNode(Struct, frozen=True):
     authority_pem: bytes = b""
 
 
-class Directory(Struct, frozen=True):
-    """What the operator signs, and nothing else."""
+class Directory(Struct, frozen=True, dict=True):
+    """What the operator signs, and nothing else. What is looked up for every message is indexed once."""
 
     coalition_id: str
     version: int
@@ -204,7 +208,11 @@ class Directory(Struct, frozen=True):
 
     def partner(self, partner_id: str) -> Partner | None:
         """The partner of that id, whatever its status."""
-        return next((one for one in self.partners if one.partner_id == partner_id), None)
+        return self._partners_by_id.get(partner_id)
+
+    @cached_property
+    def _partners_by_id(self) -> dict[str, Partner]:
+        return {one.partner_id: one for one in reversed(self.partners)}
 
     def home_of(self, kind: int, form: str) -> Partner | None:
         """Whose member carries an identifier in normal form: the partner with the range, or None."""
@@ -235,12 +243,11 @@ class Directory(Struct, frozen=True):
 
     def cap(self, debtor_id: str, creditor_id: str) -> int:
         """The most that one may owe the other, in units; 0 where the operator set none."""
-        return _caps(self.caps).get((debtor_id, creditor_id), 0)
+        return self._units_by_pair.get((debtor_id, creditor_id), 0)
 
-
-@lru_cache(maxsize=16)
-def _caps(caps: tuple[Cap, ...]) -> dict[tuple[str, str], int]:
-    return {(cap.debtor_id, cap.creditor_id): cap.units for cap in caps}
+    @cached_property
+    def _units_by_pair(self) -> dict[tuple[str, str], int]:
+        return {(cap.debtor_id, cap.creditor_id): cap.units for cap in self.caps}
 
 
 def signer_key(directory: Directory, partner_id: str, uri: str, at_ms: int) -> Key | None:

@@ -9,11 +9,12 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from node.coalition import caps
+from node.coalition.directory import Directory, Window
 from node.coalition.envelopes import Draft, Message
 from node.coalition.exchange import ExchangeKind, HomeEvent, HomeState, home_row
 from node.coalition.home_facts import HomeExchange, HomeFacts, HomeStep, Say
 from node.coalition.home_words import let_hold_go
-from node.coalition.lanes import chain
+from node.coalition.lanes import HomeLane, chain
 from node.coalition.messages import (
     Accrue,
     Capture,
@@ -160,16 +161,22 @@ def import_voided(known: HomeExchange | None, exchange_id: bytes, facts: HomeFac
     return HomeStep(exchange=void, usage=usage, booking=booking)
 
 
+def cut_before(directory: Directory, lane: HomeLane, now_ms: int) -> Window | None:
+    """The window that a lane's next record begins, with a cut marker before it; None where it begins none."""
+    window = directory.window_at(now_ms)
+    return window if window and lane.number and window.number > lane.window else None
+
+
 def cut(facts: HomeFacts) -> HomeStep | None:
     """The marker that a lane with records gets after the cut of a window; None where none is due.
 
     It comes before the first record of the new window, or by itself at an idle moment, once the lane is
     ready.
     """
-    window = facts.directory.window_at(facts.now_ms)
-    rate = facts.directory.rate_at(facts.now_ms)
     lane = facts.lane
-    if window is None or rate is None or not facts.ready or not lane.number or window.number <= lane.window:
+    window = cut_before(facts.directory, lane, facts.now_ms)
+    rate = facts.directory.rate_at(facts.now_ms)
+    if window is None or rate is None or not facts.ready:
         return None
     core = PostedCore(
         b"", RecordKind.CUT, facts.directory.purse.code, 0, lane.lane, lane.number + 1, window.number,

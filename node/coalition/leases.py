@@ -52,7 +52,7 @@ def parts_of(lease: Lease, number: int, partitions: int) -> Parts:
     """A partition's share. Below zero only where it came back from a backup and has not heard from all
     others.
     """
-    even = caps.even_slices(WHOLE, partitions)[number]
+    even = caps.even_slice(WHOLE, partitions, number)
     home = sum(one.home for one in lease.taken.values()) - sum(one.home for one in lease.given.values())
     acquirer = sum(one.acquirer for one in lease.taken.values()) - sum(
         one.acquirer for one in lease.given.values()

@@ -8,10 +8,13 @@ whatever the lane.
 from __future__ import annotations
 
 from enum import IntEnum
+from functools import cache, lru_cache
 
 from node.storage.keyspace import ID_BYTES, SEQUENCE_MAX, BadKey, Kind, kind_range, prefix_range
 
 LANES_MAX = 64
+CACHED_PARTNERS = 1_024
+"""Partners whose part of a key is kept ready-made."""
 
 
 class Role(IntEnum):
@@ -157,10 +160,12 @@ def member_proof_key(partition: int, account_id: bytes) -> bytes:
     return _kind(partition, Kind.MEMBER_PROOF) + _id(account_id)
 
 
+@cache  # a partition's number is bounded, and so are the kinds
 def _kind(partition: int, kind: Kind) -> bytes:
     return kind_range(partition, kind)[0]
 
 
+@lru_cache(CACHED_PARTNERS)
 def _partner(partner_id: str) -> bytes:
     partner = partner_id.encode()
     if not 0 < len(partner) <= 0xFF:
