@@ -8,7 +8,7 @@ batch. What is said is signed before the sync and handed out after it, as everyt
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
 from functools import lru_cache, partial
 
@@ -24,9 +24,10 @@ from node.actors.lane_disputes import LaneDisputes
 from node.actors.lane_sums import LaneSums
 from node.actors.member import MemberActor, internal_fault
 from node.actors.partition import Partition
+from node.actors.restored import RestoredMarks
 from node.actors.turn import Opening, Turn
 from node.actors.work import Work
-from node.coalition.directory import Directory, PartnerStatus
+from node.coalition.directory import Directory
 from node.coalition.envelopes import Draft, Encoder, Envelope, Message
 from node.coalition.proofs import ProofRules
 from node.coalition.pseudonyms import pseudonym
@@ -34,8 +35,6 @@ from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.exchange_keys import ExchangeKeys
 from node.identity.signers import Signer, ed25519_signer
 from node.ledger.days import local_date
-from node.storage.keyspace import PartitionMeta, partition_meta_key
-from node.wire import coalition_store as store
 from node.wire.coalition import EnvelopeSealer, Opener, Unopened
 from node.wire.coalition_bodies import ENCODER
 from node.wire.coalition_directory import read_directory
@@ -74,9 +73,9 @@ class Abroad:
         self.partitions = partitions
         self.members = members
         self.entropy = entropy
-        self._restored: dict[int, store.Restored | None] = {}
         self._pseudonym = lru_cache(CACHED_PSEUDONYMS)(partial(pseudonym, secrets.pseudonyms))
         self.follow(spec)
+        self.marks = RestoredMarks(lambda: self.directory, spec.own_id, desk.settings.partitions)
         self.opener = Opener(spec.own_id, lambda: self.known)
         self._home = HomeSide(self)
         self._acquirer = AcquirerSide(self)
@@ -98,28 +97,6 @@ class Abroad:
     def directory(self) -> Directory:
         """The newest directory."""
         return self.known.newest
-
-    def restored(self, number: int, work: Work) -> store.Restored | None:
-        """That a partition came back from a backup, until all partners have shown what they hold."""
-        if number not in self._restored:
-            data = work.get(partition_meta_key(number, PartitionMeta.RESTORED))
-            mark = None if data is None else store.RESTORED.decode(data)
-            self._restored[number] = mark if mark and self._waited_for(mark) else None
-        return self._restored[number]
-
-    def _waited_for(self, mark: store.Restored) -> set[str]:
-        """The partners that may hold what a restored partition lacks."""
-        partners = (one for one in self.directory.partners if one.status is not PartnerStatus.LEFT)
-        return {one.partner_id for one in partners} - {self.spec.own_id, *mark.without}
-
-    def lane_opened(self, number: int, ready: Container[str], work: Work) -> None:
-        """A lane has been opened: the last of a restored partition's ends the waiting."""
-        mark = self.restored(number, work)
-        if mark is None:
-            return
-        if all(partner_id in ready for partner_id in self._waited_for(mark)):
-            self._restored[number] = None
-            work.delete(partition_meta_key(number, PartitionMeta.RESTORED))
 
     @property
     def encoder(self) -> Encoder:

@@ -17,7 +17,7 @@ from node.ledger.awards import Award
 from node.ledger.events import Earned
 from node.ledger.lots import NEVER_MS
 from node.ledger.purchase import Purchase
-from node.ledger.refusals import Refused
+from node.ledger.refusals import Reason, Refused
 from node.ledger.returns import taken_back_by
 from node.wire import abroad as words
 from node.wire import abroad_refusals as refusals
@@ -169,7 +169,9 @@ async def reverse(trade: Trade, errand: Errand) -> Answer:
     exchange_id = trade.exchange_id(errand, original)
     known = await trade.look(errand, exchange_id)
     if isinstance(known, Refused):
-        return refused(known)
+        if known.reason is not Reason.OUTCOME_UNKNOWN:
+            return refused(known)
+        known = None  # a restored node has forgotten it: if it was posted, it comes back, and is given back
     if known is not None and known.kind is ExchangeKind.RETURN and known.state is not AcquirerState.FAILED:
         return refused(refusals.return_stands())
     sale = await errand.locally(errand.message)

@@ -101,6 +101,8 @@ async def capture(trade: Trade, errand: Errand) -> Answer:
         return refused(units)
     if known.state in _OVER:
         return refused(refusals.why_not(known.reason))
+    if known.state is AcquirerState.INTENT:  # a restored node has forgotten the answer, and asks for it again
+        return refused(refusals.still_open())
     ended = await trade.capture(errand, ref, units or known.capture_units or known.units, SPEND_SECONDS)
     if isinstance(ended, Refused):
         return refused(ended)

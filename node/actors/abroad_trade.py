@@ -193,10 +193,14 @@ class Trade:
         return _exchange_or_why(outcome)
 
     async def look(self, errand: Errand, exchange_id: bytes) -> AcquirerExchange | Refused | None:
-        """The exchange as it stands; None where there is none."""
+        """The exchange as it stands; None where there is none. OUTCOME_UNKNOWN where a restored node cannot
+        tell yet.
+        """
         wish = ExchangeWish(errand.member.partner_id, exchange_id)
         outcome = await self._do(errand, Op.ACQUIRER_LOOK, encode(wish))
-        return outcome if isinstance(outcome, Refused) else outcome.exchange
+        if isinstance(outcome, Refused):
+            return outcome
+        return refusals.not_shown_yet() if outcome.unsure else outcome.exchange
 
     async def given_back(self, errand: Errand, exchange: AcquirerExchange) -> bool | Refused:
         """Whether what was done was let go too late, or reversed, and is given back by this node itself."""
@@ -219,6 +223,8 @@ class Trade:
             outcome = await doing
             if isinstance(outcome, Refused):
                 return outcome
+            if outcome.unsure:
+                return refusals.not_shown_yet()
             if outcome.refused:
                 return refusals.why_not(outcome.refused)
             if outcome.exchange is not None and arrived(outcome.exchange):

@@ -78,7 +78,10 @@ class AcquirerSide:
         if isinstance(wish.body, ReturnAbroad):
             original = self._books.exchange(opening, partner, wish.body.original_exchange_id)
         facts = self._books.facts(opening, partner, wish.lane, original)
-        self._books.take(opening, partner, known, acquirer.begin(known, wish, facts))
+        step = acquirer.begin(known, wish, facts)
+        if known is None and step.refused is not None:
+            opening.unsure = self._books.is_unsure(opening, partner)
+        self._books.take(opening, partner, known, step)
         return None
 
     def _wish(self, record: WishRecord) -> Wish:
@@ -100,12 +103,13 @@ class AcquirerSide:
         known = self._books.exchange(opening, partner, wish.exchange_id)
         if known is None:
             opening.refused = ExchangeReason.UNKNOWN_EXCHANGE
+            opening.unsure = self._books.is_unsure(opening, partner)
             return None
         if wish.capture_id and self._books.exchange(opening, partner, wish.capture_id) is not None:
             opening.refused = ExchangeReason.CANCELLED  # the capture was reversed before it came
             return None
         facts = self._books.facts(opening, partner, known.lane)
-        step = acquirer.capture(known, wish.units, facts)
+        step = acquirer.capture(known, wish.units, facts, wish.capture_id)
         if wish.capture_id and step.refused is None:
             key = keys.capture_key(opening.partition.number, partner.partner_id, wish.capture_id)
             opening.work.put(key, wish.exchange_id)
@@ -129,6 +133,7 @@ class AcquirerSide:
         wish = EXCHANGE_WISH.decode(opening.command.body)
         partner = self._books.lanes.partner(opening.partition.number, wish.partner_id, opening.work)
         opening.exchange = shown(self._meant(opening, partner, wish.exchange_id))
+        opening.unsure = opening.exchange is None and self._books.is_unsure(opening, partner)
         return None
 
     def _meant(self, opening: Opening, partner: Partner, exchange_id: bytes) -> AcquirerExchange | None:

@@ -52,6 +52,13 @@ class AcquirerBooks:
         data = opening.work.get(key)
         return None if data is None else store.ACQUIRER_EXCHANGE.decode(data)
 
+    def is_unsure(self, opening: Opening, partner: Partner) -> bool:
+        """Whether an exchange that is not known here may have been posted: this node was restored since."""
+        number, home = opening.partition.number, self._abroad.directory.partner(partner.partner_id)
+        if not self._abroad.marks.is_unsure(number, partner.partner_id, opening.work):
+            return False
+        return home is None or not partner.is_caught_up(home.partitions)
+
     def facts(
         self, opening: Opening, partner: Partner, lane: int, original: AcquirerExchange | None = None
     ) -> AcquirerFacts:
@@ -73,6 +80,7 @@ class AcquirerBooks:
             jitter=abroad.entropy(1)[0] / 256,
             original=original,
             recorded=lambda number: self._recorded(opening, partner.partner_id, lane, number),
+            is_known=lambda exchange_id: self.exchange(opening, partner, exchange_id) is not None,
         )
 
     def _recorded(
@@ -99,11 +107,9 @@ class AcquirerBooks:
             if utter.keeps and exchange is not None:
                 exchange = signed(exchange, message)
             said.append(Said(partner_id, _carried(message, utter.secretly)))
-        puts = []
-        for one in (exchange, step.original):
-            if one is not None:
-                key = keys.acquirer_exchange_key(partition, partner_id, one.exchange_id)
-                puts.append((key, store.ACQUIRER_EXCHANGE.encode(one)))
+        puts = self._exchanges(partition, before, exchange)
+        if step.original is not None:
+            puts += self._exchanges(partition, step.original, step.original)
         if step.record is not None and step.lane is not None:
             entry = store.LaneEntry(step.record.posted, step.record.request)
             key = keys.lane_record_key(
@@ -126,6 +132,19 @@ class AcquirerBooks:
             self.dispute(opening, partner, step.lane, step.dispute.value)
         if step.give_back and (exchange or before) is not None:
             self._give_back(opening, partner, exchange or before, step.give_back)
+
+    def _exchanges(
+        self, partition: int, before: AcquirerExchange | None, exchange: AcquirerExchange | None
+    ) -> list[tuple[bytes, bytes]]:
+        """What is to be put for an exchange: itself, and which capture of a till's is about it."""
+        if exchange is None:
+            return []
+        key = keys.acquirer_exchange_key(partition, exchange.partner_id, exchange.exchange_id)
+        puts = [(key, store.ACQUIRER_EXCHANGE.encode(exchange))]
+        reference = exchange.capture_reference
+        if reference and (before is None or before.capture_reference != reference):
+            puts.append((keys.capture_key(partition, exchange.partner_id, reference), exchange.exchange_id))
+        return puts
 
     def _post(
         self, opening: Opening, partner_id: str, booking: Accepted, exchange: AcquirerExchange | None

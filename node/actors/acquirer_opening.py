@@ -60,6 +60,7 @@ class AcquirerOpening:
                 opening.turn.acks[opening.partition.number, partner_id, lane] = None
             if not behind:
                 opening.ready.append(partner_id)
+                self._abroad.marks.caught_up(opening.partition.number, partner_id, opening.work)
         return None
 
     def greeted(self, opening: Opening, partner: Partner, message: Message) -> None:

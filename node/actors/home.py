@@ -194,7 +194,7 @@ class HomeSide:
             account=seat.account,
             account_id=account_id,
             pseudonym=abroad.pseudonym(life.partner_id, account_id) if account_id else b"",
-            spending_open=abroad.restored(opening.partition.number, opening.work) is None,
+            spending_open=not abroad.marks.spending_waits(opening.partition.number, opening.work),
             proof=carried.proof if carried else None,
             prover_id=seat.prover_id,
             proofs=self.proofs(opening, seat.prover_id),

@@ -135,7 +135,8 @@ class HomeOpening:
         life.record = replace(life.record, lane=replace(life.record.lane, acked=number))
         life.ready, life.hello = True, b""
         opening.ready.append(life.partner_id)
-        self._abroad.lane_opened(life.partition, self._side.lanes.ready_in(life.partition), opening.work)
+        ready = self._side.lanes.ready_in(life.partition)
+        self._abroad.marks.lane_opened(life.partition, ready, opening.work)
         last = min(life.record.lane.number, number + MAX_RESENT)
         self._side.say_records(opening, life, range(number + 1, last + 1))
 

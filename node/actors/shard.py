@@ -146,7 +146,7 @@ class Shard:
         """Takes part in a coalition from now on, or follows its newer directory."""
         if self._abroad is None:
             abroad = self._abroad = Abroad(spec, self._desk, secrets, self._partitions, self._member)
-            self._desk.spending_waits = lambda number: abroad.restored(number, self._looking()) is not None
+            self._desk.spending_waits = lambda number: abroad.marks.spending_waits(number, self._looking())
         else:
             self._abroad.follow(spec)
 

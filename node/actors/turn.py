@@ -44,6 +44,7 @@ class Opening:
         self.refused = ExchangeReason.UNSPECIFIED
         self.due_ms = 0
         self.dispute = ""
+        self.unsure = False
 
     @property
     def now_ms(self) -> int | None:
@@ -66,5 +67,6 @@ class Opening:
                 alerts=tuple(self.alerts),
                 leases=tuple(self.leases),
                 short=tuple(self.short),
+                unsure=self.unsure,
             )
         )

@@ -108,8 +108,13 @@ def _may_return(body: ReturnAbroad, original: AcquirerExchange | None) -> Exchan
     return None
 
 
-def capture(known: AcquirerExchange, units: int, facts: AcquirerFacts) -> AcquirerStep:
-    """A till captures `units`. Refused: ABOVE_AUTHORIZED, CONFLICT (another amount before)."""
+def capture(
+    known: AcquirerExchange, units: int, facts: AcquirerFacts, reference: bytes = b""
+) -> AcquirerStep:
+    """A till captures `units`, by a request of that name.
+
+    Refused: ABOVE_AUTHORIZED, CONFLICT (another amount before).
+    """
     if known.kind is not ExchangeKind.REDEMPTION or known.state is AcquirerState.INTENT:
         return AcquirerStep(refused=ExchangeReason.UNKNOWN_EXCHANGE)
     if not 0 < units <= known.units:
@@ -119,7 +124,7 @@ def capture(known: AcquirerExchange, units: int, facts: AcquirerFacts) -> Acquir
     row = row_of(known.state, AcquirerEvent.CAPTURE)
     if row.then == known.state:
         return AcquirerStep()
-    return start_capture(known, units, row, facts)
+    return start_capture(replace(known, capture_reference=reference), units, row, facts)
 
 
 def start_capture(known: AcquirerExchange, units: int, row: Row, facts: AcquirerFacts) -> AcquirerStep:
@@ -132,7 +137,7 @@ def start_capture(known: AcquirerExchange, units: int, row: Row, facts: Acquirer
         sent_type=MessageType.CAPTURE,
         sent=None,
     )
-    body = Capture(known.authorized_hash, units)
+    body = Capture(known.authorized_hash, units, known.capture_reference)
     return AcquirerStep(exchange=exchange, says=utter(exchange, MessageType.CAPTURE, body, facts))
 
 

@@ -51,13 +51,19 @@ def on_answer(known: AcquirerExchange | None, message: Message, facts: AcquirerF
     known = replace(known, lane=lane.lane)
     if isinstance(body, Authorized):
         return _authorized(known, message, body, facts)
-    # A restored acquirer that cancels what it has forgotten does not know the hash of what it had asked.
-    if isinstance(body, Declined) and known.body_hash in (b"", body.request_hash):
+    if isinstance(body, Declined) and _answers(known, body.request_hash):
         return _failed(replace(known, void_epoch=header.epoch), AcquirerEvent.DECLINED, body.reason, facts)
-    if isinstance(body, Voided) and (not body.request_body_hash or body.request_body_hash == known.body_hash):
+    if isinstance(body, Voided) and _answers(known, body.request_body_hash):
         known = replace(known, void_epoch=header.epoch)
         return _failed(known, AcquirerEvent.VOIDED, known.reason or body.reason, facts)
     return AcquirerStep()
+
+
+def _answers(known: AcquirerExchange, asked_hash: bytes) -> bool:
+    """Whether an end is that of what was asked. A tombstone has no hash; neither has a restored acquirer that
+    cancels what it has forgotten.
+    """
+    return not asked_hash or known.body_hash in (b"", asked_hash)
 
 
 def _authorized(

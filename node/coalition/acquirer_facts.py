@@ -45,7 +45,8 @@ class AcquirerExchange(Struct, frozen=True, array_like=True):
     `body_hash` its hash (RESERVE, ACCRUE or RETURN), `request` that message as it was signed last,
     `capture` the CAPTURE. `sent` is what is sent until it is answered (of type `sent_type`, signed in
     `sent_epoch` at `sent_ms`), `due_ms` when next. `units` are asked for, `posted_units` what the record
-    says; `returned` what returns have asked back. `one_step`: capture at once.
+    says; `returned` what returns have asked back. `one_step`: capture at once; else `capture_reference` is
+    the exchange id that the till's request to capture would have.
     """
 
     partner_id: str
@@ -84,6 +85,7 @@ class AcquirerExchange(Struct, frozen=True, array_like=True):
     returned: int = 0
     asked: bytes = b""
     void_epoch: int = 0
+    capture_reference: bytes = b""
 
     @property
     def ended(self) -> bool:
@@ -99,7 +101,8 @@ class AcquirerFacts(Struct, frozen=True):
     posted for this node is known here, whatever disk this node came back on.
     `closed_window` is the last window whose close, which covers the lane, this node has signed with the
     partner. `jitter` is in [0, 1). `recorded` gives the epoch in which a record that is kept here was signed,
-    and its hash, by its number; None where there is none.
+    and its hash, by its number; None where there is none. `is_known` says whether there is an exchange of
+    an id.
     """
 
     now_ms: int
@@ -116,6 +119,7 @@ class AcquirerFacts(Struct, frozen=True):
     jitter: float = 0.5
     original: AcquirerExchange | None = None
     recorded: Callable[[int], tuple[int, bytes] | None] = lambda number: None
+    is_known: Callable[[bytes], bool] = lambda exchange_id: False
 
 
 class Dispute(StrEnum):

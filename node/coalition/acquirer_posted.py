@@ -183,11 +183,17 @@ def _done(
     record: Record,
     facts: AcquirerFacts,
 ) -> AcquirerStep:
-    """DONE: exchange, record and position in one batch. Goods may go once that is synced."""
+    """DONE: exchange, record and position in one batch. Goods may go once that is synced.
+
+    A restored node may have been told by a till to reverse a capture of which it knew nothing: there is an
+    exchange of the capture's own name then, and what was captured is given back.
+    """
     core = body.core
     before = known or _restored(core, request, facts)
     row = row_of(before.state, AcquirerEvent.POSTED)
     usage = facts.usage if before.ended or known is None else uncounted(facts.usage, before)
+    reference = request.body.reference if isinstance(request.body, Capture) else b""
+    undone = Effect.RETURN_ALL in row.effects or (bool(reference) and facts.is_known(reference))
     exchange = replace(
         ended(before, row, facts),
         kind=before.kind or _restored(core, request, facts).kind,
@@ -198,6 +204,7 @@ def _done(
         rate_version=core.rate_version,
         balance_units=body.balance_units,
         pseudonym=body.pseudonym,
+        capture_reference=reference,
     )
     return AcquirerStep(
         exchange=exchange,
@@ -207,7 +214,7 @@ def _done(
         booking=Accepted(_ENTRIES[core.kind], (position_moved(core, facts.partner_id),)),
         record=record,
         acks=True,
-        give_back=core.units if Effect.RETURN_ALL in row.effects and core.kind in _UNDONE else 0,
+        give_back=core.units if undone and core.kind in _UNDONE else 0,
     )
 
 

@@ -67,7 +67,7 @@ def _outdated(known: AcquirerExchange, on_lane: bool, facts: AcquirerFacts) -> b
 def _body_of(known: AcquirerExchange, facts: AcquirerFacts) -> Body:
     """The body that an exchange's state sends: the same bytes each time."""
     if known.sent_type is MessageType.CAPTURE:
-        return Capture(known.authorized_hash, known.capture_units)
+        return Capture(known.authorized_hash, known.capture_units, known.capture_reference)
     if known.sent_type is MessageType.CANCEL:
         return Cancel(known.body_hash)
     assert known.sent_type is not None, "the caller has looked"

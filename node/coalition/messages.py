@@ -131,10 +131,11 @@ class Declined(Struct, frozen=True, array_like=True):
 
 
 class Capture(Struct, frozen=True, array_like=True):
-    """Spends a hold; at most what was authorised."""
+    """Spends a hold; at most what was authorised. `reference` is the acquirer's name for its request."""
 
     authorized_hash: bytes
     units: int
+    reference: bytes = b""
 
 
 class Cancel(Struct, frozen=True, array_like=True):

@@ -89,6 +89,17 @@ def return_stands() -> Refused:
     )
 
 
+def not_shown_yet() -> Refused:
+    """This node was restored from a backup, and what became of the request may be known abroad alone."""
+    return Refused(
+        Reason.OUTCOME_UNKNOWN,
+        "This node was restored from a backup and does not know the request, which may have been done: the "
+        "member's own merchant has yet to show. Send the same request again later, or reverse it.",
+        (),
+        2_000,
+    )
+
+
 def not_abroad() -> Refused:
     """A call that is only for this merchant's own members."""
     return refuse(Reason.NOT_ABROAD, "The member is another merchant's. Nothing was done.")

@@ -91,6 +91,7 @@ BOUNDS: dict[str, _Check] = {
     "Cancel.request_body_hash": _HASH_OR_NONE,
     "Query.request_body_hash": _HASH_OR_NONE,
     "Capture.units": _UNITS,
+    "Capture.reference": _sizes(0, 16),
     "Accrue.units": _UNITS,
     "ReturnAbroad.units": _UNITS,
     "ReturnAbroad.original_exchange_id": _sizes(16),

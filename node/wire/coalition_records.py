@@ -65,7 +65,8 @@ class Outcome(Struct, frozen=True, array_like=True):
     stands, without what travels beside it. `due_ms` is when the partition next has something to send, 0 for
     nothing. `ready` are the partners whose lane in this partition is open. `records` are LaneRecords.
     `alerts` are (partner, percent) of caps that came that near. `leases` are answers to LEASE_*; `short` says
-    how many units more of the caps with a partner the partition should have.
+    how many units more of the caps with a partner the partition should have. `unsure`: the exchange that was
+    asked for is not known here, but this node was restored, and the home node has yet to show what it posted.
     """
 
     says: tuple[Said, ...] = ()
@@ -80,6 +81,7 @@ class Outcome(Struct, frozen=True, array_like=True):
     alerts: tuple[tuple[str, int], ...] = ()
     leases: tuple[LeaseView, ...] = ()
     short: tuple[tuple[str, Slice], ...] = ()
+    unsure: bool = False
 
 
 class WishRecord(Struct, frozen=True, array_like=True):

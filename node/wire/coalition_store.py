@@ -69,10 +69,15 @@ def envelope_bytes(envelope: Envelope) -> bytes:
 class Restored(Struct, frozen=True, array_like=True):
     """That a partition came back from a backup of which partners may hold more; `without` are not waited
     for.
+
+    `opened`: as their home node it has heard from all of them. `shown`: the home nodes that have shown what
+    this node's tills have done with their members.
     """
 
     at_ms: int
     without: tuple[str, ...] = ()
+    opened: bool = False
+    shown: tuple[str, ...] = ()
 
 
 HOME_EXCHANGE = Codec(HomeExchange)

@@ -140,7 +140,7 @@ class Bazaar(World):
         found = [
             *lane_checks.chains(sides, PARTITIONS, known),
             *lane_checks.positions(sides, PARTITIONS, checks.POINTS),
-            *lane_checks.ended(sides, [node.plan.merchant for node in self.partners if node.rolled_back]),
+            *lane_checks.ended(sides),
         ]
         found += lane_checks.goods(sides, self.spends())
         for books in all_books.values():
@@ -214,7 +214,8 @@ class Restored(Bazaar):
                 node.back_up()
         elif fault.kind is FaultKind.ROLLBACK:
             before = self._recorded()
-            if node.roll_back(fault.draw // len(self.nodes) % 3):
+            draw = fault.draw // len(self.nodes)
+            if node.roll_back(draw % 3, marked=draw // 3 % 4 > 0):
                 self.trace.fault(node.plan.merchant, fault.kind.value)
                 self.lost |= before - self._recorded()
         else:
@@ -226,12 +227,12 @@ class Restored(Bazaar):
     def spends(self) -> Iterator[lane_checks.Spend]:
         """What both sides have lost, one after the other, nobody can bring back.
 
-        Nor is an acquirer asked that was put back: it may have told a till that nothing was spent before
-        the home node could show it what it had forgotten.
+        Nor is an acquirer asked that was put back without its knowledge: it may have told a till that nothing
+        was spent before the home node could show it what it had forgotten.
         """
-        put_back = {node.plan.merchant for node in self.partners if node.rolled_back}
+        unaware = {node.plan.merchant for node in self.partners if node.unaware}
         for one in super().spends():
-            forgotten = not one.goods and one.acquirer_id in put_back
+            forgotten = not one.goods and one.acquirer_id in unaware
             if one.exchange_id not in self.lost and not forgotten:
                 yield one
 

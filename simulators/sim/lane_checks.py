@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
@@ -201,12 +201,8 @@ def goods(sides: Sequence[Side], spends: Iterable[Spend]) -> list[str]:
     return found
 
 
-def ended(sides: Sequence[Side], put_back: Collection[str] = ()) -> list[str]:
-    """Every exchange has come to its end on both sides, and both say the same of it.
-
-    Where a disk of either side was `put_back` one may still be RESERVED at home: its hold is over, and nobody
-    who remembers it has asked since.
-    """
+def ended(sides: Sequence[Side]) -> list[str]:
+    """Every exchange has come to its end on both sides, and both say the same of it."""
     found = []
     homes: dict[Named, HomeExchange] = {}
     for side in sides:
@@ -219,7 +215,7 @@ def ended(sides: Sequence[Side], put_back: Collection[str] = ()) -> list[str]:
             elif one.state is not HomeState.VOIDED:
                 found.append(f"exchange {one.exchange_id.hex()} of {one.partner_id} is on two lanes")
     for (home, partner, exchange_id), one in homes.items():
-        if one.state is HomeState.RESERVED and not {home, partner} & set(put_back):
+        if one.state is HomeState.RESERVED:
             found.append(f"exchange {exchange_id.hex()} of {partner} is still RESERVED at {home}")
     for side in sides:
         for exchange in side.acquirer_exchanges():

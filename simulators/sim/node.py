@@ -122,6 +122,8 @@ class SimNode:
         self.backups: list[list[Backup]] = []
         """Each of all shards, of one moment; the oldest first."""
         self.rolled_back = False
+        self.unaware = False
+        """Whether it was put back once without knowing of it."""
         self.gateway: Gateway | None = None
         self.broken: list[str] = []
         """What must never happen to a node: a store that does not open, a fault in a shard."""
@@ -287,15 +289,19 @@ class SimNode:
                 self.backups.append([shard.disk.back_up() for shard in self.shards])
                 self.trace.note(self.plan.merchant, f"backup {len(self.backups)}")
 
-    def roll_back(self, back: int) -> bool:
-        """Ends the node; it comes back on its `back`-th last backup, restored. Says whether there was one."""
+    def roll_back(self, back: int, *, marked: bool) -> bool:
+        """Ends the node; it comes back on its `back`-th last backup. Says whether there was one.
+
+        `marked`: by `vafa restore`; else without the node's knowledge.
+        """
         if not self.backups or not self._powered:
             return False
         chosen = self.backups[-1 - back % len(self.backups)]
         self.end(power=True)
         for shard, backup in zip(self.shards, chosen, strict=True):
-            shard.restore(backup)
+            shard.restore(backup, marked=marked)
         self.rolled_back = True
+        self.unaware = self.unaware or not marked
         return True
 
     def set_skew(self, skew_ms: int) -> None:

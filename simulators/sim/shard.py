@@ -19,6 +19,7 @@ from node.actors.host import ShardHost, ShardSpec
 from node.actors.ports import ShardGone
 from node.coalition.lanes import NONCE_BYTES
 from node.storage.head import Head, HeadState, HeadWriter, verify_batches, verify_partitions
+from node.storage.keyspace import PartitionMeta, partition_meta_key
 from node.storage.meta import (
     OpenStore,
     StoreIdentity,
@@ -33,6 +34,7 @@ from node.storage.meta import (
 from node.storage.migrate import put_format
 from node.storage.rocks import RocksStore
 from node.storage.store import Batch, StoreError, StoreFailed
+from node.wire.coalition_store import RESTORED, Restored
 from simulators.sim.disk import Backup, Disk, SimStore
 from simulators.sim.loop import SimLoop
 from simulators.sim.process import Ended, Process
@@ -184,10 +186,23 @@ class SimShard:
         for _, _, future, caller in calls:
             caller.call_later(NOTICE_SECONDS, _gone, future, self._name)
 
-    def restore(self, backup: Backup) -> None:
-        """Puts an old backup in the place of everything, as `vafa restore` does, head and all."""
+    def restore(self, backup: Backup, *, marked: bool) -> None:
+        """Puts an old backup in the place of everything, head and all.
+
+        `marked` as `vafa restore` does, so that the node knows of it; else as a snapshot of a machine is
+        put back, of which it cannot know.
+        """
         assert self.process is None
         self.disk.roll_back(backup)
+        if marked:
+            store = self.disk.open(lambda step: None)
+            batch = Batch()
+            for partition in owned_partitions(store):
+                key = partition_meta_key(partition, PartitionMeta.RESTORED)
+                batch.put(key, RESTORED.encode(Restored(self._clock())))
+            store.write(batch)
+            store.sync()
+            self.disk.let_go()
         self.head = current_head(self.disk.read(), self.identity)
 
     def _abort(self, fault: Exception) -> None:

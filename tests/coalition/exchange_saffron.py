@@ -84,6 +84,7 @@ class Saffron:
             heard=self.heard_hello,
             caught_up=self.ready,
             original=original,
+            is_known=lambda exchange_id: exchange_id in self.exchanges,
         )
 
     def state(self, exchange_id: bytes) -> AcquirerState:
@@ -107,8 +108,9 @@ class Saffron:
     def begin(self, wish: acquirer.Wish, original: AcquirerExchange | None = None) -> list[Sent]:
         return self.take(acquirer.begin(self.exchanges.get(wish.exchange_id), wish, self.facts(original)))
 
-    def capture(self, exchange_id: bytes, units: int) -> list[Sent]:
-        return self.take(acquirer.capture(self.exchanges[exchange_id], units, self.facts()))
+    def capture(self, exchange_id: bytes, units: int, reference: bytes = b"") -> list[Sent]:
+        known = self.exchanges[exchange_id]
+        return self.take(acquirer.capture(known, units, self.facts(), reference))
 
     def cancel(self, exchange_id: bytes) -> list[Sent]:
         wish = spend_wish(exchange_id, 1, False, CODE, self.now_ms)

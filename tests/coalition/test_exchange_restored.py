@@ -81,3 +81,36 @@ def test_a_decline_ends_what_a_restored_acquirer_cancels_without_knowing_what_it
     assert world.nile.exchanges[ONE].state is HomeState.VOIDED
     assert world.saffron.state(ONE) is AcquirerState.FAILED
     world.assert_agreed()
+
+
+def test_the_end_of_a_hold_ends_what_a_restored_acquirer_cancels_without_knowing_what_it_had_asked(
+    world: World,
+) -> None:
+    backup = copy.deepcopy(world.saffron)
+    world.say(world.saffron.spend(ONE, 300))
+    world.settle()
+    restore(world, backup)
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    world.say(world.saffron.cancel(ONE))
+    world.settle()
+    assert world.nile.exchanges[ONE].said is MessageType.VOIDED
+    assert world.nile.usage.reserved == 0
+    assert world.saffron.state(ONE) is AcquirerState.FAILED
+    world.assert_agreed()
+
+
+def test_a_capture_that_was_reversed_on_a_disk_that_had_forgotten_it_is_given_back(world: World) -> None:
+    capture = exchange_id(2)
+    world.say(world.saffron.spend(ONE, 300))
+    world.settle()
+    backup = copy.deepcopy(world.saffron)
+    world.say(world.saffron.capture(ONE, 250, capture))
+    world.settle()
+    restore(world, backup)
+    world.say(world.saffron.cancel(capture))
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.DONE
+    assert world.saffron.exchanges[ONE].capture_reference == capture
+    assert world.saffron.given_back == [(ONE, 250)]

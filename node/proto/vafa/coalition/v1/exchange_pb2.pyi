@@ -323,19 +323,26 @@ class Capture(_message.Message):
 
     AUTHORIZED_HASH_FIELD_NUMBER: _builtins.int
     UNITS_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
     authorized_hash: _builtins.bytes
     """SHA-256 of the AUTHORIZED's body, which stays the same when it is signed anew in a later epoch."""
     units: _builtins.int
     """At most what was authorised, above 0."""
+    reference: _builtins.bytes
+    """The acquirer's own name for the till's request that captures, 16 bytes that mean nothing to
+    the home node; empty where the spend was asked for in one step. It is in the record, so that an
+    acquirer that has lost its disk knows what a till means that reverses the capture.
+    """
     def __init__(
         self,
         *,
         authorized_hash: _builtins.bytes = ...,
         units: _builtins.int = ...,
+        reference: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorized_hash", b"authorized_hash", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["authorized_hash", b"authorized_hash", "reference", b"reference", "units", b"units"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
