@@ -1,12 +1,14 @@
 """What members are told of their spends abroad: the code with which they agree, and that it was done.
 
-Both name the acquirer and the amount. A code protects only whoever reads those words: so they come first, and
-the code last.
+Both name the acquirer and the amount. A code protects only whoever reads those words: so they come first and
+the code last. A code is waited for at a till and leaves at once. That something was spent is told in the order
+in which it was, many at a time, and no till waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -31,6 +33,11 @@ _SPENT_WORDS = {
     "en": "{amount} {purse} of yours were spent at {acquirer}. If that was not you, tell your merchant.",
 }
 
+MAX_NOTICES = 10_000
+"""Spends that members are still to hear of; beyond it one is not told, and the log says so."""
+LINGER_SECONDS = 2.0
+"""How long a node that stops goes on telling."""
+
 Reach = Callable[[bytes], Awaitable[tuple[str, str]]]
 """Where an account's person is reached, and in which language; empty where that is not known."""
 
@@ -45,7 +52,9 @@ class Words:
         self._messenger = sending
         self._reach = reach
         self._language = language
-        self._running: set[asyncio.Task[None]] = set()
+        self._codes: set[asyncio.Task[None]] = set()
+        self._notices: deque[SpendNotice] = deque()
+        self._telling: asyncio.Task[None] | None = None
 
     def tell(self, outcome: Outcome) -> None:
         """Sends in the background: a partner's message is not answered later for it."""
@@ -53,21 +62,36 @@ class Words:
             shown = code.identifier if code.identifier_kind == IdentifierKind.PHONE else ""
             self._start(self._send_code(code, shown))
         for notice in outcome.notices:
-            self._start(self._send_notice(notice))
+            if len(self._notices) >= MAX_NOTICES:
+                log.warning("message_not_sent", problem="too many messages wait")
+                continue
+            self._notices.append(notice)
+        if self._notices and self._telling is None:
+            self._telling = asyncio.get_running_loop().create_task(self._tell_on())
 
     async def stop(self) -> None:
         """Returns once nothing is on its way any more, or a little later."""
-        if self._running:
-            await asyncio.wait(set(self._running), timeout=2.0)
+        running = self._codes | ({self._telling} if self._telling else set())
+        if running:
+            await asyncio.wait(running, timeout=LINGER_SECONDS)
+        if self._notices:
+            log.warning("messages_not_sent", problem="the node stops", messages=len(self._notices))
+
+    async def _tell_on(self) -> None:
+        """Tells what waits until nothing does: what came while the last ones left are the next ones."""
+        while self._notices:
+            taken = [self._notices.popleft() for _ in range(min(len(self._notices), SENT_AT_ONCE))]
+            await asyncio.gather(*map(self._send_notice, taken))
+        self._telling = None
 
     def _start(self, sending: Coroutine[Any, Any, None]) -> None:
-        if len(self._running) >= SENT_AT_ONCE:
+        if len(self._codes) >= SENT_AT_ONCE:
             sending.close()
             log.warning("message_not_sent", problem="too many messages are on their way")
             return
         task = asyncio.get_running_loop().create_task(sending)
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._codes.add(task)
+        task.add_done_callback(self._codes.discard)
 
     async def _send_code(self, code: CodeToSend, shown: str) -> None:
         about = f"confirmation code for {code.acquirer_id}"

@@ -15,7 +15,9 @@ from typing import Protocol, TextIO
 from msgspec import Struct
 
 SENT_AT_ONCE = 64
-"""Messages that are on their way at a time; beyond it a code is not sent, and the member asks again."""
+"""Messages that are on their way at a time. Beyond it a code is not sent, and the member asks again; a notice
+waits.
+"""
 
 
 class MemberMessage(Struct, frozen=True):
@@ -40,27 +42,47 @@ class Messenger(Protocol):
         ...
 
 
+class _Lines:
+    """Lines that are written together, and what kept them from it."""
+
+    def __init__(self) -> None:
+        self.lines: list[bytes] = []
+        self.failed: OSError | None = None
+
+
 class FileMessenger:
     """Appends each message to a private file (0600), a JSON object a line, for a program that sends them."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._turn = asyncio.Lock()
+        self._waiting = _Lines()
 
     async def send(self, message: MemberMessage) -> None:
-        """Appends, whole."""
+        """Appends, whole. What comes while others are being written is written together, after them."""
         said = {
             "account_id": message.account_id.hex(),
             "to": message.address,
             "text": message.text,
             "about": message.about,
         }
-        line = json.dumps(said, ensure_ascii=False) + "\n"
-        await asyncio.to_thread(self._append, line.encode())
+        mine = self._waiting
+        mine.lines.append((json.dumps(said, ensure_ascii=False) + "\n").encode())
+        async with self._turn:
+            if mine is self._waiting:  # else whoever came before has written it
+                self._waiting = _Lines()
+                try:
+                    await asyncio.to_thread(self._append, b"".join(mine.lines))
+                except OSError as failed:
+                    mine.failed = failed
+        if mine.failed is not None:
+            raise mine.failed
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, lines: bytes) -> None:
         descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(descriptor, line)
+            while lines:
+                lines = lines[os.write(descriptor, lines) :]
         finally:
             os.close(descriptor)
 

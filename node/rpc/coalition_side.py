@@ -21,7 +21,7 @@ from node.actors.ports import ShardHandle
 from node.actors.programmes import Programmes
 from node.actors.tills_abroad import TillsAbroad
 from node.config import Config
-from node.identity.caller import Caller, Role
+from node.identity.caller import Role
 from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.exchange_keys import exchange_key_pems, load_exchange_keys
 from node.identity.keys import NodeSecrets
@@ -33,9 +33,10 @@ from node.programme.model import Programme
 from node.rpc.coalition import CoalitionService
 from node.rpc.partners import Partners
 from node.rpc.settlement_side import SettlementSide
+from node.storage.keyspace import partition_of
 from node.telemetry import Figures
 from node.wire.coalition import EnvelopeSealer
-from node.wire.commands import AnswerKind, Op
+from node.wire.commands import AnswerKind, Command, Op
 from node.wire.contacts import contact_asked, contact_from
 
 
@@ -143,8 +144,12 @@ class CoalitionSide:
 
     async def _contact(self, account_id: bytes) -> tuple[str, str]:
         """Where a member is reached, and in which language."""
-        caller = Caller(Role.ADMIN, self._own_id, "coalition")
-        answer = await self._members.ask(caller, Op.GET_MEMBER, contact_asked(account_id), "")
+        router = self.exchanging.router
+        partition, author = partition_of(account_id, router.partitions), f"{Role.ADMIN.value}:coalition"
+        body = contact_asked(account_id)
+        answer = await router.ask(
+            Command(Op.GET_MEMBER, partition, account_id, b"", author, "", author, "", body)
+        )
         phone, language = contact_from(answer.body) if answer.kind == AnswerKind.DONE else ("", "")
         normal = normalise(IdentifierKind.PHONE, phone, region=self._region)
         return (phone if isinstance(normal, Invalid) else normal.text), language

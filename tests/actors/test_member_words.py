@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import stat
@@ -20,9 +21,11 @@ ACCOUNT = bytes(16)
 class Kept:
     def __init__(self) -> None:
         self.messages: list[MemberMessage] = []
+        self.came = asyncio.Event()
 
     async def send(self, message: MemberMessage) -> None:
         self.messages.append(message)
+        self.came.set()
 
 
 async def said(
@@ -87,6 +90,44 @@ async def test_a_file_gateway_writes_a_private_line_for_each_message(tmp_path: P
     lines = [json.loads(line) for line in path.read_text("utf-8").splitlines()]
     assert [line["text"] for line in lines] == ["یک\nدو", "three"]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+async def test_every_one_of_many_spends_at_once_is_told_and_in_its_order() -> None:
+    many = tuple(SpendNotice(ACCOUNT, "nile", units) for units in range(1, 1_001))
+    messages = await said(Outcome(notices=many))
+    assert [message.text.split()[0] for message in messages] == [str(units) for units in range(1, 1_001)]
+
+
+async def test_a_code_does_not_wait_behind_spends_that_are_being_told() -> None:
+    held, kept = asyncio.Event(), Kept()
+
+    async def reach(account_id: bytes) -> tuple[str, str]:
+        if account_id == b"slow":
+            await held.wait()
+        return "+98912", ""
+
+    directories = type("Directories", (), {"known": type("Known", (), {"newest": SOUND})()})()
+    words = Words(directories, kept, reach, "en")
+    words.tell(Outcome(notices=(SpendNotice(b"slow", "nile", 1),)))
+    words.tell(code())
+    await asyncio.wait_for(kept.came.wait(), 5)
+    assert kept.messages[0].about == "confirmation code for nile"
+    held.set()
+    await words.stop()
+    assert [message.about for message in kept.messages[1:]] == ["spent at nile"]
+
+
+async def test_lines_that_come_together_are_each_written_once_or_all_told_that_they_were_not(
+    tmp_path: Path,
+) -> None:
+    gateway = FileMessenger(tmp_path / "messages.jsonl")
+    messages = [MemberMessage(ACCOUNT, "+98912", str(number), "spent") for number in range(50)]
+    await asyncio.gather(*map(gateway.send, messages))
+    lines = (tmp_path / "messages.jsonl").read_text("utf-8").splitlines()
+    assert sorted(int(json.loads(line)["text"]) for line in lines) == list(range(50))
+    nowhere = FileMessenger(tmp_path / "none" / "messages.jsonl")
+    failed = await asyncio.gather(*map(nowhere.send, messages), return_exceptions=True)
+    assert all(isinstance(one, OSError) for one in failed)
 
 
 async def test_a_console_gateway_prints_and_no_gateway_says_what_to_set(tmp_path: Path) -> None:
