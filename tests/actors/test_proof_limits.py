@@ -1,4 +1,4 @@
-"""What each kind of proof spends abroad, at a time and in a day, is what the home merchant's programme lists."""
+"""What each kind of proof spends abroad, at a time and in a day, is what the home programme lists."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from node.coalition import proofs
+from node.coalition.exchange import AcquirerState
 from node.identity.coalition_secrets import CoalitionSecrets
 from node.ledger.refusals import Reason
 from node.programme.model import ProofKind, ProofLimit
@@ -84,9 +85,7 @@ async def test_what_the_programme_does_not_list_spends_nothing(listed: ProofKind
     assert await tills.nile.points(MEMBER) == 1_000
 
 
-async def test_a_programme_that_lists_a_pin_alone_leaves_what_is_spent_abroad_as_it_is_without_a_list() -> (
-    None
-):
+async def test_a_programme_that_lists_a_pin_alone_leaves_what_is_spent_abroad_as_it_was() -> None:
     tills = await a_town(ProofLimit(ProofKind.PIN, 1, 1))
     body_of(await by_code(tills, 500))
 
@@ -97,6 +96,6 @@ async def test_a_card_spends_abroad_what_the_programme_lists_and_no_more() -> No
         programme = replace(PROGRAMME, proofs=(ProofLimit(ProofKind.CARD_CRYPTOGRAM, 200, 300),))
         shard.publish((programme,))
     evidence = await cards.converse(bazaar, bureau, 300)
-    assert await cards.spends(bazaar, "r1", 300, evidence) is cards.AcquirerState.FAILED
+    assert await cards.spends(bazaar, "r1", 300, evidence) is AcquirerState.FAILED
     evidence = await cards.converse(bazaar, bureau, 200)
-    assert await cards.spends(bazaar, "r2", 200, evidence) is cards.AcquirerState.DONE
+    assert await cards.spends(bazaar, "r2", 200, evidence) is AcquirerState.DONE
