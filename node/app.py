@@ -242,6 +242,7 @@ class Node:
                 self.backups,
             ),
             coalition=self.coalition.service(),
+            settlement=self.coalition.settlement.service(),
         )
 
     def _server_certificate(self) -> tuple[bytes, bytes]:

@@ -32,7 +32,7 @@ from node.settlement.windows import grace_over, partners_of
 from node.storage.settlement_keys import Item, item_key, item_range
 from node.storage.store import Batch, Store
 from node.wire import settlement_store as store
-from node.wire.settlement import equivocation_bytes, mismatch_message
+from node.wire.settlement import equivocation_bytes, mismatch_message, read_mismatch_bytes
 from node.wire.settlement_lines import ReadStatement, read_signed_statement
 from node.wire.settlement_publish import Finding, recheck
 from node.wire.settlement_signing import (
@@ -274,12 +274,7 @@ class Settling:
     def check(self, statement: ReadStatement, data: bytes) -> list[Finding]:
         """What agrees and what does not in a statement, by the closes that this node signed itself."""
         window = statement.facts.window
-        own = {
-            one.close.pair: one.close_bytes
-            for one in (
-                store.CLOSE.decode(kept) for _, kept in self.store.scan(*item_range(Item.CLOSE, window))
-            )
-        }
+        own = {one.close.pair: one.close_bytes for one in self.closes(window)}
         before = self.statement(window - 1) if window else None
         carried: Mapping[Pair, int] | None = None
         if before is not None:
@@ -324,6 +319,15 @@ class Settling:
     def equivocations(self) -> list[bytes]:
         """The proof files that were found."""
         return [data for _, data in self.store.scan(*item_range(Item.HEAD))]
+
+    def closes(self, window: int) -> list[SignedClose]:
+        """The closes of a window that both sides have signed, by pair."""
+        return [store.CLOSE.decode(data) for _, data in self.store.scan(*item_range(Item.CLOSE, window))]
+
+    def mismatches(self, window: int) -> list[Mismatch]:
+        """What this node found, as home node, where its records and a partner's part."""
+        found = self.store.scan(*item_range(Item.MISMATCH, window))
+        return [read_mismatch_bytes(data) for _, data in found]
 
     def _commit(self, batch: Batch) -> None:
         self.store.write(batch)

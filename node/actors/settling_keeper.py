@@ -22,9 +22,7 @@ from node.coalition.directory import Directory, Window
 from node.settlement.disputes import QUESTIONS_MAX
 from node.settlement.documents import CloseBasis, LaneEvidence, Mismatch, PairClose, SignedClose
 from node.settlement.windows import grace_over, partners_of, takes_part, terms_of
-from node.storage.settlement_keys import Item, item_range
 from node.wire.coalition_store import envelope_bytes
-from node.wire.settlement import read_mismatch_bytes
 from node.wire.settlement_fields import DocumentUnreadable
 
 LOOK_SECONDS = 30.0
@@ -73,7 +71,7 @@ class SettlingKeeper:
         self._directory = directory
         self._clock_ms = clock_ms
         self._refusals = refusals
-        self._paid = SettlingPaid(settling, lanes, operator)
+        self.paid = SettlingPaid(settling, lanes, operator)
         self._handed: set[tuple[int, Pair, CloseBasis]] = set()
         self._stood: tuple[int, ...] = ()
         self._idle_looks = 0
@@ -95,7 +93,7 @@ class SettlingKeeper:
         if directory is None:
             return
         try:
-            await self._paid.look(directory)
+            await self.paid.look(directory)
         except self._refusals as refusal:
             log.warning("payments_unknown", why=str(refusal))
         for window in self._unsettled(directory):
@@ -215,8 +213,7 @@ class SettlingKeeper:
         return tuple(evidence), records
 
     async def _report(self, window: int) -> None:
-        for _, data in self._settling.store.scan(*item_range(Item.MISMATCH, window)):
-            found = read_mismatch_bytes(data)
+        for found in self._settling.mismatches(window):
             key = (window, (found.home_id, f"{found.acquirer_id} {found.lane}"), CloseBasis.AGREED)
             if key not in self._handed:
                 try:

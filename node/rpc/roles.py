@@ -18,6 +18,7 @@ _MEMBER = "/vafa.member.v1.MemberService/"
 _PROGRAMME = "/vafa.programme.v1.ProgrammeService/"
 _TERMINAL = "/vafa.terminal.v1.TerminalService/"
 _COALITION = "/vafa.coalition.v1.CoalitionService/"
+_SETTLEMENT = "/vafa.settlement.v1.MerchantSettlementService/"
 _ADMINISTRATION = "/vafa.admin.v1.AdminService/"
 
 ROLES: dict[str, frozenset[Role]] = {
@@ -71,6 +72,10 @@ ROLES: dict[str, frozenset[Role]] = {
     f"{_COALITION}ListRecords": _STAFF,
     f"{_COALITION}GetDispute": _STAFF,
     f"{_COALITION}GetAppSecret": _ADMIN,
+    f"{_SETTLEMENT}ListOwnWindows": _STAFF,
+    f"{_SETTLEMENT}GetPosition": _STAFF,
+    f"{_SETTLEMENT}GetOwnStatement": _STAFF,
+    f"{_SETTLEMENT}ReportOwnPayments": _ADMIN,
     f"{_ADMINISTRATION}GetStatus": _STAFF,
     f"{_ADMINISTRATION}CreateBackup": _ADMIN,
     f"{_ADMINISTRATION}CheckBooks": _STAFF,

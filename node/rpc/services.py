@@ -16,12 +16,14 @@ from node.proto.vafa.feed.v1 import feed_service_pb2
 from node.proto.vafa.member.v1 import member_service_pb2
 from node.proto.vafa.pos.v1 import pos_service_pb2
 from node.proto.vafa.programme.v1 import programme_service_pb2
+from node.proto.vafa.settlement.v1 import merchant_settlement_service_pb2
 from node.proto.vafa.terminal.v1 import terminal_service_pb2
 from node.rpc import pos
 from node.rpc.admin import AdminService
 from node.rpc.coalition import CoalitionService
 from node.rpc.feed import FeedService
 from node.rpc.member import member_handlers
+from node.rpc.merchant_settlement import MerchantSettlementService
 from node.rpc.programme import ProgrammeService
 from node.rpc.terminal import EnrolmentService, TerminalService
 from node.telemetry import Figures
@@ -35,6 +37,7 @@ _FILES = (
     feed_service_pb2,
     admin_service_pb2,
     coalition_service_pb2,
+    merchant_settlement_service_pb2,
 )
 SERVICES = tuple(
     service.full_name
@@ -58,6 +61,7 @@ class Services:
     feed: FeedService
     admin: AdminService
     coalition: CoalitionService
+    settlement: MerchantSettlementService
 
 
 def _typed(descriptor: Any, servicer: Any) -> grpc.GenericRpcHandler:
@@ -90,6 +94,10 @@ def handlers(services: Services) -> list[grpc.GenericRpcHandler]:
         _typed(feed_service_pb2.DESCRIPTOR.services_by_name["FeedService"], services.feed),
         _typed(admin_service_pb2.DESCRIPTOR.services_by_name["AdminService"], services.admin),
         _typed(coalition_service_pb2.DESCRIPTOR.services_by_name["CoalitionService"], services.coalition),
+        _typed(
+            merchant_settlement_service_pb2.DESCRIPTOR.services_by_name["MerchantSettlementService"],
+            services.settlement,
+        ),
     ]
 
 

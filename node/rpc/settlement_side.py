@@ -18,6 +18,7 @@ from node.identity.ca import Authority
 from node.identity.peers import new_peer_identity
 from node.identity.signers import Signer
 from node.peering.operator_client import OperatorClient, OperatorRefuses
+from node.rpc.merchant_settlement import MerchantSettlementService
 from node.storage.store import Store
 from node.wire.coalition import Opener, Unopened
 from node.wire.coalition_trust import KnownDirectories
@@ -40,7 +41,9 @@ class SettlementSide:
         self._client: tuple[OperatorNode | None, OperatorClient] | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._opener = Opener(own_id, self._known)
+        self._clock_ms = clock_ms
         lanes, voice = ShardLanes(exchanging), PeerVoice(exchanging, os.urandom)
+        self._lanes = lanes
         self.settling = Settling(
             own_id,
             store,
@@ -56,6 +59,12 @@ class SettlementSide:
         exchanging.settling = voice.heard
         self._keeper = SettlingKeeper(
             self.settling, lanes, self._operator, self._directory, clock_ms, (OperatorRefuses,)
+        )
+
+    def service(self) -> MerchantSettlementService:
+        """What the merchant's own people ask about settlement."""
+        return MerchantSettlementService(
+            self.settling, self._lanes, self._keeper.paid, self._operator, self._directory, self._clock_ms
         )
 
     def start(self) -> None:

@@ -17,6 +17,7 @@ from node.proto.vafa.feed.v1 import feed_service_pb2
 from node.proto.vafa.member.v1 import member_service_pb2
 from node.proto.vafa.pos.v1 import pos_service_pb2
 from node.proto.vafa.programme.v1 import programme_service_pb2
+from node.proto.vafa.settlement.v1 import merchant_settlement_service_pb2
 from node.proto.vafa.terminal.v1 import terminal_service_pb2
 from node.rpc.roles import ROLES
 
@@ -28,6 +29,7 @@ _MODULES = (
     feed_service_pb2,
     admin_service_pb2,
     coalition_service_pb2,
+    merchant_settlement_service_pb2,
 )
 ENROLMENT = "vafa.terminal.v1.EnrolmentService"
 DEADLINE_SECONDS = 20

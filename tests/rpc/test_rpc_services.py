@@ -15,5 +15,5 @@ def test_reflection_finds_every_service_that_it_names_and_each_method_has_its_ro
         for method in Default().FindServiceByName(service).methods
     }
 
-    assert len(SERVICES) == 7
+    assert len(SERVICES) == 8
     assert methods == set(ROLES)
