@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from node.actors.abroad_trade import SPEND_SECONDS, Errand, Trade, unknown_abroad
+from node.actors.card_desk import card_refused_by_name
 from node.coalition.acquirer_facts import AcquirerExchange
 from node.coalition.exchange import AcquirerState, ExchangeKind
 from node.coalition.messages import Challenge, Challenged, ExchangeReason, MessageType, Reserve
@@ -60,7 +61,8 @@ async def _reserve(trade: Trade, errand: Errand, *, one_step: bool) -> Answer:
     if found is None:
         return await _too_late(trade, errand, wish.exchange_id)
     if found.state in _OVER:
-        return refused(refusals.why_not(found.reason))
+        why = card_refused_by_name(found.detail) if found.detail else refusals.why_not(found.reason)
+        return refused(why)
     gone = await trade.given_back(errand, found)
     if gone:
         return refused(gone if isinstance(gone, Refused) else refusals.why_not(ExchangeReason.CANCELLED))

@@ -8,6 +8,7 @@ them, and the card is put on the reader again.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import date
 from typing import TYPE_CHECKING
@@ -37,6 +38,7 @@ from cards.verification import (
     verify_sun,
 )
 from cards.verification import Refused as CardRefused
+from node.coalition.proofs import TAP_LIMIT
 from node.ledger.days import local_date
 from node.ledger.refusals import Reason, Refused, refuse
 from node.storage.card_keys import card_key
@@ -46,10 +48,9 @@ if TYPE_CHECKING:
     from node.actors.card_spec import CardsSpec
     from node.actors.work import Work
 
+_NAME = re.compile("[a-z_]{1,40}")
 _EPOCH = date(1970, 1, 1)
 _ID_BYTES, _NONCE_BYTES = 16, 8
-TAP_LIMIT = "tap_limit"
-"""The name of the refusal of a tap that is true, where it would spend more than a tap alone may."""
 DIRECT_PROOF_MS = 86_400_000
 """How long a used cryptogram is remembered besides its counter, which alone keeps it out for good."""
 
@@ -158,10 +159,7 @@ class CardDesk:
         day = (local_date(now_ms, self._time_zone) - _EPOCH).days
         before = found.tap_units if found.tap_day == day else 0
         if units > self._spec.tap_transaction_units or before + units > self._spec.tap_day_units:
-            return refuse(
-                Reason.PROOF_LIMIT_EXCEEDED,
-                "A tap alone does not spend so much. Put the card on the reader instead. Nothing was taken.",
-                card=TAP_LIMIT,
+            return _above_tap_limit(
                 transaction_units=self._spec.tap_transaction_units,
                 left_units=max(0, self._spec.tap_day_units - before),
             )
@@ -217,10 +215,22 @@ def card_refused(reason: CardRefusal) -> Refused:
 
 def card_refused_by_name(name: str) -> Refused:
     """The same for a refusal that another node gave by its name, in words where the name is known here."""
+    if name == TAP_LIMIT:
+        return _above_tap_limit()
     if name in CardRefusal.__members__.values():
         return card_refused(CardRefusal(name))
     text = "The card's own merchant does not take it. Take other means. Nothing was taken."
-    return refuse(Reason.PROOF_REFUSED, text, card=name)
+    return refuse(Reason.PROOF_REFUSED, text, card=name if _NAME.fullmatch(name) else "card_error")
+
+
+def refusal_name(refusal: Refused) -> str:
+    """The name by which a card was refused."""
+    return str(dict(refusal.details).get("card", CardRefusal.CARD_ERROR.value))
+
+
+def _above_tap_limit(**details: int) -> Refused:
+    text = "A tap alone does not spend so much. Put the card on the reader instead. Nothing was taken."
+    return refuse(Reason.PROOF_LIMIT_EXCEEDED, text, card=TAP_LIMIT, **details)
 
 
 def proof_of(session_id: bytes) -> bytes:

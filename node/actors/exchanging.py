@@ -22,7 +22,7 @@ from node.identity.keys import KeyUnusable
 from node.ledger.refusals import Reason, Refused
 from node.peering.ports import Links
 from node.storage.coalition_keys import LANES_MAX
-from node.storage.keyspace import partition_of, partner_partition
+from node.storage.keyspace import ID_BYTES, partition_of, partner_partition
 from node.telemetry import CAP_ALERTS, PEER_REFUSED, Figures
 from node.wire.coalition import ANSWERS, BY_HOME, Carried, Opener, Unopened, carried_bytes
 from node.wire.coalition_frames import RecordsWish
@@ -214,11 +214,10 @@ class Exchanging:
         for _ in range(_HOPS):
             answer = await self.router.ask(command)
             if answer.kind == AnswerKind.POOLED:
-                partition = partition_of(answer.body, self.router.partitions)
-                holder = encode(PoolHolder(command.account_id, command.digest))
-                command = replace(
-                    command, partition=partition, account_id=answer.body, digest=b"", extra=holder
-                )
+                pool_id, card = answer.body[:ID_BYTES], answer.body[ID_BYTES:]
+                partition = partition_of(pool_id, self.router.partitions)
+                holder = encode(PoolHolder(command.account_id, command.digest, card))
+                command = replace(command, partition=partition, account_id=pool_id, digest=b"", extra=holder)
             elif answer.kind == AnswerKind.MOVED:
                 self._resolver.forget(command.digest)
                 found = await self._find(opened)

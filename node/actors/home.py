@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from node.actors.home_acks import HomeAcks
 from node.actors.home_booking import NOBODY, Posting, Seat, elsewhere, seat_of
-from node.actors.home_cards import card_good_until_ms
+from node.actors.home_cards import NO_CARD, card_proved, hand_on_card
 from node.actors.home_holds import HomeHolds
 from node.actors.home_lanes import HomeLanes, Life
 from node.actors.home_leases import HomeLeases, note_short
@@ -38,6 +38,7 @@ from node.ledger.refusals import Reason, refuse
 from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
 from node.wire import coalition_store as store
+from node.wire.card_words import CardFound
 from node.wire.coalition import Carried, carried_bytes, reopen
 from node.wire.coalition_records import LANE_WISH, Said, SpendNotice
 from node.wire.commands import Answer, Op, refused
@@ -97,15 +98,15 @@ class HomeSide:
         known = self.exchange(opening, life, message.header.exchange_id)
         seat = self._seat(opening, life, message, known)
         if isinstance(seat, Answer):
-            return seat
+            return hand_on_card(self._abroad, opening, carried, seat)
         if not seat.usable:
             self.refuse(opening, life, message, ExchangeReason.OVERLOADED, RETRY_MS)
             return None
         try:
             self.cut(opening, life)
-            card_until_ms = 0 if known else card_good_until_ms(self._abroad, opening, seat, carried)
+            card = NO_CARD if known else card_proved(self._abroad, opening, seat, carried)
             original = self._original(opening, life, message)
-            facts = self.facts(opening, life, seat, carried, original, card_until_ms)
+            facts = self.facts(opening, life, seat, carried, original, card)
             step = home.decide(known, message, facts)
             self.take(opening, life, seat, step)
             note_short(opening, facts, message.body, step)
@@ -169,10 +170,10 @@ class HomeSide:
         seat: Seat,
         carried: Carried | None = None,
         original: Original | None = None,
-        card_good_until_ms: int = 0,
+        card: CardFound = NO_CARD,
     ) -> HomeFacts:
         """The circumstances of a decision about an account."""
-        abroad, now_ms = self._abroad, opening.now_ms
+        abroad, now_ms, known = self._abroad, opening.now_ms, self._abroad.secrets
         assert now_ms is not None, "the caller has looked at the clock"
         edition = abroad.desk.programmes.at(now_ms)
         purses = edition.purses
@@ -198,7 +199,7 @@ class HomeSide:
             proof=carried.proof if carried else None,
             prover_id=seat.prover_id,
             proofs=self.proofs(opening, seat.prover_id),
-            secrets=Secrets(abroad.secrets.codes, abroad.secrets.app(seat.prover_id), card_good_until_ms),
+            secrets=Secrets(known.codes, known.app(seat.prover_id), card.good_until_ms, card.refusal),
             rules=abroad.rules(now_ms),
             day=abroad.local_day(now_ms),
             original=original,

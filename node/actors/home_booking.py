@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from node.actors.member import MemberActor
 from node.actors.turn import Opening
+from node.coalition.card_messages import CardStep
 from node.coalition.envelopes import Message
 from node.coalition.messages import Accrue, Challenge, Inquire, Reserve
 from node.ledger.account import Account, Status
@@ -77,6 +78,8 @@ def elsewhere(seat: Seat, command: Command, message: Message) -> Answer | None:
     at_ms: int = (terms and terms.occurred_time_ms) or message.header.issue_time_ms
     if command.digest and not account.linked(command.digest, at_ms):
         return MOVED
+    if isinstance(body, CardStep):  # a card is its own account's, whoever pays
+        return None
     if not account.pools or (account.status is Status.BLOCKED and not isinstance(body, Accrue)):
         return None
     pool_id = account.pool_at(at_ms)

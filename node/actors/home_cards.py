@@ -1,4 +1,4 @@
-"""A chip card's proof at a partner's till, verified here at the home node."""
+"""A chip card at a partner's till, verified here at the home node, whose word the partner takes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,26 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from cards.verification import PROOF_TTL_MS, SESSION_TTL_MS, ExpectedSale
-from node.actors.card_desk import DIRECT_PROOF_MS, card_of
-from node.actors.home_booking import Seat
+from cards.verification import PROOF_TTL_MS, SESSION_TTL_MS, ExpectedSale, SunEvidence, pack_evidence
+from node.actors.card_desk import DIRECT_PROOF_MS, card_of, refusal_name
+from node.actors.card_proofs import use_of
+from node.actors.home_booking import Seat, seat_of
 from node.actors.turn import Opening
 from node.coalition.card_messages import CardStep, CardStepped
 from node.coalition.messages import Reserve
 from node.ledger.refusals import Refused
 from node.storage.card_keys import card_key
+from node.wire.card_words import CardFound, card_found, card_found_bytes
 from node.wire.cards import CARD
 from node.wire.coalition import Carried
+from node.wire.coalition_records import POOL_HOLDER
+from node.wire.commands import Answer, AnswerKind
 
 if TYPE_CHECKING:
     from node.actors.abroad import Abroad
+
+UNKNOWN_CARD = "unknown_card"
+NO_CARD = CardFound()
 
 log = structlog.get_logger()
 
@@ -30,22 +37,24 @@ def card_stepped(
     cards, digest, now_ms = abroad.desk.cards, opening.command.digest, opening.work.clock_ms
     unit = abroad.directory.purse.code
     if cards is None or seat.account is None or not seat.usable:
-        return _not_stepped(body, "unknown_card")
+        return _not_stepped(body, UNKNOWN_CARD)
+    if body.tap:
+        return _tapped(abroad, opening, seat, partner_id, body)
     if body.session_id:
         step = cards.go_on(
             body.session_id, body.response_apdu, partner_id, body.terminal_id, body.units, unit, now_ms
         )
         if isinstance(step, Refused):
-            return _not_stepped(body, dict(step.details).get("card", "card_error"))
+            return _not_stepped(body, refusal_name(step))
         if isinstance(step, bytes):
             return CardStepped(body.session_id, step, now_ms + SESSION_TTL_MS)
         return CardStepped(body.session_id, b"", now_ms + PROOF_TTL_MS)
     found = card_of(opening.work, opening.partition.number, seat.account_id, digest)
     if found is None:
-        return _not_stepped(body, "unknown_card")
+        return _not_stepped(body, UNKNOWN_CARD)
     begun = cards.begin(found, partner_id, body.terminal_id, body.units, unit, now_ms)
     if isinstance(begun, Refused):
-        return _not_stepped(body, dict(begun.details).get("card", "card_error"))
+        return _not_stepped(body, refusal_name(begun))
     return CardStepped(*begun, now_ms + SESSION_TTL_MS)
 
 
@@ -53,25 +62,76 @@ def _not_stepped(body: CardStep, refusal: str) -> CardStepped:
     return CardStepped(body.session_id, b"", 0, refusal)
 
 
-def card_good_until_ms(abroad: Abroad, opening: Opening, seat: Seat, carried: Carried) -> int:
-    """Until when a card's proof of the RESERVE is to be remembered as used; 0 where it proves nothing.
+def _tapped(abroad: Abroad, opening: Opening, seat: Seat, partner_id: str, body: CardStep) -> CardStepped:
+    """Whether a tap that named a member was this card's and is new; counted once for the till's request."""
+    cards, number, digest = abroad.desk.cards, opening.partition.number, opening.command.digest
+    assert cards is not None, "the caller has looked"
+    found = card_of(opening.work, number, seat.account_id, digest)
+    if found is None:
+        return _not_stepped(body, UNKNOWN_CARD)
+    now_ms, use = opening.work.clock_ms, use_of(partner_id, body.session_id)
+    if not body.uses_up or use not in found.uses:
+        expected = ExpectedSale(partner_id, 0, abroad.directory.purse.code)
+        after = cards.proved(found, pack_evidence(SunEvidence(body.tap)), expected, now_ms)
+        if isinstance(after, Refused):
+            _log(partner_id, refusal_name(after))
+            return _not_stepped(body, refusal_name(after))
+        if body.uses_up:
+            opening.work.put(card_key(number, seat.account_id, digest), CARD.encode(after.used_for(use)))
+    return CardStepped(body.session_id, b"", now_ms + PROOF_TTL_MS)
 
-    The card's counters are kept whatever becomes of the RESERVE: a proof is used up by being shown.
+
+def hand_on_card(abroad: Abroad, opening: Opening, carried: Carried, moved: Answer) -> Answer:
+    """The answer that sends a RESERVE on to the pool that pays, with what became here of a card's proof.
+
+    The same RESERVE that comes again is told the same: the pool knows it, or has not heard of it yet.
     """
+    if moved.kind != AnswerKind.POOLED or not _card_proof(carried):
+        return moved
+    seat = seat_of(abroad, opening, opening.command.account_id)
+    header = carried.message.header
+    use = use_of(header.sender_id, header.exchange_id, header.body_hash)
+    found = _proved(abroad, opening, seat, carried, use)
+    return Answer(AnswerKind.POOLED, moved.body + card_found_bytes(found))
+
+
+def card_proved(abroad: Abroad, opening: Opening, seat: Seat, carried: Carried) -> CardFound:
+    """What a card's proof of the RESERVE is worth; nothing where there is none.
+
+    The card's counters are kept whatever becomes of the RESERVE: a proof is used up by being shown. A pool
+    takes the word of the member's own account.
+    """
+    if not _card_proof(carried):
+        return NO_CARD
+    if opening.command.extra:
+        return card_found(POOL_HOLDER.decode(opening.command.extra).card)
+    return _proved(abroad, opening, seat, carried)
+
+
+def _proved(abroad: Abroad, opening: Opening, seat: Seat, carried: Carried, use: bytes = b"") -> CardFound:
     body, proof, cards = carried.message.body, carried.proof, abroad.desk.cards
-    if not isinstance(body, Reserve) or proof is None or not proof.card_cryptogram or cards is None:
-        return 0
+    assert isinstance(body, Reserve), "the caller has looked"
+    assert proof is not None, "the caller has looked"
     number, digest, now_ms = opening.partition.number, opening.command.digest, opening.work.clock_ms
     found = card_of(opening.work, number, seat.account_id, digest) if seat.account_id else None
-    if found is None:
-        return 0
+    if found is None or cards is None:
+        return CardFound(0, UNKNOWN_CARD)
+    if use and use in found.uses:
+        return CardFound(now_ms + DIRECT_PROOF_MS)
     partner_id = carried.message.header.sender_id
     expected = ExpectedSale(partner_id, body.units, abroad.directory.purse.code)
     after = cards.proved(found, proof.card_cryptogram, expected, now_ms)
     if isinstance(after, Refused):
-        log.info(
-            "card_refused", partner=partner_id, reason=dict(after.details).get("card", after.reason.name)
-        )
-        return 0
-    opening.work.put(card_key(number, seat.account_id, digest), CARD.encode(after))
-    return now_ms + DIRECT_PROOF_MS
+        _log(partner_id, refusal_name(after))
+        return CardFound(0, refusal_name(after))
+    kept = after.used_for(use) if use else after
+    opening.work.put(card_key(number, seat.account_id, digest), CARD.encode(kept))
+    return CardFound(now_ms + DIRECT_PROOF_MS)
+
+
+def _card_proof(carried: Carried) -> bool:
+    return isinstance(carried.message.body, Reserve) and bool(carried.proof and carried.proof.card_cryptogram)
+
+
+def _log(partner_id: str, reason: str) -> None:
+    log.info("card_refused", partner=partner_id, reason=reason)

@@ -92,11 +92,13 @@ class TillsAbroad:
         message = ask.message if ask.message is not None else opened(ask.op, ask.body)
         if isinstance(message, Refused):
             return refused(message)
+        message = cards.proved_by_tap(ask.op, ask.route.tap, message)
         errand = Errand(ask.op, origin, ask.route, message, member, trace_id, locally)
         queue = self._queues.setdefault(member, asyncio.Lock())
         async with queue:
             try:
-                return await do(self._trade, errand)
+                untrue = await cards.tapped(self._trade, errand)
+                return refused(untrue) if untrue else await do(self._trade, errand)
             except TooMany:
                 return refused(
                     Refused(

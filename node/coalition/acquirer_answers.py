@@ -52,7 +52,8 @@ def on_answer(known: AcquirerExchange | None, message: Message, facts: AcquirerF
     if isinstance(body, Authorized):
         return _authorized(known, message, body, facts)
     if isinstance(body, Declined) and _answers(known, body.request_hash):
-        return _failed(replace(known, void_epoch=header.epoch), AcquirerEvent.DECLINED, body.reason, facts)
+        known = replace(known, void_epoch=header.epoch, detail=body.detail)
+        return _failed(known, AcquirerEvent.DECLINED, body.reason, facts)
     if isinstance(body, Voided) and _answers(known, body.request_body_hash):
         known = replace(known, void_epoch=header.epoch)
         return _failed(known, AcquirerEvent.VOIDED, known.reason or body.reason, facts)

@@ -86,6 +86,7 @@ class AcquirerExchange(Struct, frozen=True, array_like=True):
     asked: bytes = b""
     void_epoch: int = 0
     capture_reference: bytes = b""
+    detail: str = ""
 
     @property
     def ended(self) -> bool:

@@ -10,13 +10,19 @@ from msgspec import Struct
 
 
 class CardStep(Struct, frozen=True, array_like=True):
-    """The acquirer's side: begins a conversation about a spend (no session), or brings the card's answer."""
+    """The acquirer's side: begins a conversation about a spend (no session), or brings the card's answer.
+
+    With a `tap` it asks whether that is true and new; `session_id` then names the till's request, for which
+    the tap is counted once where it `uses_up` it.
+    """
 
     units: int
     identifier_commitment: bytes
     terminal_id: str
     session_id: bytes = b""
     response_apdu: bytes = b""
+    tap: str = ""
+    uses_up: bool = False
 
 
 class CardStepped(Struct, frozen=True, array_like=True):

@@ -121,7 +121,7 @@ def _reserve(message: Message, body: Reserve, facts: HomeFacts) -> HomeStep:
     sale = proofs.Sale(facts.partner_id, body.units, facts.now_ms)
     verdict, state = proofs.check(facts.proofs, facts.proof, sale, facts.secrets)
     if verdict is not proofs.Verdict.GOOD:
-        return _decline(message, facts, ExchangeReason.PROOF_REFUSED, state)
+        return _unproved(message, facts, verdict, state)
     kind = proofs.kind_of(facts.proof)
     assert kind is not None, "a good proof is of some kind"
     if not proofs.within_limits(state, kind, body.units, facts.day, facts.rules):
@@ -136,6 +136,18 @@ def _reserve(message: Message, body: Reserve, facts: HomeFacts) -> HomeStep:
         return _decline(message, facts, reason_of(held.reason), state)
     state = proofs.count(state, kind, body.units, facts.day)
     return _held(message, body, facts, held, seconds, state)
+
+
+def _unproved(
+    message: Message, facts: HomeFacts, verdict: proofs.Verdict, state: proofs.ProofState
+) -> HomeStep:
+    """A chip card's refusal has its name; of other proofs nothing more is said: somebody may be guessing."""
+    detail = ""
+    if proofs.kind_of(facts.proof) is proofs.ProofKind.CARD_CRYPTOGRAM:
+        detail = proofs.REPLAYED if verdict is proofs.Verdict.USED else facts.secrets.card_refusal
+    limited = detail == proofs.TAP_LIMIT
+    reason = ExchangeReason.PROOF_LIMIT if limited else ExchangeReason.PROOF_REFUSED
+    return _decline(message, facts, reason, state, detail)
 
 
 def _held(
@@ -207,12 +219,16 @@ def _return(message: Message, body: ReturnAbroad, facts: HomeFacts) -> HomeStep:
 
 
 def _decline(
-    message: Message, facts: HomeFacts, reason: ExchangeReason, state: proofs.ProofState | None = None
+    message: Message,
+    facts: HomeFacts,
+    reason: ExchangeReason,
+    state: proofs.ProofState | None = None,
+    detail: str = "",
 ) -> HomeStep:
     """VOIDED for good, and DECLINED is said; a proof that was tried is used up all the same."""
     row = home_row(HomeState.NONE, HomeEvent.DECLINE)
     exchange = new(message, facts, HomeState(row.then), None, reason=reason, said=MessageType.DECLINED)
-    answer = Declined(message.header.body_hash, reason)
+    answer = Declined(message.header.body_hash, reason, detail)
     word = said(MessageType.DECLINED, answer, message.header.exchange_id, facts)
     return HomeStep(exchange=exchange, proofs=state, says=(word,))
 

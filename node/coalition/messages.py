@@ -124,10 +124,11 @@ class Authorized(Struct, frozen=True, array_like=True):
 
 
 class Declined(Struct, frozen=True, array_like=True):
-    """The home node will never do it."""
+    """The home node will never do it. `detail` names what is wrong with a chip card's proof."""
 
     request_hash: bytes
     reason: ExchangeReason
+    detail: str = ""
 
 
 class Capture(Struct, frozen=True, array_like=True):

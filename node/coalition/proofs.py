@@ -48,6 +48,8 @@ MAX_CONSUMED = 64
 
 PIN_TRIES = 3
 PIN_ROUNDS = 20_000
+TAP_LIMIT = "tap_limit"
+REPLAYED = "replayed"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _ANSWER_TAG = b"vafa app answer v1\x00"
 _CODE_TAG = b"vafa confirmation code v1\x00"
@@ -254,12 +256,14 @@ class Secrets(Struct, frozen=True):
     """What the home node knows: the node's own secret for codes, the member's app's, and the card's verdict.
 
     `card_good_until_ms` is what the verifier of cards found: 0 means that it holds for nothing (or that
-    there is no such verifier); else until when the cryptogram could come again.
+    there is no such verifier); else until when the cryptogram could come again. `card_refusal` is the name
+    of what is wrong with it; `TAP_LIMIT` where it is true and alone does not spend so much.
     """
 
     codes: bytes
     app: bytes = b""
     card_good_until_ms: int = 0
+    card_refusal: str = ""
 
     def __repr__(self) -> str:
         return "Secrets(...)"

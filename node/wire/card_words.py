@@ -26,22 +26,29 @@ SPENDS = frozenset({Op.AUTHORIZE, Op.REDEEM})
 
 
 class CardWord(Struct, frozen=True, array_like=True):
-    """Beside a command, in `extra`. `tap` is an address that is still to be verified. `judged` of a command that
+    """Beside a command, in `extra`. `tap` is an address still to be verified. `judged` of a command that
     was sent on to a pool: the member's account has verified the card, and `refused` says why it is not
     taken.
-
-    `good_until_ms`: of a proof for a spend abroad, until when it is to be remembered as used.
     """
 
     tap: str = ""
     judged: bool = False
     refused: Refused | None = None
-    good_until_ms: int = 0
 
     def __repr__(self) -> str:
         return f"CardWord(judged={self.judged})"
 
 
+class CardFound(Struct, frozen=True, array_like=True):
+    """What a card's proof of a spend abroad is worth: until when it is to be remembered as used, 0 where it
+    proves nothing, and then the name of what is wrong with it.
+    """
+
+    good_until_ms: int = 0
+    refusal: str = ""
+
+
+_FOUND = msgspec.msgpack.Decoder(CardFound)
 _WORD = msgspec.msgpack.Decoder(CardWord)
 NOTHING = CardWord()
 
@@ -65,3 +72,13 @@ def word_bytes(word: CardWord) -> bytes:
 def word_of(op: Op, extra: bytes) -> CardWord:
     """The word beside a command of that kind."""
     return _WORD.decode(extra) if extra and (op in USES_UP or op in LOOKS) else NOTHING
+
+
+def card_found_bytes(found: CardFound) -> bytes:
+    """What was found, for the pool that pays."""
+    return msgspec.msgpack.encode(found)
+
+
+def card_found(data: bytes) -> CardFound:
+    """The same again; nothing of nothing."""
+    return _FOUND.decode(data) if data else CardFound()

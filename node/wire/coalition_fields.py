@@ -86,6 +86,7 @@ BOUNDS: dict[str, _Check] = {
     "Authorized.balance_units": _span(-MAX_UNITS, MAX_UNITS),
     "Posted.balance_units": _span(-MAX_UNITS, MAX_UNITS),
     "Declined.reason": _SAID,
+    "Declined.detail": _size_span(0, 40),
     "Voided.reason": _SAID,
     "Refusal.reason": _SAID,
     "Cancel.request_body_hash": _HASH_OR_NONE,
@@ -110,7 +111,8 @@ BOUNDS: dict[str, _Check] = {
     "ProofLimit.proof": _size_span(1, 40),
     "ProofLimit.transaction_units": _span(0, MAX_UNITS),
     "Inquired.limits": _size_span(0, 16),
-    "CardStep.units": _UNITS,
+    "CardStep.units": _span(0, MAX_UNITS),
+    "CardStep.tap": _size_span(0, 300),
     "CardStep.terminal_id": _TEXT,
     "CardStep.session_id": _sizes(0, 16),
     "CardStep.response_apdu": _size_span(0, 300),
@@ -232,7 +234,7 @@ def _part(kind: type[Struct], name: str, hint: Any) -> _Part:
         return name, _nested_writer(name, inner), _nested_reader(name, inner), check or _any
     if isinstance(hint, type) and issubclass(hint, IntEnum):
         return name, _setter(name), _enum_reader(name, hint), check or _any
-    default: _Check = {int: _NUMBER, str: _TEXT, bytes: _size_span(0, 64)}[hint]
+    default: _Check = {int: _NUMBER, str: _TEXT, bytes: _size_span(0, 64), bool: _any}[hint]
     return name, _setter(name), lambda message: getattr(message, name), check or default
 
 

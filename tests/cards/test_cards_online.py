@@ -113,19 +113,6 @@ def test_answers_recorded_at_one_sale_are_worth_nothing_at_the_next(kind: Kind) 
     assert isinstance(step, Refused)
 
 
-def test_a_recorded_cryptogram_whose_counter_was_used_is_told_as_replayed() -> None:
-    bureau, recorded = a_members_card(JAVACARD), list[bytes]()
-
-    def record(answer: bytes) -> bytes:
-        recorded.append(answer)
-        return answer
-
-    assert isinstance(converse(bureau, to_node=record), Proven)
-    shown = iter(recorded)
-    step = converse(bureau, to_node=lambda _: next(shown), seen=CounterWindow(1, 1))
-    assert reason(step) is CardRefusal.REPLAYED
-
-
 @every_kind
 def test_a_cryptogram_whose_counter_was_used_is_refused_as_replayed(kind: Kind) -> None:
     bureau = a_members_card(kind)

@@ -26,17 +26,17 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from node.proto.vafa.coalition.v1 import envelope_pb2 as vafa_dot_coalition_dot_v1_dot_envelope__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n vafa/coalition/v1/exchange.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a vafa/coalition/v1/envelope.proto\"x\n\tSaleTerms\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12\x31\n\roccurred_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsale_hash\x18\x04 \x01(\x0c\"\xa7\x01\n\x07Reserve\x12\r\n\x05units\x18\x01 \x01(\x03\x12+\n\x05terms\x18\x02 \x01(\x0b\x32\x1c.vafa.coalition.v1.SaleTerms\x12\x14\n\x0chold_seconds\x18\x03 \x01(\x05\x12\x11\n\tpseudonym\x18\x04 \x01(\x0c\x12\x1d\n\x15identifier_commitment\x18\x05 \x01(\x0c\x12\x18\n\x10proof_commitment\x18\x06 \x01(\x0c\"\x8c\x01\n\nAuthorized\x12\x14\n\x0crequest_hash\x18\x01 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05units\x18\x03 \x01(\x03\x12\x11\n\tpseudonym\x18\x04 \x01(\x0c\x12\x15\n\rbalance_units\x18\x05 \x01(\x03\"S\n\x08\x44\x65\x63lined\x12\x14\n\x0crequest_hash\x18\x01 \x01(\x0c\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.vafa.coalition.v1.ExchangeReason\"D\n\x07\x43\x61pture\x12\x17\n\x0f\x61uthorized_hash\x18\x01 \x01(\x0c\x12\r\n\x05units\x18\x02 \x01(\x03\x12\x11\n\treference\x18\x03 \x01(\x0c\"#\n\x06\x43\x61ncel\x12\x19\n\x11request_body_hash\x18\x01 \x01(\x0c\"\"\n\x05Query\x12\x19\n\x11request_body_hash\x18\x01 \x01(\x0c\"\xdb\x01\n\x06\x41\x63\x63rue\x12\r\n\x05units\x18\x01 \x01(\x03\x12+\n\x05terms\x18\x02 \x01(\x0b\x32\x1c.vafa.coalition.v1.SaleTerms\x12\x32\n\x0e\x61vailable_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpseudonym\x18\x05 \x01(\x0c\x12\x1d\n\x15identifier_commitment\x18\x06 \x01(\x0c\"\x81\x01\n\x0cReturnAbroad\x12\x1c\n\x14original_exchange_id\x18\x01 \x01(\x0c\x12\x17\n\x0foriginal_number\x18\x02 \x01(\x03\x12\r\n\x05units\x18\x03 \x01(\x03\x12+\n\x05terms\x18\x04 \x01(\x0b\x32\x1c.vafa.coalition.v1.SaleTerms\"\x8e\x02\n\nPostedCore\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\x0c\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.vafa.coalition.v1.RecordKind\x12\r\n\x05purse\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\x03\x12\x0c\n\x04lane\x18\x05 \x01(\x05\x12\x0e\n\x06number\x18\x06 \x01(\x03\x12\x0e\n\x06window\x18\x07 \x01(\x03\x12\x14\n\x0crate_version\x18\x08 \x01(\x05\x12-\n\tpost_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0crequest_hash\x18\n \x01(\x0c\x12\x17\n\x0foriginal_number\x18\x0b \x01(\x03\"N\n\x06Posted\x12\x0c\n\x04\x63ore\x18\x01 \x01(\x0c\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x15\n\rbalance_units\x18\x03 \x01(\x03\x12\x11\n\tpseudonym\x18\x04 \x01(\x0c\"V\n\x06Voided\x12\x19\n\x11request_body_hash\x18\x01 \x01(\x0c\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.vafa.coalition.v1.ExchangeReason\"n\n\tChallenge\x12\x15\n\rceiling_units\x18\x01 \x01(\x03\x12\x1d\n\x15identifier_commitment\x18\x02 \x01(\x0c\x12+\n\x05terms\x18\x03 \x01(\x0b\x32\x1c.vafa.coalition.v1.SaleTerms\"=\n\nChallenged\x12/\n\x0b\x65xpire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"(\n\x07Inquire\x12\x1d\n\x15identifier_commitment\x18\x01 \x01(\x0c\"\x98\x01\n\x08Inquired\x12\x17\n\x0fspendable_units\x18\x01 \x01(\x03\x12\x11\n\tpseudonym\x18\x02 \x01(\x0c\x12-\n\x06limits\x18\x03 \x03(\x0b\x32\x1d.vafa.coalition.v1.ProofLimit\x12\x31\n\x06reason\x18\x04 \x01(\x0e\x32!.vafa.coalition.v1.ExchangeReason\"6\n\nProofLimit\x12\r\n\x05proof\x18\x01 \x01(\t\x12\x19\n\x11transaction_units\x18\x02 \x01(\x03\"x\n\x08\x43\x61rdStep\x12\r\n\x05units\x18\x01 \x01(\x03\x12\x1d\n\x15identifier_commitment\x18\x02 \x01(\x0c\x12\x13\n\x0bterminal_id\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\x0c\x12\x15\n\rresponse_apdu\x18\x05 \x01(\x0c\"y\n\x0b\x43\x61rdStepped\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ommand_apdu\x18\x02 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07refusal\x18\x04 \x01(\t\"y\n\x07Refusal\x12\x14\n\x0crequest_hash\x18\x01 \x01(\x0c\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.vafa.coalition.v1.ExchangeReason\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x03\"g\n\nLaneRecord\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\x12+\n\x06posted\x18\x02 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\"1\n\tChainLink\x12\x16\n\x0erequest_header\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ore\x18\x02 \x01(\x0c\"\xd6\x01\n\tForkProof\x12*\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\x12+\n\x06second\x18\x02 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\x12\x14\n\x0c\x63oalition_id\x18\x03 \x01(\t\x12\x19\n\x11\x64irectory_version\x18\x04 \x01(\x03\x12+\n\x05links\x18\x05 \x03(\x0b\x32\x1c.vafa.coalition.v1.ChainLink\x12\x12\n\nchain_hash\x18\x06 \x01(\x0c*\xf1\x06\n\x0e\x45xchangeReason\x12\x1f\n\x1b\x45XCHANGE_REASON_UNSPECIFIED\x10\x00\x12$\n EXCHANGE_REASON_MEMBER_NOT_FOUND\x10\x01\x12$\n EXCHANGE_REASON_ACCOUNT_UNUSABLE\x10\x02\x12(\n$EXCHANGE_REASON_INSUFFICIENT_BALANCE\x10\x03\x12!\n\x1d\x45XCHANGE_REASON_PROOF_REFUSED\x10\x04\x12\x1f\n\x1b\x45XCHANGE_REASON_PROOF_LIMIT\x10\x05\x12 \n\x1c\x45XCHANGE_REASON_CAP_EXCEEDED\x10\x06\x12\x19\n\x15\x45XCHANGE_REASON_STALE\x10\x07\x12\x1c\n\x18\x45XCHANGE_REASON_CONFLICT\x10\x08\x12 \n\x1c\x45XCHANGE_REASON_HOLD_EXPIRED\x10\t\x12\x1d\n\x19\x45XCHANGE_REASON_CANCELLED\x10\n\x12$\n EXCHANGE_REASON_UNKNOWN_EXCHANGE\x10\x0b\x12$\n EXCHANGE_REASON_ABOVE_AUTHORIZED\x10\x0c\x12!\n\x1d\x45XCHANGE_REASON_BAD_SIGNATURE\x10\r\x12\x1d\n\x19\x45XCHANGE_REASON_MISROUTED\x10\x0e\x12\x1f\n\x1b\x45XCHANGE_REASON_WRONG_EPOCH\x10\x0f\x12\"\n\x1e\x45XCHANGE_REASON_LANE_NOT_READY\x10\x10\x12!\n\x1d\x45XCHANGE_REASON_NOT_A_PARTNER\x10\x11\x12\x1d\n\x19\x45XCHANGE_REASON_MALFORMED\x10\x12\x12\x1e\n\x1a\x45XCHANGE_REASON_OVERLOADED\x10\x13\x12)\n%EXCHANGE_REASON_RETURN_EXCEEDS_POSTED\x10\x14\x12 \n\x1c\x45XCHANGE_REASON_WRONG_WINDOW\x10\x15\x12 \n\x1c\x45XCHANGE_REASON_BROKEN_CHAIN\x10\x16\x12 \n\x1c\x45XCHANGE_REASON_NOT_IN_RANGE\x10\x17\x12\"\n\x1e\x45XCHANGE_REASON_RECORD_MISSING\x10\x18*\xb6\x01\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RECORD_KIND_ACCRUAL\x10\x01\x12\x1a\n\x16RECORD_KIND_REDEMPTION\x10\x02\x12\x1e\n\x1aRECORD_KIND_ACCRUAL_RETURN\x10\x03\x12!\n\x1dRECORD_KIND_REDEMPTION_RETURN\x10\x04\x12\x13\n\x0fRECORD_KIND_CUT\x10\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n vafa/coalition/v1/exchange.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a vafa/coalition/v1/envelope.proto\"x\n\tSaleTerms\x12\x10\n\x08store_id\x18\x01 \x01(\t\x12\x13\n\x0bterminal_id\x18\x02 \x01(\t\x12\x31\n\roccurred_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tsale_hash\x18\x04 \x01(\x0c\"\xa7\x01\n\x07Reserve\x12\r\n\x05units\x18\x01 \x01(\x03\x12+\n\x05terms\x18\x02 \x01(\x0b\x32\x1c.vafa.coalition.v1.SaleTerms\x12\x14\n\x0chold_seconds\x18\x03 \x01(\x05\x12\x11\n\tpseudonym\x18\x04 \x01(\x0c\x12\x1d\n\x15identifier_commitment\x18\x05 \x01(\x0c\x12\x18\n\x10proof_commitment\x18\x06 \x01(\x0c\"\x8c\x01\n\nAuthorized\x12\x14\n\x0crequest_hash\x18\x01 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05units\x18\x03 \x01(\x03\x12\x11\n\tpseudonym\x18\x04 \x01(\x0c\x12\x15\n\rbalance_units\x18\x05 \x01(\x03\"c\n\x08\x44\x65\x63lined\x12\x14\n\x0crequest_hash\x18\x01 \x01(\x0c\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.vafa.coalition.v1.ExchangeReason\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"D\n\x07\x43\x61pture\x12\x17\n\x0f\x61uthorized_hash\x18\x01 \x01(\x0c\x12\r\n\x05units\x18\x02 \x01(\x03\x12\x11\n\treference\x18\x03 \x01(\x0c\"#\n\x06\x43\x61ncel\x12\x19\n\x11request_body_hash\x18\x01 \x01(\x0c\"\"\n\x05Query\x12\x19\n\x11request_body_hash\x18\x01 \x01(\x0c\"\xdb\x01\n\x06\x41\x63\x63rue\x12\r\n\x05units\x18\x01 \x01(\x03\x12+\n\x05terms\x18\x02 \x01(\x0b\x32\x1c.vafa.coalition.v1.SaleTerms\x12\x32\n\x0e\x61vailable_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tpseudonym\x18\x05 \x01(\x0c\x12\x1d\n\x15identifier_commitment\x18\x06 \x01(\x0c\"\x81\x01\n\x0cReturnAbroad\x12\x1c\n\x14original_exchange_id\x18\x01 \x01(\x0c\x12\x17\n\x0foriginal_number\x18\x02 \x01(\x03\x12\r\n\x05units\x18\x03 \x01(\x03\x12+\n\x05terms\x18\x04 \x01(\x0b\x32\x1c.vafa.coalition.v1.SaleTerms\"\x8e\x02\n\nPostedCore\x12\x13\n\x0b\x65xchange_id\x18\x01 \x01(\x0c\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.vafa.coalition.v1.RecordKind\x12\r\n\x05purse\x18\x03 \x01(\t\x12\r\n\x05units\x18\x04 \x01(\x03\x12\x0c\n\x04lane\x18\x05 \x01(\x05\x12\x0e\n\x06number\x18\x06 \x01(\x03\x12\x0e\n\x06window\x18\x07 \x01(\x03\x12\x14\n\x0crate_version\x18\x08 \x01(\x05\x12-\n\tpost_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0crequest_hash\x18\n \x01(\x0c\x12\x17\n\x0foriginal_number\x18\x0b \x01(\x03\"N\n\x06Posted\x12\x0c\n\x04\x63ore\x18\x01 \x01(\x0c\x12\x0c\n\x04hash\x18\x02 \x01(\x0c\x12\x15\n\rbalance_units\x18\x03 \x01(\x03\x12\x11\n\tpseudonym\x18\x04 \x01(\x0c\"V\n\x06Voided\x12\x19\n\x11request_body_hash\x18\x01 \x01(\x0c\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.vafa.coalition.v1.ExchangeReason\"n\n\tChallenge\x12\x15\n\rceiling_units\x18\x01 \x01(\x03\x12\x1d\n\x15identifier_commitment\x18\x02 \x01(\x0c\x12+\n\x05terms\x18\x03 \x01(\x0b\x32\x1c.vafa.coalition.v1.SaleTerms\"=\n\nChallenged\x12/\n\x0b\x65xpire_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"(\n\x07Inquire\x12\x1d\n\x15identifier_commitment\x18\x01 \x01(\x0c\"\x98\x01\n\x08Inquired\x12\x17\n\x0fspendable_units\x18\x01 \x01(\x03\x12\x11\n\tpseudonym\x18\x02 \x01(\x0c\x12-\n\x06limits\x18\x03 \x03(\x0b\x32\x1d.vafa.coalition.v1.ProofLimit\x12\x31\n\x06reason\x18\x04 \x01(\x0e\x32!.vafa.coalition.v1.ExchangeReason\"6\n\nProofLimit\x12\r\n\x05proof\x18\x01 \x01(\t\x12\x19\n\x11transaction_units\x18\x02 \x01(\x03\"\x96\x01\n\x08\x43\x61rdStep\x12\r\n\x05units\x18\x01 \x01(\x03\x12\x1d\n\x15identifier_commitment\x18\x02 \x01(\x0c\x12\x13\n\x0bterminal_id\x18\x03 \x01(\t\x12\x12\n\nsession_id\x18\x04 \x01(\x0c\x12\x15\n\rresponse_apdu\x18\x05 \x01(\x0c\x12\x0b\n\x03tap\x18\x06 \x01(\t\x12\x0f\n\x07uses_up\x18\x07 \x01(\x08\"y\n\x0b\x43\x61rdStepped\x12\x12\n\nsession_id\x18\x01 \x01(\x0c\x12\x14\n\x0c\x63ommand_apdu\x18\x02 \x01(\x0c\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07refusal\x18\x04 \x01(\t\"y\n\x07Refusal\x12\x14\n\x0crequest_hash\x18\x01 \x01(\x0c\x12\x31\n\x06reason\x18\x02 \x01(\x0e\x32!.vafa.coalition.v1.ExchangeReason\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x16\n\x0eretry_after_ms\x18\x04 \x01(\x03\"g\n\nLaneRecord\x12,\n\x07request\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\x12+\n\x06posted\x18\x02 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\"1\n\tChainLink\x12\x16\n\x0erequest_header\x18\x01 \x01(\x0c\x12\x0c\n\x04\x63ore\x18\x02 \x01(\x0c\"\xd6\x01\n\tForkProof\x12*\n\x05\x66irst\x18\x01 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\x12+\n\x06second\x18\x02 \x01(\x0b\x32\x1b.vafa.coalition.v1.Envelope\x12\x14\n\x0c\x63oalition_id\x18\x03 \x01(\t\x12\x19\n\x11\x64irectory_version\x18\x04 \x01(\x03\x12+\n\x05links\x18\x05 \x03(\x0b\x32\x1c.vafa.coalition.v1.ChainLink\x12\x12\n\nchain_hash\x18\x06 \x01(\x0c*\xf1\x06\n\x0e\x45xchangeReason\x12\x1f\n\x1b\x45XCHANGE_REASON_UNSPECIFIED\x10\x00\x12$\n EXCHANGE_REASON_MEMBER_NOT_FOUND\x10\x01\x12$\n EXCHANGE_REASON_ACCOUNT_UNUSABLE\x10\x02\x12(\n$EXCHANGE_REASON_INSUFFICIENT_BALANCE\x10\x03\x12!\n\x1d\x45XCHANGE_REASON_PROOF_REFUSED\x10\x04\x12\x1f\n\x1b\x45XCHANGE_REASON_PROOF_LIMIT\x10\x05\x12 \n\x1c\x45XCHANGE_REASON_CAP_EXCEEDED\x10\x06\x12\x19\n\x15\x45XCHANGE_REASON_STALE\x10\x07\x12\x1c\n\x18\x45XCHANGE_REASON_CONFLICT\x10\x08\x12 \n\x1c\x45XCHANGE_REASON_HOLD_EXPIRED\x10\t\x12\x1d\n\x19\x45XCHANGE_REASON_CANCELLED\x10\n\x12$\n EXCHANGE_REASON_UNKNOWN_EXCHANGE\x10\x0b\x12$\n EXCHANGE_REASON_ABOVE_AUTHORIZED\x10\x0c\x12!\n\x1d\x45XCHANGE_REASON_BAD_SIGNATURE\x10\r\x12\x1d\n\x19\x45XCHANGE_REASON_MISROUTED\x10\x0e\x12\x1f\n\x1b\x45XCHANGE_REASON_WRONG_EPOCH\x10\x0f\x12\"\n\x1e\x45XCHANGE_REASON_LANE_NOT_READY\x10\x10\x12!\n\x1d\x45XCHANGE_REASON_NOT_A_PARTNER\x10\x11\x12\x1d\n\x19\x45XCHANGE_REASON_MALFORMED\x10\x12\x12\x1e\n\x1a\x45XCHANGE_REASON_OVERLOADED\x10\x13\x12)\n%EXCHANGE_REASON_RETURN_EXCEEDS_POSTED\x10\x14\x12 \n\x1c\x45XCHANGE_REASON_WRONG_WINDOW\x10\x15\x12 \n\x1c\x45XCHANGE_REASON_BROKEN_CHAIN\x10\x16\x12 \n\x1c\x45XCHANGE_REASON_NOT_IN_RANGE\x10\x17\x12\"\n\x1e\x45XCHANGE_REASON_RECORD_MISSING\x10\x18*\xb6\x01\n\nRecordKind\x12\x1b\n\x17RECORD_KIND_UNSPECIFIED\x10\x00\x12\x17\n\x13RECORD_KIND_ACCRUAL\x10\x01\x12\x1a\n\x16RECORD_KIND_REDEMPTION\x10\x02\x12\x1e\n\x1aRECORD_KIND_ACCRUAL_RETURN\x10\x03\x12!\n\x1dRECORD_KIND_REDEMPTION_RETURN\x10\x04\x12\x13\n\x0fRECORD_KIND_CUT\x10\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vafa.coalition.v1.exchange_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXCHANGEREASON']._serialized_start=2750
-  _globals['_EXCHANGEREASON']._serialized_end=3631
-  _globals['_RECORDKIND']._serialized_start=3634
-  _globals['_RECORDKIND']._serialized_end=3816
+  _globals['_EXCHANGEREASON']._serialized_start=2797
+  _globals['_EXCHANGEREASON']._serialized_end=3678
+  _globals['_RECORDKIND']._serialized_start=3681
+  _globals['_RECORDKIND']._serialized_end=3863
   _globals['_SALETERMS']._serialized_start=122
   _globals['_SALETERMS']._serialized_end=242
   _globals['_RESERVE']._serialized_start=245
@@ -44,43 +44,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AUTHORIZED']._serialized_start=415
   _globals['_AUTHORIZED']._serialized_end=555
   _globals['_DECLINED']._serialized_start=557
-  _globals['_DECLINED']._serialized_end=640
-  _globals['_CAPTURE']._serialized_start=642
-  _globals['_CAPTURE']._serialized_end=710
-  _globals['_CANCEL']._serialized_start=712
-  _globals['_CANCEL']._serialized_end=747
-  _globals['_QUERY']._serialized_start=749
-  _globals['_QUERY']._serialized_end=783
-  _globals['_ACCRUE']._serialized_start=786
-  _globals['_ACCRUE']._serialized_end=1005
-  _globals['_RETURNABROAD']._serialized_start=1008
-  _globals['_RETURNABROAD']._serialized_end=1137
-  _globals['_POSTEDCORE']._serialized_start=1140
-  _globals['_POSTEDCORE']._serialized_end=1410
-  _globals['_POSTED']._serialized_start=1412
-  _globals['_POSTED']._serialized_end=1490
-  _globals['_VOIDED']._serialized_start=1492
-  _globals['_VOIDED']._serialized_end=1578
-  _globals['_CHALLENGE']._serialized_start=1580
-  _globals['_CHALLENGE']._serialized_end=1690
-  _globals['_CHALLENGED']._serialized_start=1692
-  _globals['_CHALLENGED']._serialized_end=1753
-  _globals['_INQUIRE']._serialized_start=1755
-  _globals['_INQUIRE']._serialized_end=1795
-  _globals['_INQUIRED']._serialized_start=1798
-  _globals['_INQUIRED']._serialized_end=1950
-  _globals['_PROOFLIMIT']._serialized_start=1952
-  _globals['_PROOFLIMIT']._serialized_end=2006
-  _globals['_CARDSTEP']._serialized_start=2008
-  _globals['_CARDSTEP']._serialized_end=2128
-  _globals['_CARDSTEPPED']._serialized_start=2130
-  _globals['_CARDSTEPPED']._serialized_end=2251
-  _globals['_REFUSAL']._serialized_start=2253
-  _globals['_REFUSAL']._serialized_end=2374
-  _globals['_LANERECORD']._serialized_start=2376
-  _globals['_LANERECORD']._serialized_end=2479
-  _globals['_CHAINLINK']._serialized_start=2481
-  _globals['_CHAINLINK']._serialized_end=2530
-  _globals['_FORKPROOF']._serialized_start=2533
-  _globals['_FORKPROOF']._serialized_end=2747
+  _globals['_DECLINED']._serialized_end=656
+  _globals['_CAPTURE']._serialized_start=658
+  _globals['_CAPTURE']._serialized_end=726
+  _globals['_CANCEL']._serialized_start=728
+  _globals['_CANCEL']._serialized_end=763
+  _globals['_QUERY']._serialized_start=765
+  _globals['_QUERY']._serialized_end=799
+  _globals['_ACCRUE']._serialized_start=802
+  _globals['_ACCRUE']._serialized_end=1021
+  _globals['_RETURNABROAD']._serialized_start=1024
+  _globals['_RETURNABROAD']._serialized_end=1153
+  _globals['_POSTEDCORE']._serialized_start=1156
+  _globals['_POSTEDCORE']._serialized_end=1426
+  _globals['_POSTED']._serialized_start=1428
+  _globals['_POSTED']._serialized_end=1506
+  _globals['_VOIDED']._serialized_start=1508
+  _globals['_VOIDED']._serialized_end=1594
+  _globals['_CHALLENGE']._serialized_start=1596
+  _globals['_CHALLENGE']._serialized_end=1706
+  _globals['_CHALLENGED']._serialized_start=1708
+  _globals['_CHALLENGED']._serialized_end=1769
+  _globals['_INQUIRE']._serialized_start=1771
+  _globals['_INQUIRE']._serialized_end=1811
+  _globals['_INQUIRED']._serialized_start=1814
+  _globals['_INQUIRED']._serialized_end=1966
+  _globals['_PROOFLIMIT']._serialized_start=1968
+  _globals['_PROOFLIMIT']._serialized_end=2022
+  _globals['_CARDSTEP']._serialized_start=2025
+  _globals['_CARDSTEP']._serialized_end=2175
+  _globals['_CARDSTEPPED']._serialized_start=2177
+  _globals['_CARDSTEPPED']._serialized_end=2298
+  _globals['_REFUSAL']._serialized_start=2300
+  _globals['_REFUSAL']._serialized_end=2421
+  _globals['_LANERECORD']._serialized_start=2423
+  _globals['_LANERECORD']._serialized_end=2526
+  _globals['_CHAINLINK']._serialized_start=2528
+  _globals['_CHAINLINK']._serialized_end=2577
+  _globals['_FORKPROOF']._serialized_start=2580
+  _globals['_FORKPROOF']._serialized_end=2794
 # @@protoc_insertion_point(module_scope)

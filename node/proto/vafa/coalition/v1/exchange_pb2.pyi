@@ -297,19 +297,23 @@ class Declined(_message.Message):
 
     REQUEST_HASH_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     request_hash: _builtins.bytes
     """SHA-256 of the request's body."""
     reason: Global___ExchangeReason.ValueType
     """Why."""
+    detail: _builtins.str
+    """Of a chip card's proof, the name of what is wrong with it, as in CardStepped.refusal; else empty."""
     def __init__(
         self,
         *,
         request_hash: _builtins.bytes = ...,
         reason: Global___ExchangeReason.ValueType = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "request_hash", b"request_hash"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "reason", b"reason", "request_hash", b"request_hash"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -742,7 +746,9 @@ Global___ProofLimit: _TypeAlias = ProofLimit  # noqa: Y015
 
 @_typing.final
 class CardStep(_message.Message):
-    """A chip card at the acquirer's reader: begins a conversation about a spend, or brings the card's answer."""
+    """A chip card at the acquirer's reader: begins a conversation about a spend, or brings the card's answer; or
+    a tap, by which a member is named.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -751,8 +757,10 @@ class CardStep(_message.Message):
     TERMINAL_ID_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     RESPONSE_APDU_FIELD_NUMBER: _builtins.int
+    TAP_FIELD_NUMBER: _builtins.int
+    USES_UP_FIELD_NUMBER: _builtins.int
     units: _builtins.int
-    """What is to be spent, in units."""
+    """What is to be spent, in units; 0 beside a tap."""
     identifier_commitment: _builtins.bytes
     """The commitment to the identifier: over its kind's number as one byte, then its normal form in UTF-8."""
     terminal_id: _builtins.str
@@ -761,6 +769,12 @@ class CardStep(_message.Message):
     """The conversation; empty to begin one."""
     response_apdu: _builtins.bytes
     """What the card answered; empty to begin."""
+    tap: _builtins.str
+    """The address that the card's tap gave. It is verified, and proves no spend. The session is then 16 bytes that
+    name the till's request, so that the home node counts a tap once for it, however often it is asked.
+    """
+    uses_up: _builtins.bool
+    """Whether the tap is counted, so that neither it nor an earlier one is good for anything more."""
     def __init__(
         self,
         *,
@@ -769,10 +783,12 @@ class CardStep(_message.Message):
         terminal_id: _builtins.str = ...,
         session_id: _builtins.bytes = ...,
         response_apdu: _builtins.bytes = ...,
+        tap: _builtins.str = ...,
+        uses_up: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier_commitment", b"identifier_commitment", "response_apdu", b"response_apdu", "session_id", b"session_id", "terminal_id", b"terminal_id", "units", b"units"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["identifier_commitment", b"identifier_commitment", "response_apdu", b"response_apdu", "session_id", b"session_id", "tap", b"tap", "terminal_id", b"terminal_id", "units", b"units", "uses_up", b"uses_up"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
