@@ -82,7 +82,9 @@ class HomeOpening:
         if life.record.lane.disputed:
             return
         if lanes.is_ahead(life.record.lane, message.header.epoch):
-            self.above(opening, life, message.header.epoch)
+            # Once for each HELLO of ours: replies to earlier ones say nothing new, and would never end.
+            if not life.hello or reply.nonce == life.record.lane.nonce:
+                self._propose(opening, life, message.header.epoch)
             return
         found = lanes.on_hello_reply(life.record.lane, reply, message.header.epoch)
         if life.ready or not life.hello:

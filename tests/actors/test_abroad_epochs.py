@@ -7,6 +7,8 @@ from node.storage.keyspace import Kind
 from node.wire.coalition import reopen
 from tests.actors.abroad_merchants import NILE
 from tests.actors.abroad_stories import opened
+from tests.actors.harness import card
+from tests.actors.stored import PARTITIONS
 
 
 def is_record(carried: bytes) -> bool:
@@ -41,3 +43,21 @@ async def test_a_record_of_a_life_that_both_sides_have_lost_is_not_taken_when_it
     await bazaar.pump()
     bazaar.assert_agreed()
     assert (nile.position(), saffron.position()) == (0, 0)
+
+
+async def test_a_home_node_whose_epoch_lies_behind_opens_the_lane_above_it_with_one_more_hello() -> None:
+    bazaar = await opened()
+    backup = bazaar.nile.backup()
+    bazaar.nile.now_ms += 90_000  # its clock was ahead
+    bazaar.nile.restart()
+    await bazaar.nile.opens()
+    await bazaar.pump()
+    bazaar.nile.restore(backup)
+    bazaar.nile.now_ms -= 90_000
+    await bazaar.nile.opens()
+    said = await bazaar.pump()
+    assert said < 6 * PARTITIONS, "a HELLO, a reply, a HELLO above it, a reply, and no more on each lane"
+    await bazaar.saffron.earns("r1", 1, 40)
+    await bazaar.pump()
+    assert await bazaar.nile.points(card(1)) == 1_040
+    bazaar.assert_agreed()
