@@ -127,9 +127,11 @@ class Linking:
             )
             for digest in wanted
         ]
-        answers = await self._router.ask_many(steps)
-        for digest in wanted:
-            self._resolver.forget(digest)
+        try:
+            answers = await self._router.ask_many(steps)
+        finally:
+            for digest in wanted:
+                self._resolver.forget(digest)
         return all(answer.kind == AnswerKind.DONE for answer in answers)
 
     async def agree_ended(

@@ -1,8 +1,8 @@
 """What members are told of their spends abroad: the code with which they agree, and that it was done.
 
-Both name the acquirer and the amount. A code protects only whoever reads those words: so they come first and
-the code last. A code is waited for at a till and leaves at once. That something was spent is told in the order
-in which it was, many at a time, and no till waits for it.
+Both name the acquirer and the amount. A code protects only whoever reads those words: so they come first,
+and the code last. A code is waited for at a till and leaves at once. That something was spent is told in the
+order in which it was, many at a time, and no till waits for it.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ from node.wire.commands import AnswerKind, Op
 from node.wire.records import IndexEntry
 
 CACHED_IDENTIFIERS = 200_000
+CACHED_STRANGERS = 50_000
+"""Identifiers that nobody here carries, most of them other merchants' members': they come again, too."""
 CACHED_DIGESTS = 50_000
 """Identifiers whose digest is kept under what was shown: most members come again."""
 CACHED_CHARS = 128
@@ -49,6 +51,8 @@ class Resolver:
         self._digests = digests
         self._region = region
         self._owners: OrderedDict[bytes, IndexEntry] = OrderedDict()
+        self._strangers: OrderedDict[bytes, None] = OrderedDict()
+        self._forgotten = 0  # how often something was; what was asked before may be out of date
         self._kept_digest = lru_cache(CACHED_DIGESTS)(self._digest)
 
     def digest(self, kind: int, value: str) -> bytes | Refused:
@@ -72,12 +76,16 @@ class Resolver:
             return digest
         entry = self._owners.get(digest)
         if entry is None:
+            if digest in self._strangers:
+                return nobody()
+            forgotten = self._forgotten
             answer = await self._router.ask(
                 step(Op.RESOLVE, partition_of(digest, self._router.partitions), digest)
             )
             if answer.kind != AnswerKind.DONE:
                 return answer.refusal or nobody()
-            entry = self._keep(digest, _ENTRY.decode(answer.body))
+            entry = _ENTRY.decode(answer.body)
+            self._keep(digest, entry, forgotten)
         owner = entry.owner_at(at_ms)
         return nobody() if owner is None else Found(owner.account_id, digest)
 
@@ -92,12 +100,15 @@ class Resolver:
         owner = None if entry is None else entry.owner_at(at_ms)
         return None if owner is None else Found(owner.account_id, digest)
 
-    def _keep(self, digest: bytes, entry: IndexEntry) -> IndexEntry:
-        if entry.owners:  # nobody's identifier may be somebody's in a moment
+    def _keep(self, digest: bytes, entry: IndexEntry, forgotten: int) -> None:
+        if entry.owners:
             self._owners[digest] = entry
             if len(self._owners) > CACHED_IDENTIFIERS:
                 self._owners.popitem(last=False)
-        return entry
+        elif forgotten == self._forgotten:  # else it may have become somebody's since the index was asked
+            self._strangers[digest] = None
+            if len(self._strangers) > CACHED_STRANGERS:
+                self._strangers.popitem(last=False)
 
     def forget_shown(self, kind: int, value: str) -> None:
         """The same for an identifier as it is shown."""
@@ -107,7 +118,9 @@ class Resolver:
 
     def forget(self, digest: bytes) -> None:
         """Drops what is cached of an identifier: it was linked, unlinked, or did not match its account."""
+        self._forgotten += 1
         self._owners.pop(digest, None)
+        self._strangers.pop(digest, None)
 
 
 def account_by_id(text: str) -> Found | Refused:
