@@ -13,14 +13,17 @@ import contextlib
 import logging
 import shutil
 import tempfile
+import threading
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import ray
 from ray.exceptions import ActorDiedError, RayActorError, RayError
 
+from node.actors.batch_socket import BatchListener, BatchSender, fits
 from node.actors.environment import calm_garbage_collector
 from node.actors.host import ShardHost, ShardSpec
 from node.actors.ports import ShardGone, ShardLost, ShardNotStarted
@@ -40,28 +43,45 @@ CLOSE_SECONDS = 15.0
 
 
 class _ShardActor:
-    """The Ray shell: it forwards, and ends with its process."""
+    """The Ray shell: it forwards, and ends with its process.
 
-    def __init__(self, spec: ShardSpec) -> None:
+    Where there is `batches`, a socket beside Ray, batches come over it on its own thread; the lock keeps the
+    host to the one call at a time that it is made for.
+    """
+
+    def __init__(self, spec: ShardSpec, batches: Path | None) -> None:
         configure_logging(spec.log_level, spec.log_format)
         self._host = ShardHost(spec)
+        self._one_at_a_time = threading.Lock()
+        self._batches = batches
+        self._listener: BatchListener | None = None
         # Ray restarts an actor with the arguments of its first start: its programmes may be old by now.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecated, and still the only way to ask
             self._stale = ray.get_runtime_context().was_current_actor_reconstructed
         calm_garbage_collector()
+        if not self._stale:
+            self._listen()
 
     def apply(self, message: bytes) -> bytes:
         if self._stale:
             raise RuntimeError("the shard has restarted and waits for the present programme versions")
-        return self._host.apply(message)
+        with self._one_at_a_time:
+            return self._host.apply(message)
 
     def publish(self, programmes: bytes) -> None:
-        self._host.publish(programmes)
+        with self._one_at_a_time:
+            self._host.publish(programmes)
         self._stale = False
+        self._listen()
 
     def call(self, name: str, *arguments: Any) -> Any:
-        return getattr(self._host, name)(*arguments)
+        with self._one_at_a_time:
+            return getattr(self._host, name)(*arguments)
+
+    def _listen(self) -> None:
+        if self._batches is not None and self._listener is None:
+            self._listener = BatchListener(self._batches, self.apply)
 
 
 def start_ray(section: RaySection) -> None:
@@ -95,7 +115,7 @@ def stop_ray() -> None:
 class RayShard:
     """A shard from the gateway's side."""
 
-    def __init__(self, spec: ShardSpec, pin: str = "") -> None:
+    def __init__(self, spec: ShardSpec, pin: str = "", batches: Path | None = None) -> None:
         actor = ray.remote(_ShardActor).options(
             num_cpus=0,
             max_restarts=-1,
@@ -103,7 +123,8 @@ class RayShard:
             resources={pin: PIN_SHARE} if pin else None,
         )
         self.number = spec.number
-        self._actor = actor.remote(spec)
+        self._actor = actor.remote(spec, batches)
+        self._batches = None if batches is None else BatchSender(batches)
         self._programmes = spec.programmes
         self._pinned = bool(pin)
         self._away_since: float | None = None
@@ -118,6 +139,8 @@ class RayShard:
 
     async def apply(self, message: bytes) -> bytes:
         """Hands over a batch; raises ShardGone where its process ended with it in hand."""
+        if self._batches is not None:
+            return await self._batches.ask(message)
         try:
             return await self._actor.apply.remote(message)  # type: ignore[no-any-return]
         except (RayError, StoreError) as gone:
@@ -176,6 +199,8 @@ class RayShard:
         with contextlib.suppress(RayError, TimeoutError):
             async with asyncio.timeout(CLOSE_SECONDS):
                 await self._actor.call.remote("close")
+        if self._batches is not None:
+            self._batches.close()
         ray.kill(self._actor, no_restart=True)
 
 
@@ -188,7 +213,26 @@ def _cause(gone: RayError) -> str:
 
 
 async def start_ray_shards(specs: Sequence[ShardSpec], pins: Sequence[str]) -> list[RayShard]:
-    """Starts all shards, pinned where there are pins, and waits until every store is open."""
-    shards = [RayShard(spec, pins[at] if pins else "") for at, spec in enumerate(specs)]
+    """Starts all shards, pinned where there are pins, and waits until every store is open.
+
+    Shards of this machine get their batches over sockets; a pinned one, which may be on another, through Ray.
+    """
+    if pins:
+        shards = [RayShard(spec, pins[at]) for at, spec in enumerate(specs)]
+    else:
+        sockets = _socket_directory()
+        shards = [RayShard(spec, batches=_socket(sockets, spec)) for spec in specs]
     await asyncio.gather(*(shard.started() for shard in shards))
     return shards
+
+
+def _socket_directory() -> Path:
+    """A directory for this process's sockets: nobody else's, and gone with it."""
+    directory = tempfile.mkdtemp(prefix="vafa-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    return Path(directory)
+
+
+def _socket(directory: Path, spec: ShardSpec) -> Path | None:
+    path = directory / f"shard-{spec.number}"
+    return path if fits(path) else None
