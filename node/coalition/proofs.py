@@ -46,8 +46,8 @@ ANSWER_CHARS = 26
 MAX_CONSUMED = 64
 """Answers of one member that are remembered as consumed; more within their steps are refused unseen."""
 
-PIN_TRIES = 3
-PIN_ROUNDS = 20_000
+_DIGITS = str.maketrans("۰۱۲۳۴۵۶۷۸۹٠١٢٣٤٥٦٧٨٩", "0123456789" * 2)
+"""What a cashier's keyboard makes of the digits that the member reads out."""
 TAP_LIMIT = "tap_limit"
 REPLAYED = "replayed"
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
