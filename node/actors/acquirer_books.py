@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import structlog
 from msgspec.structs import replace
 
 from node.actors.acquirer_lanes import AcquirerLanes, Partner
@@ -24,6 +25,8 @@ from node.coalition.acquirer_facts import (
 from node.coalition.envelopes import Message
 from node.coalition.exchange import AcquirerState
 from node.coalition.messages import MessageType, Posted, ReturnAbroad
+from node.identity.open_exchanges import seal_open, unseal_open
+from node.identity.sealing import SealBroken
 from node.ledger.decision import Accepted
 from node.ledger.transactions import Entry
 from node.storage import coalition_keys as keys
@@ -35,6 +38,8 @@ from node.wire.coalition_records import Said
 
 if TYPE_CHECKING:
     from node.actors.abroad import Abroad
+
+log = structlog.get_logger()
 
 
 class AcquirerBooks:
@@ -50,7 +55,27 @@ class AcquirerBooks:
             return None
         key = keys.acquirer_exchange_key(opening.partition.number, partner.partner_id, exchange_id)
         data = opening.work.get(key)
-        return None if data is None else store.ACQUIRER_EXCHANGE.decode(data)
+        return None if data is None else self._opened(store.ACQUIRER_EXCHANGE.decode(data))
+
+    def _opened(self, exchange: AcquirerExchange) -> AcquirerExchange:
+        """An exchange with what travels beside its messages, which lies sealed in the store."""
+        sealed, secret = exchange.secretly.sealed, self._abroad.secrets.open_exchanges
+        if not sealed:
+            return exchange
+        try:
+            secretly = store.SECRETLY.decode(unseal_open(secret, exchange.exchange_id, sealed))
+        except SealBroken as broken:
+            log.error("open_exchange_unreadable", problem=str(broken))
+            secretly = Secretly()  # the home node refuses what is sent without it; the exchange goes on
+        return replace(exchange, secretly=secretly)
+
+    def _closed(self, exchange: AcquirerExchange) -> AcquirerExchange:
+        """An exchange as it is stored."""
+        if exchange.secretly == Secretly():
+            return exchange
+        secret, plain = self._abroad.secrets.open_exchanges, store.SECRETLY.encode(exchange.secretly)
+        sealed = seal_open(secret, exchange.exchange_id, plain)
+        return replace(exchange, secretly=Secretly(sealed=sealed))
 
     def is_unsure(self, opening: Opening, partner: Partner) -> bool:
         """Whether an exchange that is not known here may have been posted: this node was restored since."""
@@ -140,7 +165,7 @@ class AcquirerBooks:
         if exchange is None:
             return []
         key = keys.acquirer_exchange_key(partition, exchange.partner_id, exchange.exchange_id)
-        puts = [(key, store.ACQUIRER_EXCHANGE.encode(exchange))]
+        puts = [(key, store.ACQUIRER_EXCHANGE.encode(self._closed(exchange)))]
         reference = exchange.capture_reference
         if reference and (before is None or before.capture_reference != reference):
             puts.append((keys.capture_key(partition, exchange.partner_id, reference), exchange.exchange_id))

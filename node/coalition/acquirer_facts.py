@@ -24,12 +24,16 @@ HOLD_SLACK_MS = 60_000
 
 
 class Secretly(Struct, frozen=True, array_like=True):
-    """What travels beside the messages of an exchange under way, and is dropped when it ends."""
+    """What travels beside the messages of an exchange under way, and is dropped when it ends.
+
+    `sealed` is all of the others, as they lie in a store.
+    """
 
     identifier_kind: int = 0
     identifier: str = ""
     proof: bytes = b""
     salt: bytes = b""
+    sealed: bytes = b""
 
     def __repr__(self) -> str:
         return "Secretly(...)"

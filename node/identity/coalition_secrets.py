@@ -12,6 +12,7 @@ from node.identity.keys import SecretKey
 
 _PSEUDONYMS = b"vafa coalition pseudonyms v1"
 _CODES = b"vafa coalition codes v1"
+_OPEN = b"vafa coalition open exchanges v1"
 _APPS = b"vafa coalition apps v1"
 _EXCHANGES = b"vafa coalition exchanges v1"
 _SALTS = b"vafa coalition salts v1"
@@ -28,6 +29,8 @@ class CoalitionSecrets:
         """Enciphers accounts towards partners."""
         self.codes = self._key(_CODES)
         """Keys what is kept of confirmation codes and PINs."""
+        self.open_exchanges = self._key(_OPEN)
+        """Seals what an acquirer keeps of members while exchanges are open."""
         self._apps = self._key(_APPS)
         self._exchanges = self._key(_EXCHANGES)
         self._salts = self._key(_SALTS)

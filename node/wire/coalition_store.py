@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from node.coalition.acquirer_facts import AcquirerExchange
+from node.coalition.acquirer_facts import AcquirerExchange, Secretly
 from node.coalition.caps import Usage
 from node.coalition.envelopes import Envelope
 from node.coalition.home_facts import HomeExchange
@@ -80,6 +80,7 @@ class Restored(Struct, frozen=True, array_like=True):
     shown: tuple[str, ...] = ()
 
 
+SECRETLY = Codec(Secretly)
 HOME_EXCHANGE = Codec(HomeExchange)
 ACQUIRER_EXCHANGE = Codec(AcquirerExchange)
 HOME_LANE = Codec(HomeLaneRecord)

@@ -112,6 +112,25 @@ async def test_nothing_of_a_member_is_kept_at_the_acquirer_once_the_exchange_has
     assert not any(shown in value or code in value for _, value in bazaar.saffron.everything())
 
 
+async def test_what_is_kept_of_a_member_while_an_exchange_is_open_lies_sealed_and_opens_after_a_restart(
+    bazaar: Bazaar,
+) -> None:
+    code = await bazaar.saffron.asks_for_code(1, 300)
+    await bazaar.pump()
+    await bazaar.saffron.spends("r1", 1, 300, code, True)
+    await bazaar.saffron.earns("r2", 1, 40)
+    bazaar.network.clear()  # nothing arrives: both stay open
+    shown = card(1).value.encode()
+    assert not any(shown in value or code.encode() in value for _, value in bazaar.saffron.everything())
+    bazaar.saffron.restore(bazaar.saffron.backup())
+    await bazaar.saffron.asks_for_hello()
+    await bazaar.pump()
+    await bazaar.time_passes(60_000)
+    assert await state(bazaar, "r1") is await state(bazaar, "r2") is DONE
+    assert await bazaar.nile.points(card(1)) == 740
+    bazaar.assert_agreed()
+
+
 async def test_windows_are_cut_in_every_lane_with_records(bazaar: Bazaar) -> None:
     await bazaar.saffron.earns("r1", 1, 40)
     await bazaar.pump()
