@@ -1,12 +1,11 @@
-"""The `vafa` command. One file a noun; other packages add theirs by the entry-point group `vafa.commands`."""
+"""The `vafa` command. One file a noun; what other packages add is in `add_ons.py`."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from functools import cache
-from importlib.metadata import entry_points
+from typing import Any
 
 import typer
 
@@ -29,6 +28,7 @@ from node.cli import (
     shards,
     terminal,
 )
+from node.cli.add_ons import AddOnBroken, WithAddOns
 from node.cli.connection import CallFailed
 from node.cli.join import JoinRefused
 from node.cli.operator_home import OperatorRefused
@@ -43,6 +43,7 @@ from node.installation import InstallationExists
 from node.storage.store import StoreError
 
 MENDABLE = (
+    AddOnBroken,
     CallFailed,
     ConfigError,
     InUse,
@@ -63,6 +64,7 @@ INTERRUPTED_STATUS = 130
 """What a shell expects of a command that Ctrl-C ended."""
 
 app = typer.Typer(
+    cls=WithAddOns,
     help="Vafa: a self-hosted node for coalition loyalty.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -87,10 +89,7 @@ app.add_typer(lane.app, name="lane")
 
 
 @cache
-def _command() -> Callable[[], object]:
-    """The whole command, with what other packages add to it."""
-    for point in entry_points(group="vafa.commands"):
-        app.add_typer(point.load(), name=point.name)
+def _command() -> Any:
     return typer.main.get_command(app)
 
 
