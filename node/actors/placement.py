@@ -221,7 +221,7 @@ async def start_ray_shards(specs: Sequence[ShardSpec], pins: Sequence[str]) -> l
         shards = [RayShard(spec, pins[at]) for at, spec in enumerate(specs)]
     else:
         sockets = _socket_directory()
-        shards = [RayShard(spec, batches=_socket(sockets, spec)) for spec in specs]
+        shards = [RayShard(spec, batches=_socket(sockets, at)) for at, spec in enumerate(specs)]
     await asyncio.gather(*(shard.started() for shard in shards))
     return shards
 
@@ -233,6 +233,6 @@ def _socket_directory() -> Path:
     return Path(directory)
 
 
-def _socket(directory: Path, spec: ShardSpec) -> Path | None:
-    path = directory / f"shard-{spec.number}"
+def _socket(directory: Path, number: int) -> Path | None:
+    path = directory / f"shard-{number}"
     return path if fits(path) else None
