@@ -10,9 +10,10 @@ from typing import Annotated
 
 import typer
 
-from node.cli import operator_windows
+from node.cli import operator_money, operator_windows
 from node.cli.operator_home import OperatorHome, OperatorRefused, read_request
 from node.cli.operator_service import authority_of
+from node.cli.operator_standing import applied, standings
 from node.coalition.directory import Directory, Key
 from node.coalition.directory_checks import problems, succession_problems
 from node.identity.peers import PeerRefused, load_peer_authority
@@ -30,6 +31,10 @@ app.command("settle")(operator_windows.settle)
 app.command("paid")(operator_windows.paid)
 app.command("top-up")(operator_windows.top_up)
 app.command("correct")(operator_windows.correct)
+app.command("payments")(operator_money.payments)
+app.command("default")(operator_money.default)
+app.command("positions")(operator_money.positions)
+app.command("prepaid")(operator_money.prepaid)
 
 DirectoryOption = Annotated[
     Path, typer.Option("--dir", envvar="VAFA_OPERATOR", help="The operator's directory, as `init` made it.")
@@ -116,12 +121,14 @@ def publish(directory: DirectoryOption = HERE) -> None:
         )
     except Unreadable as wrong:
         raise OperatorRefused(f"{home.terms_path}: {wrong} Nothing was published.") from None
+    made, lines = applied(made, standings(home))
     if before is not None and says_the_same(before.directory, made):
         typer.echo(f"Nothing has changed since version {before.directory.version}; nothing was published.")
         return
     _refuse_problems(home, before.directory if before else None, made)
     newest = home.publish(sign_directory(made, signer))
     typer.echo(f"Published version {made.version}: {newest}")
+    typer.echo("\n".join(lines), nl=bool(lines))
     typer.echo(f"Partners: {', '.join(partner.partner_id for partner in made.partners) or 'none yet'}.")
     typer.echo(
         "Hand the file to every partner; a node that has it hands it on to those that it is linked to."

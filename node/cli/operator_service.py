@@ -74,6 +74,38 @@ class Followed:
         return self._known
 
 
+def has_store(home: OperatorHome) -> bool:
+    """Whether there are books at all."""
+    return (home.directory / _STORE).exists()
+
+
+def is_served(home: OperatorHome) -> bool:
+    """Whether the operator's service says that it serves."""
+    return (home.directory / _ADDRESS).exists()
+
+
+@contextmanager
+def resting(home: OperatorHome) -> Iterator[OperatorBooks]:
+    """The books while no service serves them; StoreError where one does."""
+    store, books = _open_books(home, Followed(home))
+    try:
+        yield books
+    finally:
+        store.close()
+
+
+def _open_books(home: OperatorHome, followed: Followed) -> tuple[RocksStore, OperatorBooks]:
+    path = home.directory / _STORE
+    store = RocksStore(path, RocksOptions(create=not path.exists()))
+    opener = Opener(OPERATOR_ID, followed.known)
+
+    def opened(envelope: bytes) -> Message | None:
+        found = opener.evidence(envelope)
+        return None if isinstance(found, Unopened) else found
+
+    return store, OperatorBooks(store, followed.known, home.signer, opened)
+
+
 class OperatorProcess:
     """The books and the server over an operator's directory. `start`, then `stop`."""
 
@@ -84,15 +116,7 @@ class OperatorProcess:
         authority = authority_of(home, make=True)
         assert authority is not None
         self._authority_pem = authority.certificate_pem
-        path = home.directory / _STORE
-        self._store = RocksStore(path, RocksOptions(create=not path.exists()))
-        opener = Opener(OPERATOR_ID, self._followed.known)
-
-        def opened(envelope: bytes) -> Message | None:
-            found = opener.evidence(envelope)
-            return None if isinstance(found, Unopened) else found
-
-        self.books = OperatorBooks(self._store, self._followed.known, home.signer, opened)
+        self._store, self.books = _open_books(home, self._followed)
         service = SettlementService(self.books, self._authorities)
         identity = new_peer_identity(authority, OPERATOR_ID, now_ms=clock_ms())
         self._server = SettlementServer(service, identity, self._authorities)

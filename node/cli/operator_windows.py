@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json as json_format
 import uuid
 from decimal import Decimal, InvalidOperation
@@ -12,16 +13,19 @@ import grpc
 import typer
 
 from node.cli.operator_home import OperatorHome, OperatorRefused
+from node.cli.operator_money import names_of, newest_terms
 from node.cli.operator_service import CALL_SECONDS, calling, serve
+from node.cli.settlement_shown import payments_text, prepaid_text
 from node.cli.settlement_text import statement_table, window_table
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
 from node.proto.vafa.settlement.v1 import statement_pb2
 from node.proto.vafa.settlement.v1.settlement_service_pb2_grpc import SettlementServiceStub
-from node.settlement.documents import Payment
+from node.settlement.documents import OPERATOR_ID, Payment, StatementFacts
 from node.settlement.netting import MICRO_EXPONENT
 from node.settlement.windows import terms_of
+from node.wire.settlement_camt import BankFileUnreadable, matched, read_bank_file
 from node.wire.settlement_fields import wide
-from node.wire.settlement_lines import read_signed_statement
+from node.wire.settlement_lines import read_payment, read_signed_statement
 
 DirectoryOption = Annotated[
     Path, typer.Option("--dir", envvar="VAFA_OPERATOR", help="The operator's directory, as `init` made it.")
@@ -100,33 +104,88 @@ def settle(
         )
         _stub(channel).SettleWindow(request, timeout=CALL_SECONDS)
         data = _statement(channel, number)
+        balances = (
+            _stub(channel).ListPrepaidBalances(pb.ListPrepaidBalancesRequest(), timeout=CALL_SECONDS).balances
+        )
     path = out or home.directory / f"window-{number}.statement"
     path.write_bytes(data)
-    typer.echo(statement_table(read_signed_statement(data), _names(home)))
+    typer.echo(statement_table(read_signed_statement(data), names_of(home)))
+    for one in balances:
+        if one.used_up or one.alert_percent < 100:
+            exponent = newest_terms(home).currency_exponent
+            typer.echo(f"{one.partner_id}: {prepaid_text(one, exponent)}", err=True)
     typer.echo(f"Written: {path}. Anyone checks it with: vafa-verify {path} --directory FILE")
 
 
 def paid(
     number: NumberArgument,
-    reference: Annotated[str, typer.Argument(help="The payment's reference in the statement.")],
+    reference: Annotated[str, typer.Argument(help="The payment's reference; without, name --camt.")] = "",
     bank: Annotated[str, typer.Option(help="What the bank calls it.")] = "",
+    camt: Annotated[Path | None, typer.Option(help="Its bank statement, camt.053 or camt.054.")] = None,
     directory: DirectoryOption = HERE,
 ) -> None:
-    """Mark a payment of a statement as made, in full."""
-    with calling(OperatorHome(directory)) as channel:
-        statement = read_signed_statement(_statement(channel, number))
-        found = [one for one in statement.lines if isinstance(one, Payment) and one.reference == reference]
-        if not found:
-            raise OperatorRefused(f"Window {number} has no payment {reference}. Nothing was marked.")
-        request = pb.ConfirmPaymentRequest(
-            request_id=f"paid {number} {reference}",
-            window=number,
-            reference=reference,
-            amount=wide(found[0].amount),
-            bank_reference=bank,
+    """Mark a payment of a statement as made in full, or all that the operator's bank booked."""
+    home = OperatorHome(directory)
+    if bool(reference) == (camt is not None):
+        raise OperatorRefused("Name a payment's reference, or a bank's file with --camt. Nothing was done.")
+    with calling(home) as channel:
+        stub = _stub(channel)
+        now = stub.ListPayments(pb.ListPaymentsRequest(window=number), timeout=CALL_SECONDS)
+        if camt is not None:
+            facts = read_signed_statement(_statement(channel, number)).facts
+            bookings = _booked(camt, [read_payment(one.payment) for one in now.payments], facts)
+            _report(stub, number, bookings)
+        else:
+            _confirm(stub, number, reference, bank, now)
+        now = stub.ListPayments(pb.ListPaymentsRequest(window=number), timeout=CALL_SECONDS)
+        windows = stub.ListWindows(
+            pb.ListWindowsRequest(from_number=number, page_size=1), timeout=CALL_SECONDS
         )
-        answer = _stub(channel).ConfirmPayment(request, timeout=CALL_SECONDS)
-    _show([answer.window], json=False)
+    typer.echo(payments_text(now, names_of(home), newest_terms(home).currency_exponent))
+    _show(list(windows.windows), json=False)
+
+
+def _confirm(
+    stub: SettlementServiceStub, number: int, reference: str, bank: str, now: pb.ListPaymentsResponse
+) -> None:
+    found = [one.payment for one in now.payments if one.payment.reference == reference]
+    if not found:
+        raise OperatorRefused(f"Window {number} has no payment {reference}. Nothing was marked.")
+    request = pb.ConfirmPaymentRequest(
+        request_id=f"paid {number} {reference}",
+        window=number,
+        reference=reference,
+        amount=found[0].amount,
+        bank_reference=bank,
+    )
+    stub.ConfirmPayment(request, timeout=CALL_SECONDS)
+
+
+def _booked(camt: Path, payments: list[Payment], facts: StatementFacts) -> list[pb.BookedPayment]:
+    """What the operator's bank booked of a statement's payments, with amounts that are wrong."""
+    try:
+        found = matched(read_bank_file(camt.read_bytes()), payments, facts, OPERATOR_ID)
+    except BankFileUnreadable as wrong:
+        raise OperatorRefused(f"{camt}: {wrong}") from None
+    for match, why in found.wrong:
+        typer.echo(f"{match.booking.reference}: {why}", err=True)
+    return [
+        pb.BookedPayment(
+            reference=one.booking.reference,
+            amount=wide(one.units),
+            bank_reference=one.booking.bank_reference,
+        )
+        for one in [*found.paid, *(match for match, _ in found.wrong if match.units)]
+    ]
+
+
+def _report(stub: SettlementServiceStub, number: int, bookings: list[pb.BookedPayment]) -> None:
+    if not bookings:
+        raise OperatorRefused(f"The bank booked no payment of window {number} of the operator's.")
+    request = pb.ReportPaymentsRequest(window=number, bookings=bookings)
+    # The same bookings are the same request, however often the file is read.
+    request.request_id = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()[:32]
+    stub.ReportPayments(request, timeout=CALL_SECONDS)
 
 
 def top_up(
@@ -137,10 +196,7 @@ def top_up(
 ) -> None:
     """Add money that came in to a prepaid partner's balance."""
     home = OperatorHome(directory)
-    published = home.published()
-    terms = terms_of(published.directory, 1 << 60) if published else None
-    if terms is None:
-        raise OperatorRefused("The directory has no settlement terms yet. Nothing was added.")
+    terms = newest_terms(home)
     units = _units(amount, terms.currency_exponent)
     if units is None:
         raise OperatorRefused(f"{amount} is not an amount of {terms.currency}. Nothing was added.")
@@ -197,11 +253,6 @@ def _stub(channel: grpc.Channel) -> SettlementServiceStub:
 def _statement(channel: grpc.Channel, number: int) -> bytes:
     parts = _stub(channel).GetStatement(pb.GetStatementRequest(window=number), timeout=CALL_SECONDS)
     return b"".join(part.part for part in parts)
-
-
-def _names(home: OperatorHome) -> dict[str, str]:
-    published = home.published()
-    return {one.partner_id: one.name for one in published.directory.partners} if published else {}
 
 
 def _show(windows: list[pb.SettlementWindow], json: bool) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from node.cli import settlement_node
 from node.cli.connection import (
     DEFAULT_CONFIG,
     AddressOption,
@@ -20,41 +21,34 @@ from node.cli.connection import (
     connected,
     load,
 )
+from node.cli.settlement_files import (
+    DirectoryOption,
+    JsonOption,
+    directory_in,
+    names_in,
+    read_file,
+    statement_in,
+)
+from node.cli.settlement_files import SettlementRefused as SettlementRefused
 from node.cli.settlement_own import OwnRecords
-from node.cli.settlement_text import statement_table
-from node.coalition.directory import Directory
 from node.coalition.envelopes import Message
 from node.settlement.documents import Net, Payment
 from node.wire.coalition import Opener, Unopened
-from node.wire.coalition_directory import (
-    DIRECTORY_LABEL,
-    SignedDirectory,
-    Unreadable,
-    read_directory,
-    unarmoured,
-)
 from node.wire.coalition_trust import KnownDirectories
-from node.wire.settlement_camt import BankFileUnreadable, matched, read_bank_file
-from node.wire.settlement_csv import money, statement_csv
+from node.wire.settlement_csv import statement_csv
 from node.wire.settlement_fields import DocumentUnreadable
 from node.wire.settlement_iso20022 import NotPayable, payments_file, settlement_file
-from node.wire.settlement_lines import ReadStatement, read_signed_statement
 from node.wire.settlement_proofs import NotCounted, check_proof
 from node.wire.settlement_publish import recheck
 from node.wire.settlement_signing import operator_signed
 
-app = typer.Typer(help="Settlement: read, verify and pay statements.", no_args_is_help=True)
+app = typer.Typer(help="Settlement: windows, position, statements, payments.", no_args_is_help=True)
+app.command("show")(settlement_node.show)
+app.command("position")(settlement_node.position)
+app.command("paid")(settlement_node.paid)
 
 FileArgument = Annotated[Path, typer.Argument(help="A published statement's file.")]
-DirectoryOption = Annotated[
-    Path, typer.Option("--directory", help="The signed directory's file, as the operator handed it out.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 OwnOption = Annotated[str, typer.Option("--as", help="Whose point of view: a partner's id.")]
-
-
-class SettlementRefused(Exception):
-    """What was asked for is not done; the text says why, and what to do."""
 
 
 class Format(StrEnum):
@@ -63,35 +57,6 @@ class Format(StrEnum):
     CSV = "csv"
     PAIN = "pain.001"
     PACS = "pacs.029"
-
-
-@app.command()
-def show(file: FileArgument, directory: DirectoryOption, json: JsonOption = False) -> None:
-    """Show a statement: who owes whom, nets, payments, and what was left out or held back."""
-    statement, signed = _statement(file), _directory(directory)
-    if json:
-        nets = {one.party_id: str(one.payable) for one in statement.lines if isinstance(one, Net)}
-        facts = statement.facts
-        shown = {
-            "window": facts.window,
-            "currency": facts.currency,
-            "currency_exponent": facts.currency_exponent,
-            "nets": nets,
-            "nets_sum": str(sum(map(int, nets.values()))),
-            "payments": [
-                {
-                    "from": one.debtor_id,
-                    "to": one.creditor_id,
-                    "amount": str(one.amount),
-                    "reference": one.reference,
-                }
-                for one in statement.lines
-                if isinstance(one, Payment)
-            ],
-        }
-        typer.echo(json_format.dumps(shown, ensure_ascii=False, indent=2))
-    else:
-        typer.echo(statement_table(statement, _names(signed.directory)))
 
 
 @app.command()
@@ -107,13 +72,13 @@ def verify(
     certificate: CertificateOption = None,
 ) -> None:
     """Compute a statement anew, and say line by line what agrees. Exit status 1 where something does not."""
-    data, signed = _read(file), _directory(directory)
+    data, signed = read_file(file), directory_in(directory)
     closes: dict[tuple[str, str], bytes] = {}
     if own:
         with connected(config, address, certificate) as channel:
             records = OwnRecords(channel, load(config).merchant.id)
             try:
-                closes = records.closes(_statement(file))
+                closes = records.closes(statement_in(file))
             except NotCounted as wrong:
                 raise SettlementRefused(f"The records here do not fit the statement: {wrong}") from None
     opener = Opener("nobody", lambda: KnownDirectories([signed]))
@@ -140,7 +105,7 @@ def verify(
 @app.command("check-proof")
 def check_proof_file(file: FileArgument, directory: DirectoryOption) -> None:
     """Check the proof that a statement counts one record."""
-    data, signed = _read(file), _directory(directory)
+    data, signed = read_file(file), directory_in(directory)
     opener = Opener("nobody", lambda: KnownDirectories([signed]))
     uris = [signed.key_uri, *(key.uri for key in signed.directory.operator_keys)]
 
@@ -177,7 +142,7 @@ def prove_record(
     certificate: CertificateOption = None,
 ) -> None:
     """Write the proof that a statement counts one record; anyone checks it with `check-proof`."""
-    statement = _statement(file)
+    statement = statement_in(file)
     with connected(config, address, certificate) as channel:
         records = OwnRecords(channel, load(config).merchant.id)
         try:
@@ -200,12 +165,12 @@ def export(
     ] = Format.CSV,
 ) -> None:
     """Write a statement as CSV, or as a payment file by ISO 20022."""
-    statement, signed = _statement(file), _directory(directory)
+    statement, signed = statement_in(file), directory_in(directory)
     now_ms = time.time_ns() // 1_000_000
     try:
         match kind:
             case Format.CSV:
-                names = _names(signed.directory)
+                names = names_in(signed.directory)
                 data = statement_csv(statement.facts, statement.lines, names, own or None)
             case Format.PAIN:
                 if not own:
@@ -219,73 +184,3 @@ def export(
         raise SettlementRefused(str(wrong)) from None
     out.write_bytes(data)
     typer.echo(f"Written: {out}")
-
-
-@app.command()
-def paid(
-    file: FileArgument,
-    own: OwnOption,
-    camt: Annotated[Path, typer.Option(help="The bank's statement: camt.053 or camt.054.")],
-    json: JsonOption = False,
-) -> None:
-    """Say which payments of a statement the bank booked. Exit status 1 where one of yours is not paid in
-    full.
-    """
-    statement = _statement(file)
-    try:
-        bookings = read_bank_file(_read(camt))
-    except BankFileUnreadable as wrong:
-        raise SettlementRefused(f"{camt}: {wrong}") from None
-    payments = [
-        one for one in statement.lines if isinstance(one, Payment) and own in (one.debtor_id, one.creditor_id)
-    ]
-    found = matched(bookings, payments, statement.facts, own)
-    booked = {match.payment.reference: match.booking.bank_reference for match in found.paid}
-    rows = [
-        {
-            "reference": one.reference,
-            "from": one.debtor_id,
-            "to": one.creditor_id,
-            "amount": money(one.amount, statement.facts.currency_exponent),
-            "paid": one.reference in booked,
-        }
-        for one in payments
-    ]
-    if json:
-        typer.echo(json_format.dumps(rows, ensure_ascii=False, indent=2))
-    else:
-        for row in rows:
-            state = "paid    " if row["paid"] else "NOT PAID"
-            typer.echo(f"{state} {row['reference']}: {row['from']} to {row['to']}, {row['amount']}")
-        for match, why in found.wrong:
-            typer.echo(f"looked at, not counted: {match.booking.reference}: {why}")
-    if len(booked) < len(payments):
-        raise typer.Exit(1)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as wrong:
-        raise SettlementRefused(f"{file}: {wrong.strerror}.") from None
-
-
-def _statement(file: Path) -> ReadStatement:
-    try:
-        return read_signed_statement(_read(file))
-    except DocumentUnreadable as wrong:
-        raise SettlementRefused(f"{file}: {wrong}. It is no statement.") from None
-
-
-def _directory(file: Path) -> SignedDirectory:
-    data = _read(file)
-    try:
-        if data.startswith(b"-----BEGIN"):
-            data = unarmoured(DIRECTORY_LABEL, data.decode("utf-8-sig"))
-        return read_directory(data)
-    except (Unreadable, UnicodeDecodeError) as wrong:
-        raise SettlementRefused(f"{file}: {wrong}") from None
-
-
-def _names(directory: Directory) -> dict[str, str]:
-    return {one.partner_id: one.name for one in directory.partners}

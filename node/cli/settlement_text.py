@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
 from node.settlement.documents import (
@@ -90,6 +91,29 @@ def statement_table(statement: ReadStatement, names: Mapping[str, str]) -> str:
         *(f"HELD BACK. {dispute_report(one, names)}" for one in disputes),
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def statement_rows(statement: ReadStatement) -> dict[str, Any]:
+    """A statement's nets and payments for a machine; amounts are digits of the smallest amount paid."""
+    nets = {one.party_id: str(one.payable) for one in statement.lines if isinstance(one, Net)}
+    facts = statement.facts
+    return {
+        "window": facts.window,
+        "currency": facts.currency,
+        "currency_exponent": facts.currency_exponent,
+        "nets": nets,
+        "nets_sum": str(sum(map(int, nets.values()))),
+        "payments": [
+            {
+                "from": one.debtor_id,
+                "to": one.creditor_id,
+                "amount": str(one.amount),
+                "reference": one.reference,
+            }
+            for one in statement.lines
+            if isinstance(one, Payment)
+        ],
+    }
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

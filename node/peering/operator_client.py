@@ -58,8 +58,12 @@ class OperatorClient:
 
     async def defaulted(self, window: int) -> frozenset[str] | None:
         """Who is in default of a window with a statement."""
-        data = await self._call("ListPayments", payments_wish(window))
+        data = await self.payments(window)
         return None if data is None else read_defaulted(data)
+
+    async def payments(self, window: int) -> bytes | None:
+        """The payments of a window as they stand: a ListPaymentsResponse."""
+        return await self._call("ListPayments", payments_wish(window))
 
     async def positions(self) -> bytes | None:
         """How this partner stands with the operator: a ListPositionsResponse."""

@@ -178,6 +178,20 @@ class MerchantSettlementService:
         for first in range(0, len(data), PART_BYTES):
             yield pb.GetOwnStatementResponse(part=data[first : first + PART_BYTES])
 
+    async def ListOwnPayments(  # noqa: N802 - the proto's name
+        self, request: pb.ListOwnPaymentsRequest, context: Context
+    ) -> pb.ListOwnPaymentsResponse:
+        """The payments of a window as the operator has them."""
+        await self._known(context)
+        try:
+            data = await self._operator().payments(request.window)
+        except OperatorRefuses as refusal:
+            await context.abort(grpc.StatusCode.NOT_FOUND, f"The operator says: {refusal}")
+            raise AssertionError("abort always raises") from None
+        if data is None:
+            return pb.ListOwnPaymentsResponse()
+        return pb.ListOwnPaymentsResponse(at_operator=operator_pb.ListPaymentsResponse.FromString(data))
+
     async def ReportOwnPayments(  # noqa: N802 - the proto's name
         self, request: pb.ReportOwnPaymentsRequest, context: Context
     ) -> pb.ReportOwnPaymentsResponse:

@@ -35,10 +35,13 @@ class Booking(Struct, frozen=True):
 
 
 class Match(Struct, frozen=True):
-    """A payment of a statement and what the bank booked for it."""
+    """A payment of a statement and what the bank booked for it. `units` is the booking's amount in the
+    smallest amount that is paid; 0 where it is in another currency, or is no such amount.
+    """
 
     payment: Payment
     booking: Booking
+    units: int = 0
 
 
 class Matched(Struct, frozen=True):
@@ -80,7 +83,7 @@ def matched(
         payment = by_reference.get(booking.reference)
         if payment is None:
             continue
-        match = Match(payment, booking)
+        match = Match(payment, booking, _units(booking, facts))
         problem = _problem(match, facts, own_id)
         if problem is None and booking.reference in paid:
             problem = "it was booked twice"
@@ -98,14 +101,23 @@ def _problem(match: Match, facts: StatementFacts, own_id: str) -> str | None:
     if booking.currency != facts.currency:
         return f"it is in {booking.currency}, not {facts.currency}"
     try:
-        amount = Decimal(booking.amount)
+        Decimal(booking.amount)
     except InvalidOperation:
         return "its amount is no number"
-    if not amount.is_finite() or amount != Decimal(payment.amount).scaleb(-facts.currency_exponent):
-        return (
-            f"it is of {booking.amount}, not of {Decimal(payment.amount).scaleb(-facts.currency_exponent):f}"
-        )
+    if match.units != payment.amount:
+        due = Decimal(payment.amount).scaleb(-facts.currency_exponent)
+        return f"it is of {booking.amount}, not of {due:f}"
     return None
+
+
+def _units(booking: Booking, facts: StatementFacts) -> int:
+    if booking.currency != facts.currency:
+        return 0
+    try:
+        units = Decimal(booking.amount).scaleb(facts.currency_exponent)
+    except InvalidOperation:
+        return 0
+    return int(units) if units.is_finite() and units == units.to_integral_value() and units > 0 else 0
 
 
 def _bookings(entry: ElementTree.Element) -> Iterator[Booking]:

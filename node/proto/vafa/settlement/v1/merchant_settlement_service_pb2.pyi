@@ -367,6 +367,52 @@ class GetOwnStatementResponse(_message.Message):
 Global___GetOwnStatementResponse: _TypeAlias = GetOwnStatementResponse  # noqa: Y015
 
 @_typing.final
+class ListOwnPaymentsRequest(_message.Message):
+    """Asks how the payments of a window stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WINDOW_FIELD_NUMBER: _builtins.int
+    window: _builtins.int
+    """Which window."""
+    def __init__(
+        self,
+        *,
+        window: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["window", b"window"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOwnPaymentsRequest: _TypeAlias = ListOwnPaymentsRequest  # noqa: Y015
+
+@_typing.final
+class ListOwnPaymentsResponse(_message.Message):
+    """How the payments of a window stand."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_OPERATOR_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def at_operator(self) -> _settlement_service_pb2.ListPaymentsResponse:
+        """As the operator has them; absent where it was not reached."""
+
+    def __init__(
+        self,
+        *,
+        at_operator: _settlement_service_pb2.ListPaymentsResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at_operator", b"at_operator"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_operator", b"at_operator"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListOwnPaymentsResponse: _TypeAlias = ListOwnPaymentsResponse  # noqa: Y015
+
+@_typing.final
 class ReportOwnPaymentsRequest(_message.Message):
     """Says what the merchant's bank booked."""
 

@@ -50,6 +50,11 @@ class MerchantSettlementServiceStub:
                 request_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementRequest.SerializeToString,
                 response_deserializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementResponse.FromString,
                 _registered_method=True)
+        self.ListOwnPayments = channel.unary_unary(
+                '/vafa.settlement.v1.MerchantSettlementService/ListOwnPayments',
+                request_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListOwnPaymentsRequest.SerializeToString,
+                response_deserializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListOwnPaymentsResponse.FromString,
+                _registered_method=True)
         self.ReportOwnPayments = channel.unary_unary(
                 '/vafa.settlement.v1.MerchantSettlementService/ReportOwnPayments',
                 request_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ReportOwnPaymentsRequest.SerializeToString,
@@ -82,6 +87,13 @@ class MerchantSettlementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListOwnPayments(self, request, context):
+        """The payments of a window as the operator has them; see SettlementService.ListPayments.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReportOwnPayments(self, request, context):
         """Hands the operator what the merchant's bank says of payments; see SettlementService.ReportPayments.
         """
@@ -106,6 +118,11 @@ def add_MerchantSettlementServiceServicer_to_server(servicer, server):
                     servicer.GetOwnStatement,
                     request_deserializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementRequest.FromString,
                     response_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementResponse.SerializeToString,
+            ),
+            'ListOwnPayments': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListOwnPayments,
+                    request_deserializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListOwnPaymentsRequest.FromString,
+                    response_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListOwnPaymentsResponse.SerializeToString,
             ),
             'ReportOwnPayments': grpc.unary_unary_rpc_method_handler(
                     servicer.ReportOwnPayments,
@@ -195,6 +212,33 @@ class MerchantSettlementService:
             '/vafa.settlement.v1.MerchantSettlementService/GetOwnStatement',
             vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementRequest.SerializeToString,
             vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListOwnPayments(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.settlement.v1.MerchantSettlementService/ListOwnPayments',
+            vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListOwnPaymentsRequest.SerializeToString,
+            vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListOwnPaymentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -39,6 +39,8 @@ class MerchantSettlementServiceStub:
     """What is owed to whom at this moment, the caps, and what the operator says of balance and payments."""
     GetOwnStatement: _grpc.UnaryStreamMultiCallable[_merchant_settlement_service_pb2.GetOwnStatementRequest, _merchant_settlement_service_pb2.GetOwnStatementResponse]
     """The statement of a window that this node has compared and kept."""
+    ListOwnPayments: _grpc.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ListOwnPaymentsRequest, _merchant_settlement_service_pb2.ListOwnPaymentsResponse]
+    """The payments of a window as the operator has them; see SettlementService.ListPayments."""
     ReportOwnPayments: _grpc.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ReportOwnPaymentsRequest, _merchant_settlement_service_pb2.ReportOwnPaymentsResponse]
     """Hands the operator what the merchant's bank says of payments; see SettlementService.ReportPayments."""
 
@@ -53,6 +55,8 @@ class MerchantSettlementServiceAsyncStub(MerchantSettlementServiceStub):
     """What is owed to whom at this moment, the caps, and what the operator says of balance and payments."""
     GetOwnStatement: _aio.UnaryStreamMultiCallable[_merchant_settlement_service_pb2.GetOwnStatementRequest, _merchant_settlement_service_pb2.GetOwnStatementResponse]  # type: ignore[assignment]
     """The statement of a window that this node has compared and kept."""
+    ListOwnPayments: _aio.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ListOwnPaymentsRequest, _merchant_settlement_service_pb2.ListOwnPaymentsResponse]  # type: ignore[assignment]
+    """The payments of a window as the operator has them; see SettlementService.ListPayments."""
     ReportOwnPayments: _aio.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ReportOwnPaymentsRequest, _merchant_settlement_service_pb2.ReportOwnPaymentsResponse]  # type: ignore[assignment]
     """Hands the operator what the merchant's bank says of payments; see SettlementService.ReportPayments."""
 
@@ -82,6 +86,14 @@ class MerchantSettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_merchant_settlement_service_pb2.GetOwnStatementResponse], _abc.AsyncIterator[_merchant_settlement_service_pb2.GetOwnStatementResponse]]:
         """The statement of a window that this node has compared and kept."""
+
+    @_abc_1.abstractmethod
+    def ListOwnPayments(
+        self,
+        request: _merchant_settlement_service_pb2.ListOwnPaymentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merchant_settlement_service_pb2.ListOwnPaymentsResponse, _abc.Awaitable[_merchant_settlement_service_pb2.ListOwnPaymentsResponse]]:
+        """The payments of a window as the operator has them; see SettlementService.ListPayments."""
 
     @_abc_1.abstractmethod
     def ReportOwnPayments(
