@@ -8,12 +8,19 @@ not tell a false node from the true one.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 import grpc
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from node.proto.vafa.terminal.v1 import terminal_service_pb2, terminal_service_pb2_grpc
 
@@ -31,6 +38,31 @@ class TillCertificate:
     def channel_credentials(self) -> grpc.ChannelCredentials:
         """Mutual TLS with this certificate."""
         return grpc.ssl_channel_credentials(self.authority_pem, self.key_pem, self.certificate_pem)
+
+    def problem(self, now: datetime) -> str:
+        """Why no node would take this certificate, and what to do; empty where nothing is wrong with it.
+
+        `now` is the till's clock, with its zone. TLS itself says nothing of this to a till: the line closes.
+        """
+        try:
+            certificate = x509.load_pem_x509_certificate(self.certificate_pem)
+            authority = x509.load_pem_x509_certificate(self.authority_pem)
+            key = load_pem_private_key(self.key_pem, password=None)
+        except (ValueError, TypeError):
+            return "The till's certificate or its key cannot be read. Enrol the till again."
+        if key.public_key() != certificate.public_key():
+            return "The till's key is not its certificate's. Enrol the till again."
+        try:
+            certificate.verify_directly_issued_by(authority)
+        except (ValueError, TypeError, InvalidSignature):
+            return "The till's certificate is of another authority than the one it trusts. Enrol it again."
+        if now < certificate.not_valid_before_utc:
+            begins = certificate.not_valid_before_utc.date()
+            return f"The till's certificate begins on {begins}, after this clock's date. Set the clock."
+        if now > certificate.not_valid_after_utc:
+            ended = certificate.not_valid_after_utc.date()
+            return f"The till's certificate ended on {ended}. Enrol the till again."
+        return ""
 
 
 async def enrol_with_code(enrol_address: str, authority_pem: bytes, code: str) -> TillCertificate:

@@ -9,6 +9,7 @@ at the till knows whether it took effect. Here the three become one `Refusal`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import Enum
 
 import grpc
@@ -16,6 +17,7 @@ from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 
 from node.proto.vafa.common.v1 import refusal_pb2
+from simulators.enrolment import TillCertificate
 
 DOMAIN = "vafa"
 NO_ANSWER = "NO_ANSWER"
@@ -73,16 +75,41 @@ _ACTION_BY_STATUS = {
 }
 
 
-def refusal_of_error(error: grpc.aio.AioRpcError) -> Refusal:
-    """The refusal behind a failed unary call; where the node itself said nothing, `NO_ANSWER`."""
+def refusal_of_error(error: grpc.aio.AioRpcError, certificate: TillCertificate | None = None) -> Refusal:
+    """The refusal behind a failed unary call; where the node itself said nothing, `NO_ANSWER`.
+
+    Of a line that was never there the message says what to check, with the till's own `certificate` first.
+    """
     info, retry_delay_ms = _details(error)
     message = error.details() or error.code().name
     if info is None:
         action = Action.SHOW if error.code() in _NEVER_CARRIED_OUT else Action.ASK
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            message = _what_to_check(message, certificate)
         return Refusal(NO_ANSWER, action, message)
     metadata = dict(info.metadata)
     action = _named_action(metadata.pop("action", "")) or _ACTION_BY_STATUS.get(error.code(), Action.SHOW)
     return Refusal(info.reason, action, message, retry_delay_ms, metadata)
+
+
+def _what_to_check(details: str, certificate: TillCertificate | None) -> str:
+    """What gRPC says of a line that could not be made or was cut, in words for whoever stands at the till."""
+    problem = certificate.problem(datetime.now(UTC)) if certificate is not None else ""
+    if problem:
+        return f"{problem} ({details})"
+    if "CERTIFICATE_VERIFY_FAILED" in details or "not verified" in details:
+        text = (
+            "What answers at this address is not the node of this till's authority, or goes by another name."
+        )
+    elif "handshake" in details.lower():
+        text = "What answers at this address does not speak TLS as a node does. Check the port."
+    elif "Socket closed" in details or "reset" in details:
+        text = (
+            "The node closed the line: it is stopping, or does not take this till's certificate. Check both."
+        )
+    else:
+        return details
+    return f"{text} ({details})"
 
 
 def refusal_of_item(item: refusal_pb2.Refusal) -> Refusal:

@@ -121,6 +121,7 @@ class Till:
         self._patience = patience or Patience()
         self._chance = chance or random.Random()
         self._offline = False
+        self._certificate = certificate
 
     async def __aenter__(self) -> Self:
         return self
@@ -288,7 +289,7 @@ class Till:
             try:
                 await exchange([operation for _, operation in queued], results)
             except grpc.aio.AioRpcError as error:
-                retry_delay_ms = _or_raise(refusal_of_error(error)).retry_delay_ms
+                retry_delay_ms = _or_raise(refusal_of_error(error, self._certificate)).retry_delay_ms
             left = len(queued)
             # A stream may break off: there are answers then for the first few only.
             for (number, operation), result in zip(queued, results, strict=False):
@@ -331,7 +332,7 @@ class Till:
             try:
                 return await call(request, timeout=min(self._patience.attempt_seconds, left_seconds))
             except grpc.aio.AioRpcError as error:
-                last = _or_raise(refusal_of_error(error))
+                last = _or_raise(refusal_of_error(error, self._certificate))
             unknown = unknown or last.action is Action.ASK
             await asyncio.sleep(self._patience.wait_seconds(attempt, last.retry_delay_ms, self._chance))
         if last is None or unknown:

@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import grpc
 import typer
+from cryptography import x509
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -22,6 +23,7 @@ from grpc_status import rpc_status
 
 from node import config as configuration
 from node.config import Config, split_address
+from node.identity.caller import CallerRefused, caller_from_certificate, certificate_refusal
 from node.identity.keys import read_secret
 from node.proto.vafa.common.v1 import identifier_pb2
 
@@ -88,14 +90,16 @@ def connected(
     """
     config = load(path)
     target = target_of(config, address)
+    home = path.resolve().parent
     if config.node.plaintext:
         channel = grpc.insecure_channel(target)
     else:
-        channel = grpc.secure_channel(target, _credentials(path.resolve().parent, certificate))
+        channel = grpc.secure_channel(target, _credentials(home, certificate))
     try:
         yield channel
     except grpc.RpcError as error:
-        raise CallFailed(explained(error, target, request_id)) from None
+        problem = "" if config.node.plaintext else _certificate_problem(home, certificate, config.merchant.id)
+        raise CallFailed(explained(error, target, request_id, problem)) from None
     except KeyboardInterrupt:
         if not request_id:
             raise
@@ -111,6 +115,23 @@ def _credentials(home: Path, certificate: Path | None) -> grpc.ChannelCredential
     )
 
 
+def _certificate_problem(home: Path, certificate: Path | None, merchant: str) -> str:
+    """Why no node of this merchant's takes the caller's certificate, as far as its file tells; else empty."""
+    path = certificate or home / "admin.crt"
+    try:
+        pem = path.read_bytes()
+        authority = x509.load_pem_x509_certificate((home / "ca.crt").read_bytes())
+        x509.load_pem_x509_certificate(pem).verify_directly_issued_by(authority)
+        problem = certificate_refusal(
+            caller_from_certificate(pem), merchant=merchant, now_ms=time.time_ns() // 1_000_000, revoked=set()
+        )
+    except CallerRefused as refused:
+        return f"{path}: {refused}"
+    except Exception:  # whatever X.509 can be: it is not ours
+        return f"{path} is not a certificate of the authority in {home / 'ca.crt'}."
+    return "" if problem is None else f"{path}: {problem.value}."
+
+
 def _public(path: Path) -> bytes:
     try:
         return path.read_bytes()
@@ -121,8 +142,11 @@ def _public(path: Path) -> bytes:
         ) from None
 
 
-def explained(error: grpc.RpcError, target: str, request_id: str = "") -> str:
-    """A call's failure in words: the node's own where it refused, else what kept it from being reached."""
+def explained(error: grpc.RpcError, target: str, request_id: str = "", problem: str = "") -> str:
+    """A call's failure in words: the node's own where it refused, else what kept it from being reached.
+
+    `problem` is what is known to be wrong with the caller's certificate, of which TLS says nothing.
+    """
     call: Any = error
     status, details = rpc_status.from_call(call), call.details() or ""
     if status is not None:
@@ -142,9 +166,11 @@ def explained(error: grpc.RpcError, target: str, request_id: str = "") -> str:
             f"What answers at {target} does not speak TLS as a node does, or the .key is not the .crt's own."
         )
     elif "Socket closed" in details:
-        text = (
-            f"The node at {target} closed the connection: it is stopping, or does not know the certificate. "
-            "Show one that this node's own authority issued."
+        text = f"The node at {target} closed the connection: " + (
+            f"it does not know the certificate. {problem} Show one that this node's own authority issued."
+            if problem
+            else "it is stopping, or does not know the certificate. Show one that this node's own authority "
+            "issued and that was not replaced or withdrawn."
         )
     else:
         return f"No node answers at {target}. Start it with `vafa run`, or name another --address." + (

@@ -117,6 +117,9 @@ def test_a_foreign_authority_and_a_foreign_caller_are_told_apart(shop: Shop, tmp
     with shop.serving():
         refused = shop.vafa("status", "--certificate", tmp_path / "other" / "admin.crt")
         assert "does not know the certificate" in refused.err
+        assert (
+            f"other/admin.crt is not a certificate of the authority in {shop.home / 'ca.crt'}." in refused.err
+        )
         missing = shop.vafa("status", "--certificate", tmp_path / "nobody.crt")
         assert "nobody.key: cannot be read" in missing.err
         (shop.home / "ca.crt").write_bytes((tmp_path / "other" / "ca.crt").read_bytes())

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import random
+import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 from google.rpc import code_pb2
 
+from node.identity.ca import issue_client_certificate
+from node.identity.caller import Caller, Role
 from node.proto.vafa.common.v1 import (
     balance_pb2,
     identifier_pb2,
@@ -18,11 +22,11 @@ from node.proto.vafa.common.v1 import (
     transaction_pb2,
 )
 from node.proto.vafa.pos.v1 import operation_pb2, undo_pb2
-from simulators.enrolment import enrol_with_code
+from simulators.enrolment import TillCertificate, enrol_with_code, new_key_and_request
 from simulators.operations import OperationWriter, change_in
 from simulators.purchases import card_identifier
 from simulators.refusal import Refused
-from simulators.scripted_node import ScriptedNode, refusing
+from simulators.scripted_node import ScriptedNode, refusing, serve_scripted_node
 from simulators.till import OutcomeUnknown, Patience, Till, TillOffline
 from simulators.till_queue import TillQueue
 
@@ -281,3 +285,37 @@ def test_a_return_names_the_purchase_and_carries_the_member() -> None:
     assert (change.transaction_id, change.amount_minor) == ("tx-1", 5)
     assert change.identifier.kind == identifier_pb2.IDENTIFIER_KIND_CARD
     assert change.terminal_id == "store-1/till-1"
+
+
+async def test_a_till_that_the_node_lets_not_in_is_told_what_to_check(scripted_node: ScriptedNode) -> None:
+    own, authority = scripted_node.certificate(), scripted_node.authority
+    key_pem, request_pem = new_key_and_request()
+    long_ago_ms = time.time_ns() // 1_000_000 - 10 * 86_400_000
+    till = Caller(Role.TILL, "shop", "till-1", "store-1")
+    ended = issue_client_certificate(authority, request_pem, till, now_ms=long_ago_ms, validity_days=2).pem
+    async with serve_scripted_node() as other:
+        foreign = other.certificate()
+    shown = {
+        "ended on": TillCertificate(own.authority_pem, ended, key_pem),
+        "of another authority": TillCertificate(own.authority_pem, foreign.certificate_pem, foreign.key_pem),
+        "not the node of this till's authority": foreign,
+    }
+    patience = Patience(attempts=1, first_wait_seconds=0.001, longest_wait_seconds=0.001)
+    for says, certificate in shown.items():
+        async with Till(scripted_node.address, certificate, patience=patience) as stranger:
+            with pytest.raises(OutcomeUnknown, match=says):
+                await stranger.identify(MEMBER)
+    assert scripted_node.received == []
+
+
+def test_a_key_that_is_not_the_certificates_is_found_before_any_line_is_made(
+    scripted_node: ScriptedNode,
+) -> None:
+    own = scripted_node.certificate()
+    now = datetime.now(UTC)
+    assert own.problem(now) == ""
+    assert "Set the clock" in own.problem(now - timedelta(days=30))
+    assert "not its certificate's" in TillCertificate(
+        own.authority_pem, own.certificate_pem, new_key_and_request()[0]
+    ).problem(now)
+    assert "cannot be read" in TillCertificate(own.authority_pem, b"", own.key_pem).problem(now)
