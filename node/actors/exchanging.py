@@ -51,7 +51,8 @@ class Exchanging:
     """Acts on partners' messages (`peering.ports.Exchanging`) and on behalf of tills.
 
     `may_carry(connection, sender)` says whose messages may come on whose connection. `links` is set before
-    anything is sent. `greeted` is told of every connection that comes to stand, `noted` of every outcome,
+    anything is sent. `unseal` opens what a relay carried, None where it is not for this node. `greeted` is
+    told of every connection that comes to stand, `noted` of every outcome,
     `told` of what members are to hear.
     """
 
@@ -76,6 +77,7 @@ class Exchanging:
         self.noted: Callable[[int, Outcome], None] = lambda partition, outcome: None
         self.settling: Callable[[Message], Awaitable[None]] = _unheard
         self.told: Callable[[Outcome], None] = lambda outcome: None
+        self.unseal: Callable[[bytes], bytes | None] = lambda carried: carried
         self.waiting = Waiting(MAX_WAITING)
         self._resolver = resolver
         self._sealer = sealer
@@ -139,6 +141,12 @@ class Exchanging:
     async def _act(self, partner_id: str, carried: bytes) -> Sequence[Said]:
         if self.directories.known is None:
             return ()
+        plain = self.unseal(carried)
+        if plain is None:
+            self._figures.count(PEER_REFUSED, partner_id, "SEAL_BROKEN").add()
+            log.info("peer_message_refused", partner=partner_id, reason="SEAL_BROKEN")
+            return ()
+        carried = plain
         opened = self._opener.open(carried, self.clock_ms())
         if isinstance(opened, Unopened):
             return self._refused(partner_id, opened.reason, opened.header, opened.request_hash)

@@ -22,6 +22,7 @@ from node.cli.connection import (
 )
 from node.coalition.directory import Directory, Key, Partner, PartnerStatus
 from node.config import Config, ConfigError
+from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.exchange_keys import ExchangeKeys, load_exchange_keys, new_exchange_key
 from node.identity.keys import load_secrets
 from node.ledger.refusals import Refused
@@ -126,6 +127,7 @@ def _ask(
         authority_pem=secrets.authority.certificate_pem,
         ranges=wanted,
         partitions=config.storage.partitions,
+        sealing_key=CoalitionSecrets(secrets.master_key).sealing.uri,
     )
     # Signed by a key that the operator knows already, where there was one before.
     data = sign_join_request(coalition, partner, now_ms, before.newest)

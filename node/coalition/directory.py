@@ -90,6 +90,7 @@ class Partner(Struct, frozen=True, dict=True):
     funding: Funding = Funding.UNSPECIFIED
     from_window: int = 0
     last_window: int = 0
+    sealing_key: str = ""
 
     def key(self, uri: str) -> Key | None:
         """The key of that URI, whatever its time; None where the partner has none."""

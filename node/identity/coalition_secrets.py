@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import hmac
 
+from node.identity.beside import SealingKey
 from node.identity.keys import SecretKey
 
 _PSEUDONYMS = b"vafa coalition pseudonyms v1"
 _CODES = b"vafa coalition codes v1"
+_SEALING = b"vafa coalition sealing v1"
 _OPEN = b"vafa coalition open exchanges v1"
 _APPS = b"vafa coalition apps v1"
 _EXCHANGES = b"vafa coalition exchanges v1"
@@ -31,6 +33,8 @@ class CoalitionSecrets:
         """Keys what is kept of confirmation codes and PINs."""
         self.open_exchanges = self._key(_OPEN)
         """Seals what an acquirer keeps of members while exchanges are open."""
+        self.sealing = SealingKey(self._key(_SEALING))
+        """Opens what partners seal for this node, where a relay carries it."""
         self._apps = self._key(_APPS)
         self._exchanges = self._key(_EXCHANGES)
         self._salts = self._key(_SALTS)

@@ -14,6 +14,7 @@ from node.peering.link import Connection, PeerLink
 from node.peering.ports import Exchanging, PartnerEntry, Peers
 from node.peering.relay import carries, relays_towards
 from node.telemetry import PEER_REFUSED, Figures
+from node.wire.coalition_beside import sealed_for
 from node.wire.coalition_frames import (
     FrameUnreadable,
     RecordsWish,
@@ -102,8 +103,16 @@ class GrpcLinks:
         if not link.connected:
             for relay in relays_towards(self.peers, partner_id):
                 if self._links[relay].connected:
-                    return self._links[relay].send(carried)
+                    return self._by_relay(relay, partner_id, carried)
         return link.send(carried)
+
+    def _by_relay(self, relay_id: str, partner_id: str, carried: bytes) -> bool:
+        """Through somebody else's hands goes only what they cannot read."""
+        sealed = sealed_for(self.peers.partners[partner_id].sealing_key, carried)
+        if sealed is None:
+            self._figures.count(PEER_REFUSED, partner_id, "NO_SEALING_KEY").add()
+            return False
+        return self._links[relay_id].send(sealed)
 
     async def deliver(self, partner_id: str, carried: bytes) -> Sequence[bytes] | None:
         """Hands one message over in a call of its own; None where the partner is not reached or refuses."""

@@ -14,13 +14,14 @@ class PartnerEntry(Struct, frozen=True):
     """What the directory says of how to reach a partner's node.
 
     `endpoints` (host:port) are tried in turn; none means that it only dials. `relay_partner_id` carries for
-    it where it cannot be dialled.
+    it where it cannot be dialled: what travels beside messages is then sealed for `sealing_key`.
     """
 
     partner_id: str
     authority_pem: bytes
     endpoints: tuple[str, ...] = ()
     relay_partner_id: str = ""
+    sealing_key: str = ""
 
 
 class Peers(Struct, frozen=True):

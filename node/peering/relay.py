@@ -1,7 +1,8 @@
 """Where a message goes next: to its receiver, to its receiver's relay, or nowhere.
 
-A relay carries signed messages that it can neither change nor answer; it does see what travels beside them
-(the identifier and the proof of a request), so a partner is asked in the directory whom it trusts with that.
+A relay carries signed messages that it can neither change nor answer. What travels beside them, identifier
+and proof, is sealed for the receiver (`identity.beside`); the relay sees who says something of what kind to
+whom, with amounts and pseudonyms.
 A message is carried once: a relay hands it to the receiver's own connection, never to another relay.
 """
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 from node.actors.abroad_trade import Trade
@@ -36,6 +37,7 @@ from node.rpc.settlement_side import SettlementSide
 from node.storage.keyspace import partition_of
 from node.telemetry import Figures
 from node.wire.coalition import EnvelopeSealer
+from node.wire.coalition_beside import unsealed
 from node.wire.commands import AnswerKind, Command, Op
 from node.wire.contacts import contact_asked, contact_from
 
@@ -86,6 +88,7 @@ class CoalitionSide:
             self._tell_shards,
         )
         self.exchanging.links = self.partners.links
+        self.exchanging.unseal = partial(unsealed, self._secrets.sealing)
         self._versions = versions
         self._compiled: tuple[int, Programmes] | None = None
         self._time_zone, self._currency = merchant.time_zone, merchant.currency

@@ -35,7 +35,11 @@ def peers_of(known: KnownDirectories | None, own_id: str) -> Peers:
         return Peers(own_id, {})
     entries = {
         partner.partner_id: PartnerEntry(
-            partner.partner_id, partner.authority_pem, partner.endpoints, partner.relay_partner_id
+            partner.partner_id,
+            partner.authority_pem,
+            partner.endpoints,
+            partner.relay_partner_id,
+            partner.sealing_key,
         )
         for partner in known.newest.partners
         if partner.partner_id != own_id

@@ -141,6 +141,7 @@ BOUNDS: dict[str, _Check] = {
     "Partner.authority_pem": _size_span(0, 16_384),
     "Partner.ranges": _size_span(0, 1_000),
     "Partner.partitions": _span(1, 64),
+    "Partner.sealing_key": _form("(x25519:[0-9a-f]{64})?"),
     "Key.uri": _form("ed25519:[0-9a-f]{64}"),
     "IdentifierRange.kind": _span(1, 4),
     "IdentifierRange.prefix": _form("[!-~]{1,64}"),

@@ -64,7 +64,7 @@ window_skew_seconds = 300
 # Partners follow, one table each; `vafa operator admit` writes them. What may be changed in one:
 #   status      "active", "suspended" (its members earn, nothing new is spent) or "left" (nothing new at all)
 #   ranges      which identifiers are its members': "card:6273", "barcode:20", "phone:+98912", "app_token:x"
-#   relay       the partner that carries its messages where it can only dial; it sees phone numbers and codes
+#   relay       the partner that carries its messages where it can only dial; it sees who deals with whom
 #   endpoints   host:port where its node is dialled, instead of what it asked for
 #   ended_keys  {{ "ed25519:..." = 2026-11-20T00:00:00Z }}: a key that was lost or stolen, and since when
 """

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from node.coalition import acquirer_facts, lanes
 from node.coalition.envelopes import Draft, Message
@@ -35,8 +36,11 @@ from node.coalition.messages import (
     SaleTerms,
     commitment,
 )
+from node.identity.beside import SealingKey
 from node.identity.signers import Signer, ed25519_signer
+from node.proto.vafa.coalition.v1 import envelope_pb2
 from node.wire.coalition import PAYLOAD_TYPE, EnvelopeSealer, carried_bytes
+from node.wire.coalition_beside import sealed_for
 from node.wire.coalition_bodies import ENCODER
 
 PAGE = Path(__file__).parents[2] / "docs" / "protocol.md"
@@ -166,6 +170,22 @@ def hello() -> Message:
     return _seal(MessageType.HELLO, 3, 1, b"", body, NILE)
 
 
+def carried_bytes_beside(carried: bytes) -> bytes:
+    """What is beside the envelope, as it is sealed."""
+    beside = envelope_pb2.Carried.FromString(carried)
+    beside.ClearField("envelope")
+    return beside.SerializeToString()
+
+
+def relayed() -> bytes:
+    """B's ACCRUE as a relay is given it."""
+    carried = carried_bytes(accrue(), identifier_kind=1, identifier="6273000011000001", salt=SALT)
+    ephemeral = X25519PrivateKey.from_private_bytes(b"e" * 32)
+    sealed = sealed_for(SealingKey(b"x" * 32).uri, carried, ephemeral)
+    assert sealed is not None
+    return sealed
+
+
 def _shown(title: str, data: bytes) -> str:
     lines = "\n".join(textwrap.wrap(data.hex(), 96))
     return f"{title}, {len(data)} bytes:\n\n" + textwrap.indent(lines, "    ")
@@ -186,6 +206,9 @@ def examples() -> str:
         _shown("What is signed (PAE)", pae),
         _shown("Signature", asked.signature),
         _shown("As it travels, a Carried", carried),
+        "By a relay: A's private X25519 key is 32 bytes `x`, the one made for this message 32 bytes `e`.",
+        _shown("What is sealed", carried_bytes_beside(carried)),
+        _shown("Sealed", envelope_pb2.Carried.FromString(relayed()).sealed.SerializeToString()),
         "### POSTED\nA has credited it: the first record of lane 3, in epoch 1.",
         _shown("Core", word.body.core_bytes),
         _shown("h_1", word.body.hash),

@@ -99,6 +99,7 @@ class Merchant:
             authority_pem=secrets.authority.certificate_pem,
             ranges=(IdentifierRange(1, self.prefix),),
             partitions=config.storage.partitions,
+            sealing_key=CoalitionSecrets(secrets.master_key).sealing.uri,
         )
 
     async def member(self, points: int = 0) -> Identifier:

@@ -26,7 +26,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from node.proto.vafa.common.v1 import identifier_pb2 as vafa_dot_common_dot_v1_dot_identifier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vafa/coalition/v1/directory.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fvafa/common/v1/identifier.proto\"\x91\x04\n\tDirectory\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x30\n\x0cpublish_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08partners\x18\x04 \x03(\x0b\x32\x1a.vafa.coalition.v1.Partner\x12\x30\n\x05purse\x18\x05 \x01(\x0b\x32!.vafa.coalition.v1.CoalitionPurse\x12&\n\x05rates\x18\x06 \x03(\x0b\x32\x17.vafa.coalition.v1.Rate\x12*\n\x07windows\x18\x07 \x03(\x0b\x32\x19.vafa.coalition.v1.Window\x12$\n\x04\x63\x61ps\x18\x08 \x03(\x0b\x32\x16.vafa.coalition.v1.Cap\x12-\n\roperator_keys\x18\t \x03(\x0b\x32\x16.vafa.coalition.v1.Key\x12\x31\n\x06\x62ounds\x18\n \x01(\x0b\x32!.vafa.coalition.v1.ExchangeBounds\x12<\n\x10settlement_terms\x18\x0b \x03(\x0b\x32\".vafa.coalition.v1.SettlementTerms\x12\x31\n\x08operator\x18\x0c \x01(\x0b\x32\x1f.vafa.coalition.v1.OperatorNode\"8\n\x0cOperatorNode\x12\x11\n\tendpoints\x18\x01 \x03(\t\x12\x15\n\rauthority_pem\x18\x02 \x01(\x0c\"H\n\x0fSignedDirectory\x12\x11\n\tdirectory\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07key_uri\x18\x03 \x01(\t\"q\n\x03Key\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12.\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x9a\x03\n\x07Partner\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .vafa.coalition.v1.PartnerStatus\x12\x11\n\tendpoints\x18\x04 \x03(\t\x12\x18\n\x10relay_partner_id\x18\x05 \x01(\t\x12$\n\x04keys\x18\x06 \x03(\x0b\x32\x16.vafa.coalition.v1.Key\x12\x15\n\rauthority_pem\x18\x07 \x01(\x0c\x12\x32\n\x06ranges\x18\x08 \x03(\x0b\x32\".vafa.coalition.v1.IdentifierRange\x12\x12\n\npartitions\x18\t \x01(\x05\x12\x32\n\x07\x61\x63\x63ount\x18\n \x01(\x0b\x32!.vafa.coalition.v1.PaymentAccount\x12+\n\x07\x66unding\x18\x0b \x01(\x0e\x32\x1a.vafa.coalition.v1.Funding\x12\x13\n\x0b\x66rom_window\x18\x0c \x01(\x03\x12\x13\n\x0blast_window\x18\r \x01(\x03\"M\n\x0ePaymentAccount\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0c\n\x04iban\x18\x02 \x01(\t\x12\x10\n\x08other_id\x18\x03 \x01(\t\x12\x0b\n\x03\x62ic\x18\x04 \x01(\t\"O\n\x0fIdentifierRange\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.vafa.common.v1.IdentifierKind\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"\x9b\x01\n\x0e\x43oalitionPurse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12;\n\x05names\x18\x02 \x03(\x0b\x32,.vafa.coalition.v1.CoalitionPurse.NamesEntry\x12\x10\n\x08\x65xponent\x18\x03 \x01(\x05\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8e\x01\n\x04Rate\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\raccrual_micro\x18\x03 \x01(\x03\x12\x18\n\x10redemption_micro\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\"u\n\x06Window\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\topen_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x63ut_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x03\x43\x61p\x12\x11\n\tdebtor_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63reditor_id\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\"\x81\x01\n\x0e\x45xchangeBounds\x12\x19\n\x11\x66reshness_seconds\x18\x01 \x01(\x05\x12\x1d\n\x15\x61\x63\x63rual_lateness_days\x18\x02 \x01(\x05\x12\x18\n\x10hold_seconds_max\x18\x03 \x01(\x05\x12\x1b\n\x13window_skew_seconds\x18\x04 \x01(\x05\"\x82\x01\n\x0bJoinRequest\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12+\n\x07partner\x18\x02 \x01(\x0b\x32\x1a.vafa.coalition.v1.Partner\x12\x30\n\x0crequest_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x11SignedJoinRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07key_uri\x18\x03 \x01(\t\"\xc6\x02\n\x0fSettlementTerms\x12\x13\n\x0b\x66rom_window\x18\x01 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\x12\x19\n\x11\x63urrency_exponent\x18\x03 \x01(\x05\x12$\n\x04\x66\x65\x65s\x18\x04 \x03(\x0b\x32\x16.vafa.coalition.v1.Fee\x12\x37\n\x0erestated_rates\x18\x05 \x03(\x0b\x32\x1f.vafa.coalition.v1.RestatedRate\x12\x1b\n\x13\x63lose_grace_seconds\x18\x06 \x01(\x05\x12\x38\n\ragent_account\x18\x07 \x01(\x0b\x32!.vafa.coalition.v1.PaymentAccount\x12\x1e\n\x16prepaid_alert_percents\x18\x08 \x03(\x05\x12\x1b\n\x13payment_due_seconds\x18\t \x01(\x05\"\x91\x01\n\x03\x46\x65\x65\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\x12\x14\n\x0cwindow_micro\x18\x03 \x01(\x03\x12\x14\n\x0crecord_micro\x18\x04 \x01(\x03\x12\x12\n\nvolume_ppm\x18\x05 \x01(\x05\x12(\n\x04side\x18\x06 \x01(\x0e\x32\x1a.vafa.coalition.v1.FeeSide\"U\n\x0cRestatedRate\x12\x14\n\x0crate_version\x18\x01 \x01(\x05\x12\x15\n\raccrual_micro\x18\x02 \x01(\x03\x12\x18\n\x10redemption_micro\x18\x03 \x01(\x03*\x81\x01\n\rPartnerStatus\x12\x1e\n\x1aPARTNER_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15PARTNER_STATUS_ACTIVE\x10\x01\x12\x1c\n\x18PARTNER_STATUS_SUSPENDED\x10\x02\x12\x17\n\x13PARTNER_STATUS_LEFT\x10\x03*M\n\x07\x46unding\x12\x17\n\x13\x46UNDING_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46UNDING_POSTPAID\x10\x01\x12\x13\n\x0f\x46UNDING_PREPAID\x10\x02*M\n\x07\x46\x65\x65Side\x12\x18\n\x14\x46\x45\x45_SIDE_UNSPECIFIED\x10\x00\x12\x11\n\rFEE_SIDE_HOME\x10\x01\x12\x15\n\x11\x46\x45\x45_SIDE_ACQUIRER\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!vafa/coalition/v1/directory.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1fvafa/common/v1/identifier.proto\"\x91\x04\n\tDirectory\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x30\n\x0cpublish_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08partners\x18\x04 \x03(\x0b\x32\x1a.vafa.coalition.v1.Partner\x12\x30\n\x05purse\x18\x05 \x01(\x0b\x32!.vafa.coalition.v1.CoalitionPurse\x12&\n\x05rates\x18\x06 \x03(\x0b\x32\x17.vafa.coalition.v1.Rate\x12*\n\x07windows\x18\x07 \x03(\x0b\x32\x19.vafa.coalition.v1.Window\x12$\n\x04\x63\x61ps\x18\x08 \x03(\x0b\x32\x16.vafa.coalition.v1.Cap\x12-\n\roperator_keys\x18\t \x03(\x0b\x32\x16.vafa.coalition.v1.Key\x12\x31\n\x06\x62ounds\x18\n \x01(\x0b\x32!.vafa.coalition.v1.ExchangeBounds\x12<\n\x10settlement_terms\x18\x0b \x03(\x0b\x32\".vafa.coalition.v1.SettlementTerms\x12\x31\n\x08operator\x18\x0c \x01(\x0b\x32\x1f.vafa.coalition.v1.OperatorNode\"8\n\x0cOperatorNode\x12\x11\n\tendpoints\x18\x01 \x03(\t\x12\x15\n\rauthority_pem\x18\x02 \x01(\x0c\"H\n\x0fSignedDirectory\x12\x11\n\tdirectory\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07key_uri\x18\x03 \x01(\t\"q\n\x03Key\x12\x0b\n\x03uri\x18\x01 \x01(\t\x12.\n\nnot_before\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\tnot_after\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x03\n\x07Partner\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x30\n\x06status\x18\x03 \x01(\x0e\x32 .vafa.coalition.v1.PartnerStatus\x12\x11\n\tendpoints\x18\x04 \x03(\t\x12\x18\n\x10relay_partner_id\x18\x05 \x01(\t\x12$\n\x04keys\x18\x06 \x03(\x0b\x32\x16.vafa.coalition.v1.Key\x12\x15\n\rauthority_pem\x18\x07 \x01(\x0c\x12\x32\n\x06ranges\x18\x08 \x03(\x0b\x32\".vafa.coalition.v1.IdentifierRange\x12\x12\n\npartitions\x18\t \x01(\x05\x12\x32\n\x07\x61\x63\x63ount\x18\n \x01(\x0b\x32!.vafa.coalition.v1.PaymentAccount\x12+\n\x07\x66unding\x18\x0b \x01(\x0e\x32\x1a.vafa.coalition.v1.Funding\x12\x13\n\x0b\x66rom_window\x18\x0c \x01(\x03\x12\x13\n\x0blast_window\x18\r \x01(\x03\x12\x13\n\x0bsealing_key\x18\x0e \x01(\t\"M\n\x0ePaymentAccount\x12\x0e\n\x06holder\x18\x01 \x01(\t\x12\x0c\n\x04iban\x18\x02 \x01(\t\x12\x10\n\x08other_id\x18\x03 \x01(\t\x12\x0b\n\x03\x62ic\x18\x04 \x01(\t\"O\n\x0fIdentifierRange\x12,\n\x04kind\x18\x01 \x01(\x0e\x32\x1e.vafa.common.v1.IdentifierKind\x12\x0e\n\x06prefix\x18\x02 \x01(\t\"\x9b\x01\n\x0e\x43oalitionPurse\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12;\n\x05names\x18\x02 \x03(\x0b\x32,.vafa.coalition.v1.CoalitionPurse.NamesEntry\x12\x10\n\x08\x65xponent\x18\x03 \x01(\x05\x1a,\n\nNamesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x8e\x01\n\x04Rate\x12\x0f\n\x07version\x18\x01 \x01(\x05\x12\x32\n\x0e\x65\x66\x66\x65\x63tive_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x15\n\raccrual_micro\x18\x03 \x01(\x03\x12\x18\n\x10redemption_micro\x18\x04 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x05 \x01(\t\"u\n\x06Window\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12-\n\topen_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x63ut_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"<\n\x03\x43\x61p\x12\x11\n\tdebtor_id\x18\x01 \x01(\t\x12\x13\n\x0b\x63reditor_id\x18\x02 \x01(\t\x12\r\n\x05units\x18\x03 \x01(\x03\"\x81\x01\n\x0e\x45xchangeBounds\x12\x19\n\x11\x66reshness_seconds\x18\x01 \x01(\x05\x12\x1d\n\x15\x61\x63\x63rual_lateness_days\x18\x02 \x01(\x05\x12\x18\n\x10hold_seconds_max\x18\x03 \x01(\x05\x12\x1b\n\x13window_skew_seconds\x18\x04 \x01(\x05\"\x82\x01\n\x0bJoinRequest\x12\x14\n\x0c\x63oalition_id\x18\x01 \x01(\t\x12+\n\x07partner\x18\x02 \x01(\x0b\x32\x1a.vafa.coalition.v1.Partner\x12\x30\n\x0crequest_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"H\n\x11SignedJoinRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0f\n\x07key_uri\x18\x03 \x01(\t\"\xc6\x02\n\x0fSettlementTerms\x12\x13\n\x0b\x66rom_window\x18\x01 \x01(\x03\x12\x10\n\x08\x63urrency\x18\x02 \x01(\t\x12\x19\n\x11\x63urrency_exponent\x18\x03 \x01(\x05\x12$\n\x04\x66\x65\x65s\x18\x04 \x03(\x0b\x32\x16.vafa.coalition.v1.Fee\x12\x37\n\x0erestated_rates\x18\x05 \x03(\x0b\x32\x1f.vafa.coalition.v1.RestatedRate\x12\x1b\n\x13\x63lose_grace_seconds\x18\x06 \x01(\x05\x12\x38\n\ragent_account\x18\x07 \x01(\x0b\x32!.vafa.coalition.v1.PaymentAccount\x12\x1e\n\x16prepaid_alert_percents\x18\x08 \x03(\x05\x12\x1b\n\x13payment_due_seconds\x18\t \x01(\x05\"\x91\x01\n\x03\x46\x65\x65\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x12\n\npartner_id\x18\x02 \x01(\t\x12\x14\n\x0cwindow_micro\x18\x03 \x01(\x03\x12\x14\n\x0crecord_micro\x18\x04 \x01(\x03\x12\x12\n\nvolume_ppm\x18\x05 \x01(\x05\x12(\n\x04side\x18\x06 \x01(\x0e\x32\x1a.vafa.coalition.v1.FeeSide\"U\n\x0cRestatedRate\x12\x14\n\x0crate_version\x18\x01 \x01(\x05\x12\x15\n\raccrual_micro\x18\x02 \x01(\x03\x12\x18\n\x10redemption_micro\x18\x03 \x01(\x03*\x81\x01\n\rPartnerStatus\x12\x1e\n\x1aPARTNER_STATUS_UNSPECIFIED\x10\x00\x12\x19\n\x15PARTNER_STATUS_ACTIVE\x10\x01\x12\x1c\n\x18PARTNER_STATUS_SUSPENDED\x10\x02\x12\x17\n\x13PARTNER_STATUS_LEFT\x10\x03*M\n\x07\x46unding\x12\x17\n\x13\x46UNDING_UNSPECIFIED\x10\x00\x12\x14\n\x10\x46UNDING_POSTPAID\x10\x01\x12\x13\n\x0f\x46UNDING_PREPAID\x10\x02*M\n\x07\x46\x65\x65Side\x12\x18\n\x14\x46\x45\x45_SIDE_UNSPECIFIED\x10\x00\x12\x11\n\rFEE_SIDE_HOME\x10\x01\x12\x15\n\x11\x46\x45\x45_SIDE_ACQUIRER\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,12 +35,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_COALITIONPURSE_NAMESENTRY']._loaded_options = None
   _globals['_COALITIONPURSE_NAMESENTRY']._serialized_options = b'8\001'
-  _globals['_PARTNERSTATUS']._serialized_start=2862
-  _globals['_PARTNERSTATUS']._serialized_end=2991
-  _globals['_FUNDING']._serialized_start=2993
-  _globals['_FUNDING']._serialized_end=3070
-  _globals['_FEESIDE']._serialized_start=3072
-  _globals['_FEESIDE']._serialized_end=3149
+  _globals['_PARTNERSTATUS']._serialized_start=2883
+  _globals['_PARTNERSTATUS']._serialized_end=3012
+  _globals['_FUNDING']._serialized_start=3014
+  _globals['_FUNDING']._serialized_end=3091
+  _globals['_FEESIDE']._serialized_start=3093
+  _globals['_FEESIDE']._serialized_end=3170
   _globals['_DIRECTORY']._serialized_start=123
   _globals['_DIRECTORY']._serialized_end=652
   _globals['_OPERATORNODE']._serialized_start=654
@@ -50,31 +50,31 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_KEY']._serialized_start=786
   _globals['_KEY']._serialized_end=899
   _globals['_PARTNER']._serialized_start=902
-  _globals['_PARTNER']._serialized_end=1312
-  _globals['_PAYMENTACCOUNT']._serialized_start=1314
-  _globals['_PAYMENTACCOUNT']._serialized_end=1391
-  _globals['_IDENTIFIERRANGE']._serialized_start=1393
-  _globals['_IDENTIFIERRANGE']._serialized_end=1472
-  _globals['_COALITIONPURSE']._serialized_start=1475
-  _globals['_COALITIONPURSE']._serialized_end=1630
-  _globals['_COALITIONPURSE_NAMESENTRY']._serialized_start=1586
-  _globals['_COALITIONPURSE_NAMESENTRY']._serialized_end=1630
-  _globals['_RATE']._serialized_start=1633
-  _globals['_RATE']._serialized_end=1775
-  _globals['_WINDOW']._serialized_start=1777
-  _globals['_WINDOW']._serialized_end=1894
-  _globals['_CAP']._serialized_start=1896
-  _globals['_CAP']._serialized_end=1956
-  _globals['_EXCHANGEBOUNDS']._serialized_start=1959
-  _globals['_EXCHANGEBOUNDS']._serialized_end=2088
-  _globals['_JOINREQUEST']._serialized_start=2091
-  _globals['_JOINREQUEST']._serialized_end=2221
-  _globals['_SIGNEDJOINREQUEST']._serialized_start=2223
-  _globals['_SIGNEDJOINREQUEST']._serialized_end=2295
-  _globals['_SETTLEMENTTERMS']._serialized_start=2298
-  _globals['_SETTLEMENTTERMS']._serialized_end=2624
-  _globals['_FEE']._serialized_start=2627
-  _globals['_FEE']._serialized_end=2772
-  _globals['_RESTATEDRATE']._serialized_start=2774
-  _globals['_RESTATEDRATE']._serialized_end=2859
+  _globals['_PARTNER']._serialized_end=1333
+  _globals['_PAYMENTACCOUNT']._serialized_start=1335
+  _globals['_PAYMENTACCOUNT']._serialized_end=1412
+  _globals['_IDENTIFIERRANGE']._serialized_start=1414
+  _globals['_IDENTIFIERRANGE']._serialized_end=1493
+  _globals['_COALITIONPURSE']._serialized_start=1496
+  _globals['_COALITIONPURSE']._serialized_end=1651
+  _globals['_COALITIONPURSE_NAMESENTRY']._serialized_start=1607
+  _globals['_COALITIONPURSE_NAMESENTRY']._serialized_end=1651
+  _globals['_RATE']._serialized_start=1654
+  _globals['_RATE']._serialized_end=1796
+  _globals['_WINDOW']._serialized_start=1798
+  _globals['_WINDOW']._serialized_end=1915
+  _globals['_CAP']._serialized_start=1917
+  _globals['_CAP']._serialized_end=1977
+  _globals['_EXCHANGEBOUNDS']._serialized_start=1980
+  _globals['_EXCHANGEBOUNDS']._serialized_end=2109
+  _globals['_JOINREQUEST']._serialized_start=2112
+  _globals['_JOINREQUEST']._serialized_end=2242
+  _globals['_SIGNEDJOINREQUEST']._serialized_start=2244
+  _globals['_SIGNEDJOINREQUEST']._serialized_end=2316
+  _globals['_SETTLEMENTTERMS']._serialized_start=2319
+  _globals['_SETTLEMENTTERMS']._serialized_end=2645
+  _globals['_FEE']._serialized_start=2648
+  _globals['_FEE']._serialized_end=2793
+  _globals['_RESTATEDRATE']._serialized_start=2795
+  _globals['_RESTATEDRATE']._serialized_end=2880
 # @@protoc_insertion_point(module_scope)

@@ -296,6 +296,7 @@ class Partner(_message.Message):
     FUNDING_FIELD_NUMBER: _builtins.int
     FROM_WINDOW_FIELD_NUMBER: _builtins.int
     LAST_WINDOW_FIELD_NUMBER: _builtins.int
+    SEALING_KEY_FIELD_NUMBER: _builtins.int
     partner_id: _builtins.str
     """The merchant's id, a slug, unique in the coalition."""
     name: _builtins.str
@@ -314,6 +315,10 @@ class Partner(_message.Message):
     """The first window in which it takes part; 0 means from the beginning."""
     last_window: _builtins.int
     """The last window for which it signs closes, of a partner that left; 0 means none."""
+    sealing_key: _builtins.str
+    """The public X25519 key for which partners seal what travels beside messages that a relay carries: "x25519:" and
+    64 hex digits. Without one, nothing that names a member reaches it by a relay.
+    """
     @_builtins.property
     def endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Where its node can be dialled, host:port; empty for one that only dials (behind NAT)."""
@@ -346,10 +351,11 @@ class Partner(_message.Message):
         funding: Global___Funding.ValueType = ...,
         from_window: _builtins.int = ...,
         last_window: _builtins.int = ...,
+        sealing_key: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "authority_pem", b"authority_pem", "endpoints", b"endpoints", "from_window", b"from_window", "funding", b"funding", "keys", b"keys", "last_window", b"last_window", "name", b"name", "partitions", b"partitions", "partner_id", b"partner_id", "ranges", b"ranges", "relay_partner_id", b"relay_partner_id", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account", "authority_pem", b"authority_pem", "endpoints", b"endpoints", "from_window", b"from_window", "funding", b"funding", "keys", b"keys", "last_window", b"last_window", "name", b"name", "partitions", b"partitions", "partner_id", b"partner_id", "ranges", b"ranges", "relay_partner_id", b"relay_partner_id", "sealing_key", b"sealing_key", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -234,6 +234,7 @@ class Carried(_message.Message):
     PROOF_FIELD_NUMBER: _builtins.int
     SALT_FIELD_NUMBER: _builtins.int
     EVIDENCE_FIELD_NUMBER: _builtins.int
+    SEALED_FIELD_NUMBER: _builtins.int
     salt: _builtins.bytes
     """The salt of the commitments in the body to identifier and proof, 16 bytes. A commitment is SHA-256 over the
     salt's length (8 bytes, big-endian), the salt, and: of an identifier its kind as one byte and its normal form
@@ -259,6 +260,10 @@ class Carried(_message.Message):
         said again in a later epoch: the POSTED under which the record stands, then the request that it answers.
         """
 
+    @_builtins.property
+    def sealed(self) -> Global___Sealed:
+        """In place of identifier, proof and salt, where a relay carries the message: it sees none of them."""
+
     def __init__(
         self,
         *,
@@ -267,14 +272,48 @@ class Carried(_message.Message):
         proof: Global___MemberProof | None = ...,
         salt: _builtins.bytes = ...,
         evidence: _abc.Iterable[Global___Envelope] | None = ...,
+        sealed: Global___Sealed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "identifier", b"identifier", "proof", b"proof"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "identifier", b"identifier", "proof", b"proof", "sealed", b"sealed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "evidence", b"evidence", "identifier", b"identifier", "proof", b"proof", "salt", b"salt"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["envelope", b"envelope", "evidence", b"evidence", "identifier", b"identifier", "proof", b"proof", "salt", b"salt", "sealed", b"sealed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Carried: _TypeAlias = Carried  # noqa: Y015
+
+@_typing.final
+class Sealed(_message.Message):
+    """Identifier, proof and salt of a Carried, for its receiver alone: X25519, HKDF-SHA-256 and AES-256-GCM."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KEY_URI_FIELD_NUMBER: _builtins.int
+    EPHEMERAL_KEY_FIELD_NUMBER: _builtins.int
+    CIPHERTEXT_FIELD_NUMBER: _builtins.int
+    key_uri: _builtins.str
+    """For which key: the receiver's `sealing_key` in the directory, "x25519:" and 64 hex digits."""
+    ephemeral_key: _builtins.bytes
+    """The public X25519 key that the sender made for this message alone, 32 bytes."""
+    ciphertext: _builtins.bytes
+    """A serialised Carried of those three fields, encrypted: AES-256-GCM under the HKDF of the shared secret with
+    the info "vafa beside v1" 0x00, ephemeral key, receiver's key; a nonce of 12 zero bytes; bound to the bytes of
+    the envelope's header.
+    """
+    def __init__(
+        self,
+        *,
+        key_uri: _builtins.str = ...,
+        ephemeral_key: _builtins.bytes = ...,
+        ciphertext: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ciphertext", b"ciphertext", "ephemeral_key", b"ephemeral_key", "key_uri", b"key_uri"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Sealed: _TypeAlias = Sealed  # noqa: Y015
 
 @_typing.final
 class MemberProof(_message.Message):
