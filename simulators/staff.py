@@ -11,11 +11,13 @@ import grpc
 
 from node.proto.vafa.admin.v1 import admin_service_pb2, admin_service_pb2_grpc
 from node.proto.vafa.coalition.v1 import coalition_service_pb2, coalition_service_pb2_grpc
-from node.proto.vafa.member.v1 import member_service_pb2, member_service_pb2_grpc
+from node.proto.vafa.member.v1 import chip_card_pb2, member_service_pb2, member_service_pb2_grpc
 from node.proto.vafa.programme.v1 import programme_pb2, programme_service_pb2, programme_service_pb2_grpc
 from node.proto.vafa.terminal.v1 import terminal_service_pb2, terminal_service_pb2_grpc
+from simulators.cards.wallet import note
 from simulators.enrolment import TillCertificate
 from simulators.operations import timestamp
+from simulators.purchases import card_identifier
 from simulators.shoppers import Member
 
 _DEADLINE_SECONDS = 15.0
@@ -55,6 +57,10 @@ class Staff:
             timeout=_DEADLINE_SECONDS,
         )
         return answer.account_id
+
+    async def note_card(self, number: str, chip: chip_card_pb2.ChipCard) -> None:
+        """Tell the node of a chip card, by the number that is linked already."""
+        await note(self._members, card_identifier(number), chip, _now_ms())
 
     async def till_code(self, store_id: str, till_id: str) -> str:
         """A one-time code with which that till enrols itself."""

@@ -115,7 +115,7 @@ class Till:
         self._channel = grpc.aio.secure_channel(
             address, certificate.channel_credentials(), options=CHANNEL_OPTIONS
         )
-        self._pos = pos_service_pb2_grpc.PosServiceStub(self._channel)
+        self.pos = pos_service_pb2_grpc.PosServiceStub(self._channel)
         self.write = write or OperationWriter()
         self._queue = queue if queue is not None else TillQueue()
         self._patience = patience or Patience()
@@ -145,7 +145,7 @@ class Till:
     async def identify(self, member: identifier_pb2.Identifier) -> inquiry_pb2.IdentifyResponse:
         """Who this is, and what can be spent. `Refused`, `OutcomeUnknown`: as for all questions."""
         request = inquiry_pb2.IdentifyRequest(identifier=member)
-        answer: inquiry_pb2.IdentifyResponse = await self._persist(self._pos.Identify, request)
+        answer: inquiry_pb2.IdentifyResponse = await self._persist(self.pos.Identify, request)
         return answer
 
     async def quote(
@@ -158,13 +158,13 @@ class Till:
             occurred_time=self.write.now(),
             terminal_id=self.write.terminal_id,
         )
-        answer: inquiry_pb2.QuoteResponse = await self._persist(self._pos.Quote, request)
+        answer: inquiry_pb2.QuoteResponse = await self._persist(self.pos.Quote, request)
         return answer
 
     async def balance(self, member: identifier_pb2.Identifier) -> Sequence[balance_pb2.PurseBalance]:
         """What the member's purses hold, with their next expiry."""
         request = inquiry_pb2.GetBalanceRequest(identifier=member)
-        answer: inquiry_pb2.GetBalanceResponse = await self._persist(self._pos.GetBalance, request)
+        answer: inquiry_pb2.GetBalanceResponse = await self._persist(self.pos.GetBalance, request)
         return answer.balances
 
     async def statement(
@@ -176,7 +176,7 @@ class Till:
             request = inquiry_pb2.ListStatementRequest(
                 identifier=member, page_size=page_size, page_token=token
             )
-            answer: inquiry_pb2.ListStatementResponse = await self._persist(self._pos.ListStatement, request)
+            answer: inquiry_pb2.ListStatementResponse = await self._persist(self.pos.ListStatement, request)
             for transaction in answer.transactions:
                 yield transaction
             token = answer.next_page_token
@@ -194,7 +194,7 @@ class Till:
         )
         try:
             answer: inquiry_pb2.GetTransactionResponse = await self._persist(
-                self._pos.GetTransaction, request
+                self.pos.GetTransaction, request
             )
         except Refused as refused:
             if refused.refusal.reason == "TRANSACTION_NOT_FOUND":
@@ -207,7 +207,7 @@ class Till:
     ) -> spending_pb2.RequestProofResponse:
         """Have a code sent to the member, who tells it to the cashier; no points are moved by it."""
         request = self.write.proof_request(member, spends)
-        answer: spending_pb2.RequestProofResponse = await self._persist(self._pos.RequestProof, request)
+        answer: spending_pb2.RequestProofResponse = await self._persist(self.pos.RequestProof, request)
         return answer
 
     # --- changes ----------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ class Till:
         kind = operation.WhichOneof("operation") or ""
         number = self._queue.put(operation)
         try:
-            answer = await self._persist(getattr(self._pos, _CALLS[kind]), change_in(operation))
+            answer = await self._persist(getattr(self.pos, _CALLS[kind]), change_in(operation))
         except OutcomeUnknown as unknown:
             raise OutcomeUnknown(unknown.last, operation) from unknown
         except Refused:
@@ -308,14 +308,14 @@ class Till:
         self, operations: list[operation_pb2.Operation], results: list[operation_pb2.OperationResult]
     ) -> None:
         request = operation_pb2.SubmitRequest(operations=operations)
-        answer = await self._pos.Submit(request, timeout=self._patience.total_seconds)
+        answer = await self.pos.Submit(request, timeout=self._patience.total_seconds)
         results.extend(answer.results)
 
     async def _stream(
         self, operations: list[operation_pb2.Operation], results: list[operation_pb2.OperationResult]
     ) -> None:
         requests = (operation_pb2.SubmitStreamRequest(operation=operation) for operation in operations)
-        async for answer in self._pos.SubmitStream(requests, timeout=self._patience.total_seconds):
+        async for answer in self.pos.SubmitStream(requests, timeout=self._patience.total_seconds):
             results.append(answer.result)  # noqa: PERF401 - those before a break count too
 
     # --- the retry discipline ---------------------------------------------------------------------

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -12,17 +13,20 @@ from cards.apdu import card_chain
 from cards.jobs import RECIPES, IssuerKeys
 from cards.jobs.manifest import KeysWanted, Manifest
 from cards.keys import CardIdentity, CardProfile
+from cards.profiles import desfire, javacard, ntag424
+from cards.profiles.globalplatform import GlobalPlatformVisit
+from cards.profiles.native_card import NativeVisit
 from cards.profiles.steps import run_steps
 from node.proto.vafa.coalition.v1 import envelope_pb2
 from node.proto.vafa.common.v1 import balance_pb2, identifier_pb2
 from node.proto.vafa.member.v1 import chip_card_pb2, member_service_pb2
-from node.proto.vafa.pos.v1 import card_pb2
+from simulators import reader
 from simulators.cards.card import RandomBytes
+from simulators.cards.desfire.card import Desfire
+from simulators.cards.ntag424.card import Ntag424
 from simulators.cards.shelf import AnyCard, Profile, new_card
 
 ADDRESS_BASE = "https://card.example/t"
-MAX_COMMANDS = 12
-"""Of one conversation; the longest takes five."""
 
 Tamper = Callable[[bytes], bytes]
 
@@ -68,6 +72,26 @@ class Wallet:
         """Whether a card of that number was made."""
         return number in self._cards
 
+    def shown(self, number: str) -> identifier_pb2.Identifier:
+        """What a till's reader gets off a card that is put on it: the address of a tap where the card makes
+        one, else the number on its label, which it shows to everybody.
+        """
+        card = self._cards[number]
+        card.tap()
+        try:
+            chain = card_chain(card)
+            if isinstance(card, Ntag424):
+                address = ntag424.read_address(NativeVisit(chain, self._random))
+                kind = identifier_pb2.IDENTIFIER_KIND_CARD_TAP
+                return identifier_pb2.Identifier(kind=kind, value=address)
+            if isinstance(card, Desfire):
+                label = desfire.read_label(NativeVisit(chain, self._random))
+            else:
+                label = javacard.read_label(GlobalPlatformVisit(chain, self._random))
+        finally:
+            card.power_off()
+        return identifier_pb2.Identifier(kind=identifier_pb2.IDENTIFIER_KIND_CARD, value=label.alias)
+
     async def prove(
         self,
         pos: Any,
@@ -79,26 +103,18 @@ class Wallet:
 
         What the node refuses comes out as the stub gives it. `tamper` changes what the card answers.
         """
-        card = self._cards[shown.value]
-        begun = await pos.BeginCardProof(card_pb2.BeginCardProofRequest(identifier=shown, spend=spend))
-        apdu = begun.command_apdu
+        with self.on_reader(shown.value) as transmit:
+            return await reader.prove(pos, shown, spend, lambda apdu: tamper(transmit(apdu)))
+
+    @contextmanager
+    def on_reader(self, number: str) -> Iterator[reader.Transmit]:
+        """The card on a reader, for as long as the block lasts."""
+        card = self._cards[number]
         card.tap()
         try:
-            for _ in range(MAX_COMMANDS):
-                step = card_pb2.ContinueCardProofRequest(
-                    identifier=shown,
-                    spend=spend,
-                    session_id=begun.session_id,
-                    response_apdu=tamper(card.transmit(apdu)),
-                )
-                answer = await pos.ContinueCardProof(step)
-                if answer.WhichOneof("next") == "proof":
-                    proof: envelope_pb2.MemberProof = answer.proof
-                    return proof
-                apdu = answer.command_apdu
+            yield card.transmit
         finally:
             card.power_off()
-        raise AssertionError("the conversation does not end")
 
 
 async def note(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from node.identity.caller import Role
+from node.proto.vafa.member.v1 import chip_card_pb2
 from simulators.demo.screen import Advance
 from simulators.enrolment import TillCertificate, enrol_with_code
 from simulators.launch import NodeUnderTest
@@ -28,6 +29,19 @@ async def enrol_members(
         for member in waiting:
             await staff.enrol(member, occurred_ms)
             advance(1)
+
+    async with asyncio.TaskGroup() as workers:
+        for _ in range(_ENROLMENTS_UNDER_WAY):
+            workers.create_task(work())
+
+
+async def note_cards(staff: Staff, chips: Mapping[str, chip_card_pb2.ChipCard]) -> None:
+    """Tell the node of the chips on members' cards, by their numbers, as a bureau's job does."""
+    waiting = iter(chips.items())
+
+    async def work() -> None:
+        for number, chip in waiting:
+            await staff.note_card(number, chip)
 
     async with asyncio.TaskGroup() as workers:
         for _ in range(_ENROLMENTS_UNDER_WAY):

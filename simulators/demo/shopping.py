@@ -14,9 +14,10 @@ from dataclasses import dataclass
 
 from node.proto.vafa.coalition.v1 import envelope_pb2
 from node.proto.vafa.common.v1 import balance_pb2, identifier_pb2
-from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, undo_pb2
+from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, operation_pb2, undo_pb2
 from simulators import shoppers
 from simulators.demo.figures import Figures
+from simulators.demo.pockets import by_number
 from simulators.demo.screen import Advance
 from simulators.purchases import Basket, card_identifier, phone_identifier
 from simulators.refusal import Refused, refusal_of_item
@@ -119,11 +120,12 @@ async def _visit(
 ) -> None:
     figures, shown = shop.figures_of(member), shop.shown(member, chance)
     quote = await greet(figures, till, shown, basket)
+    number = by_number(shown, member.card) if shown is not None and member is not None else shown
     if quote is not None and member is not None and chance.random() < _SPENDS and shop.may_pay(member):
-        await spend(shop, till, member, shown, quote, basket, chance)
-    operation = till.write.accrual(shown, basket.purchase(), basket.occurred_ms)
-    with figures.timed("accrue"):
-        accrued = (await till.send(operation)).accrue
+        # A tap makes one change, and that is the sale: what is spent before it names the card by its number.
+        await spend(shop, till, member, number, quote, basket, chance)
+    first = shown if quote is not None else number
+    operation, accrued = await record_sale(figures, till, first, number, basket)
     figures.counts["accruals"] += 1
     figures.told(accrued.effects)
     if accrued.state == earning_pb2.ACCRUAL_STATE_PENDING:
@@ -140,6 +142,26 @@ async def _visit(
             raise
         figures.counts["reversals"] += 1
         figures.told(accrued.effects, undone=True)
+
+
+async def record_sale(
+    figures: Figures,
+    till: Till,
+    shown: identifier_pb2.Identifier | None,
+    number: identifier_pb2.Identifier | None,
+    basket: Basket,
+) -> tuple[operation_pb2.Operation, earning_pb2.AccrueResponse]:
+    """Records the sale; by the card's number where the tap cannot be verified, as its home node is away."""
+    operation = till.write.accrual(shown, basket.purchase(), basket.occurred_ms)
+    with figures.timed("accrue"):
+        try:
+            accrued = (await till.send(operation)).accrue
+        except Refused as refused:
+            if refused.refusal.reason != HOME_UNREACHABLE or shown == number:
+                raise
+            operation = till.write.accrual(number, basket.purchase(), basket.occurred_ms)
+            accrued = (await till.send(operation)).accrue
+    return operation, accrued
 
 
 async def greet(

@@ -18,7 +18,7 @@ from simulators.demo.coalition.merchants import PURSE, Merchant
 from simulators.demo.coalition.outage import Told
 from simulators.demo.coalition.town import Town, ask_code
 from simulators.demo.figures import Figures
-from simulators.demo.opening import certify_tills, enrol_members
+from simulators.demo.opening import certify_tills, enrol_members, note_cards
 from simulators.demo.receipt import Visit
 from simulators.demo.screen import Advance, Screen
 from simulators.demo.shopping import Counter
@@ -65,6 +65,7 @@ class CoalitionDay:
     seconds_measured: float = 0.0
     restart_seconds: float = 0.0
     victims_offline: int = 0
+    cards_carried: int = 0
 
 
 async def live(
@@ -83,9 +84,12 @@ async def live(
     with screen.step("enrolling members", sum(len(one.members) for one in merchants)) as advance:
         for one in merchants:
             await enrol_members(staffs[one.merchant_id], one.members, None, advance)
+            if one.pockets is not None:
+                await note_cards(staffs[one.merchant_id], one.pockets.chips)
     day = CoalitionDay(
         {(home, acquirer): Figures() for home in ids for acquirer in ids}, tills, merchants[VICTIM]
     )
+    day.cards_carried = sum(len(one.pockets.chips) for one in merchants if one.pockets is not None)
     places = await _places(merchants, staffs, day, tills, seed, screen, stack)
     before = int(purchases * BEFORE_SHARE)
     with screen.step("shopping everywhere", before) as advance:

@@ -9,6 +9,7 @@ from pathlib import Path
 from simulators import shoppers
 from simulators.demo.coalition.merchants import COALITION, PURSE, TRADERS, Merchant, Trader, members_of
 from simulators.demo.coalition.phones import Phones
+from simulators.demo.pockets import Pockets
 from simulators.demo.screen import Screen
 from simulators.launch import NodeFailed, NodeUnderTest, launch_node, run_vafa
 
@@ -57,7 +58,7 @@ class Operator:
         return self.directory / f"{COALITION}.directory"
 
 
-def launch(directory: Path, trader: Trader) -> tuple[NodeUnderTest, Phones]:
+def launch(directory: Path, trader: Trader, pockets: Pockets | None = None) -> tuple[NodeUnderTest, Phones]:
     """A merchant's node, installed and serving, at ports that it keeps when it is restarted."""
     phones = Phones(directory / "messages.jsonl")
     node = launch_node(
@@ -75,6 +76,7 @@ def launch(directory: Path, trader: Trader) -> tuple[NodeUnderTest, Phones]:
             "coalition.peer_listen": "127.0.0.1:0",
             "coalition.message_gateway": "file",
             "coalition.message_file": str(phones.path),
+            **(pockets.settings if pockets is not None else {}),
         },
     )
     node.start()
@@ -98,12 +100,15 @@ def found(
     merchants = []
     for number, trader in enumerate(TRADERS):
         with screen.step(f"starting the node of {trader.merchant_id}, and asking to join"):
-            node, phones = launch(directory / trader.merchant_id, trader)
+            pockets = Pockets(trader.merchant_id, directory / "cards" / trader.merchant_id)
+            node, phones = launch(directory / trader.merchant_id, trader, pockets)
             started.append(node)
             share = members_of(number, members // len(TRADERS), seed)
-            merchant = Merchant(trader, node, share, phones)
+            merchant = Merchant(trader, node, share, phones, pockets)
             operator.admit(trader.merchant_id, ask_to_join(merchant))
             merchants.append(merchant)
+        with screen.step(f"personalising the chip cards of {trader.merchant_id}'s members", len(share)):
+            pockets.fill(share)
     with screen.step("publishing the signed directory, which all three take into use"):
         take_into_use(merchants, publish(operator), operator.key)
     return merchants

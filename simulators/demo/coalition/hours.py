@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from node.proto.vafa.pos.v1 import operation_pb2
+from node.wire.card_words import tap_number
 from simulators.demo.coalition.town import Town
 from simulators.demo.figures import Figures
 from simulators.demo.screen import Advance
@@ -106,7 +107,7 @@ async def sell_without_a_line(place: Place) -> None:
     """One customer of a till whose node is gone: what is earned is kept, nothing can be spent."""
     town, till = place.town, place.stand.till
     sale, member, basket = town.new_sale(place.stand.store_id)
-    shown = town.shown(member, random.Random(f"visit {town.seed} {sale}"))
+    shown = town.named(member, random.Random(f"visit {town.seed} {sale}"))
     operation = till.write.accrual(shown, basket.purchase(), basket.occurred_ms)
     place.kept[change_in(operation).request_id] = town.figures_of(member)
     await asyncio.to_thread(till.keep, operation)
@@ -121,7 +122,8 @@ def keep(place: Place, operation: operation_pb2.Operation) -> None:
 
 def _keep_track(place: Place, operation: operation_pb2.Operation) -> None:
     change = change_in(operation)
-    card = change.identifier.value if change.HasField("identifier") else ""
+    shown = change.identifier.value if change.HasField("identifier") else ""
+    card = tap_number(shown) or shown
     place.kept[change.request_id] = place.town.figures_by_card(card)
 
 

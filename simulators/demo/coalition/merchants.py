@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from simulators import shoppers
 from simulators.demo.coalition.phones import Phones
+from simulators.demo.pockets import Pockets
 from simulators.launch import NodeUnderTest
 from simulators.shoppers import Member
 
@@ -35,12 +36,13 @@ TRADERS = (
 
 @dataclass(frozen=True, slots=True)
 class Merchant:
-    """A trader with its node, its members, and where the node leaves their messages."""
+    """A trader with its node, its members, where the node leaves their messages, and their cards."""
 
     trader: Trader
     node: NodeUnderTest
     members: Sequence[Member]
     phones: Phones
+    pockets: Pockets | None = None
 
     @property
     def merchant_id(self) -> str:

@@ -45,6 +45,7 @@ def _show_counts(summary: CoalitionSummary, screen: Screen) -> None:
             "of them a second, one by one, while the tills also did the rest",
         ),
         (f"{counts['redemptions']:,}", f"payments with points, {abroad['redemptions']:,} of them abroad"),
+        (f"{counts['card_proofs']:,}", "spends proved by chip cards, at home and abroad"),
         (f"{counts['codes']:,}", "codes that home nodes sent to members' telephones"),
         (f"{counts['voids']:,}", "reservations let go"),
         (f"{counts['returns']:,}", "returns of goods"),
@@ -56,6 +57,11 @@ def _show_counts(summary: CoalitionSummary, screen: Screen) -> None:
         for reason, count in figures.refusals.most_common(MAX_SHOWN_REFUSALS)
     ]
     show_rows(rows, screen)
+    cards = summary.cards
+    screen.say(
+        f"  cards: {cards['carried']:,} carried, {cards['taps']:,} taps, "
+        f"{cards['spends_proved']:,} spends proved, refused: {cards['refused']:,}"
+    )
 
 
 def _show_outage(summary: CoalitionSummary, screen: Screen) -> None:

@@ -17,6 +17,7 @@ from simulators.demo.proof import CLEAN
 from simulators.demo.receipt import Shopfront
 
 NOT_RUN = "it was not run"
+PROOF_REFUSED = "PROOF_REFUSED"
 
 
 @dataclass(slots=True)
@@ -94,6 +95,19 @@ class CoalitionSummary:
         day = self.day
         return day.accruals_measured / day.seconds_measured if day.seconds_measured else 0.0
 
+    @property
+    def cards(self) -> dict[str, int]:
+        """What chip cards did: how many are carried, put on a reader, proved a spend, and were refused."""
+        counts, refusals = self.figures.counts, self.figures.refusals
+        abroad = counts_of(each for (a, b), each in self.day.figures.items() if a != b)
+        return {
+            "carried": self.day.cards_carried,
+            "taps": counts["card_taps"],
+            "spends_proved": counts["card_proofs"],
+            "spends_proved_abroad": abroad["card_proofs"],
+            "refused": refusals[PROOF_REFUSED],
+        }
+
     def points(self) -> dict[str, int]:
         """The coalition's points over all merchants: what members were given, at home or abroad, what they
         spent, what lapsed, and what they hold."""
@@ -131,6 +145,7 @@ class CoalitionSummary:
                 one: {"name": books.name, "books_sum": books.books_sum, "check": books.check}
                 for one, books in self.books.items()
             },
+            "cards": self.cards,
             "coalition": self._coalition(),
             "settlement": {
                 "closes": self.settlement.closes,

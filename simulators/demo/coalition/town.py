@@ -1,7 +1,8 @@
 """One merchant's tills in a town where everybody shops everywhere: who comes, how they agree to a spend.
 
 The till makes the same calls for all. What is other merchants' about a customer is the card's number, and
-that a spend takes a code: the home node sends it to the member's telephone, and the member tells the cashier.
+that a spend takes a proof: the chip card's, or a code that the home node sends to the member's telephone, and
+that the member tells the cashier.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from simulators.demo.coalition.merchants import Merchant
 from simulators.demo.figures import Figures
 from simulators.demo.shopping import Shop, identifier_shown
 from simulators.purchases import Basket, card_identifier
+from simulators.reader import prove_at_till
 from simulators.shoppers import Member
 from simulators.till import Till
 
 CODE_PAUSE_SECONDS = 31.0
 """A home node sends a member one code in half a minute for one acquirer; until then it pays in money."""
 
+_CODES_PREFERRED = 3
+"""Abroad every third member pays by a code, though there is a card in the pocket."""
 _ANONYMOUS = 0.06
 _FROM_ELSEWHERE = 0.4
 _TRIES = 8
@@ -43,6 +47,7 @@ class Town(Shop):
     abroad: Mapping[str, Figures]
     asked_seconds: dict[str, float] = field(default_factory=dict)
     homes: dict[str, Merchant] = field(default_factory=dict)
+    on_reader: set[str] = field(default_factory=set)
 
     def next_basket(self, member: Member | None, store_id: str) -> Basket:
         """A sale of this moment with a receipt number of its own."""
@@ -82,14 +87,31 @@ class Town(Shop):
         return self.figures if home is self.own else self.abroad[home.merchant_id]
 
     def shown(self, member: Member | None, chance: random.Random) -> identifier_pb2.Identifier | None:
-        """At home the card or the telephone; abroad the card, whose beginning says whose member it is."""
-        if member is not None and self.home_of(member) is not self.own:
-            return card_identifier(member.card)
-        return identifier_shown(member, chance)
+        """At home the card or the telephone; abroad the card, whose beginning says whose member it is.
+
+        A card with a chip is put on the till's reader, and named by what that gets off it.
+        """
+        if member is None:
+            return None
+        at_home = self.home_of(member) is self.own
+        named = identifier_shown(member, chance) if at_home else card_identifier(member.card)
+        self.on_reader.discard(member.card)
+        pockets = self.home_of(member).pockets
+        if named is None or named.value != member.card or pockets is None or not pockets.holds(member.card):
+            return named
+        self.on_reader.add(member.card)
+        self.figures_of(member).counts["card_taps"] += 1
+        return pockets.shown(member.card)
+
+    def named(self, member: Member | None, chance: random.Random) -> identifier_pb2.Identifier | None:
+        """The same while nobody can verify a tap: by the numbers alone."""
+        if member is None or self.home_of(member) is self.own:
+            return identifier_shown(member, chance)
+        return card_identifier(member.card)
 
     def may_pay(self, member: Member) -> bool:
-        """Abroad not within half a minute of the last code."""
-        if self.home_of(member) is self.own:
+        """Abroad not within half a minute of the last code; with a card on the reader at any time."""
+        if self.home_of(member) is self.own or self._by_card(member):
             return True
         now_seconds = time.monotonic()
         last_seconds = self.asked_seconds.get(member.card)
@@ -101,11 +123,29 @@ class Town(Shop):
     async def agree(
         self, till: Till, member: Member, part: balance_pb2.Spend
     ) -> envelope_pb2.MemberProof | None:
-        """Abroad: the code from the member's telephone."""
+        """With the card on the reader: what it proves. Else abroad the code from the member's telephone."""
         home = self.home_of(member)
+        if self._by_card(member):
+            return await self._card_proof(till, member, part, home)
         if home is self.own:
             return None
         return (await ask_code(till, member, part, home, self))[0]
+
+    def _by_card(self, member: Member) -> bool:
+        """Whether the member's card proves what is spent. Abroad some would rather have a code."""
+        if member.card not in self.on_reader:
+            return False
+        return self.home_of(member) is self.own or bool(member.number % _CODES_PREFERRED)
+
+    async def _card_proof(
+        self, till: Till, member: Member, part: balance_pb2.Spend, home: Merchant
+    ) -> envelope_pb2.MemberProof:
+        assert home.pockets is not None, "the card came out of one"
+        figures = self.figures_of(member)
+        with figures.timed("card proof"), home.pockets.wallet.on_reader(member.card) as transmit:
+            proof = await prove_at_till(till.pos, card_identifier(member.card), part, transmit)
+        figures.counts["card_proofs"] += 1
+        return proof
 
     def left(self, member: Member | None) -> None:
         """Free to go to another till."""

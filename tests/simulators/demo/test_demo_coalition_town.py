@@ -5,12 +5,16 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import msgspec
 import pytest
 from google.rpc import code_pb2
 
+from node.actors.card_spec import SPEC, cards_spec
+from node.config_template import CardsSection
 from node.proto.vafa.coalition.v1 import envelope_pb2
-from node.proto.vafa.common.v1 import balance_pb2, effect_pb2, refusal_pb2
+from node.proto.vafa.common.v1 import balance_pb2, effect_pb2, identifier_pb2, refusal_pb2
 from node.proto.vafa.pos.v1 import earning_pb2, operation_pb2, spending_pb2
+from node.wire.card_words import tap_number
 from simulators.demo.coalition import town as town_module
 from simulators.demo.coalition.hours import Place, catch_up, note, sell_without_a_line, serve_or_go_offline
 from simulators.demo.coalition.merchants import TRADERS, Merchant, members_of
@@ -18,8 +22,11 @@ from simulators.demo.coalition.outage import ask_meanwhile
 from simulators.demo.coalition.phones import Phones
 from simulators.demo.coalition.town import Town
 from simulators.demo.figures import Figures
-from simulators.demo.shopping import Counter
+from simulators.demo.pockets import Pockets, by_number
+from simulators.demo.shopping import Counter, record_sale
 from simulators.launch import NodeUnderTest
+from simulators.purchases import card_identifier
+from simulators.refusal import Refused
 from simulators.scripted_node import ScriptedNode, refusing
 from simulators.shoppers import Member
 from simulators.till import Patience, Till
@@ -153,3 +160,69 @@ async def test_what_a_till_is_told_while_a_home_is_gone_is_kept_as_it_was_told(
         assert not told.right
         assert (await ask_meanwhile(place, town.others[0])).spent
     assert town.out == set()
+
+
+# --- chip cards ---------------------------------------------------------------------------------------------
+
+
+def a_town_with_cards(tmp_path: Path) -> Town:
+    town = a_town(tmp_path)
+    for merchant in (town.own, *town.others):
+        pockets = Pockets(merchant.merchant_id, tmp_path / "cards" / merchant.merchant_id)
+        pockets.fill(merchant.members)
+        object.__setattr__(merchant, "pockets", pockets)
+    return town
+
+
+def test_all_three_kinds_of_card_are_carried_and_named_by_what_a_reader_gets(tmp_path: Path) -> None:
+    town = a_town_with_cards(tmp_path)
+    guests = town.others[0]
+    assert guests.pockets is not None
+    assert len({chip.profile for chip in guests.pockets.chips.values()}) == 3
+    kinds = set()
+    for guest in guests.members[:3]:
+        town.homes[guest.card] = guests
+        first, second = (town.shown(guest, random.Random(1)) for _ in range(2))
+        assert first is not None
+        assert second is not None
+        assert (tap_number(first.value) or first.value) == guest.card
+        assert (first != second) == (first.kind == identifier_pb2.IDENTIFIER_KIND_CARD_TAP)
+        kinds.add(first.kind)
+        assert by_number(first, guest.card) == card_identifier(guest.card)
+    assert kinds == {identifier_pb2.IDENTIFIER_KIND_CARD_TAP, identifier_pb2.IDENTIFIER_KIND_CARD}
+    assert town.abroad[guests.merchant_id].counts["card_taps"] == 6
+
+
+def test_a_node_opens_the_store_that_the_pockets_left_and_finds_no_other_key_in_it(tmp_path: Path) -> None:
+    pockets = Pockets("saffron", tmp_path)
+    settings = {key.removeprefix("cards."): value for key, value in pockets.settings.items()}
+    section = msgspec.convert(settings, CardsSection)
+    spec = SPEC.decode(cards_spec("saffron", section))
+    assert [version for version, _ in spec.keys] == [1]
+
+
+def test_without_a_node_that_can_verify_a_tap_the_cards_number_is_shown(tmp_path: Path) -> None:
+    town = a_town_with_cards(tmp_path)
+    guest = town.others[0].members[0]
+    town.homes[guest.card] = town.others[0]
+    assert town.named(guest, random.Random(1)) == card_identifier(guest.card)
+
+
+async def test_a_sale_by_a_tap_that_cannot_be_verified_is_recorded_by_the_cards_number(
+    tmp_path: Path, scripted_node: ScriptedNode
+) -> None:
+    town = a_town_with_cards(tmp_path)
+    member = town.own.members[0]
+    town.homes[member.card] = town.own
+    assert town.own.pockets is not None
+    shown, number = town.own.pockets.shown(member.card), card_identifier(member.card)
+    basket = town.next_basket(member, "store-1")
+    gone = refusing(code_pb2.FAILED_PRECONDITION, "HOME_UNREACHABLE", "It cannot be reached.", action="SHOW")
+    async with Till(scripted_node.address, scripted_node.certificate(), patience=HASTY) as till:
+        scripted_node.script = [gone, "serve"]
+        operation, accrued = await record_sale(Figures(), till, shown, number, basket)
+        assert operation.accrue.identifier == number
+        assert accrued.transaction_id
+        scripted_node.script = [gone]
+        with pytest.raises(Refused):
+            await record_sale(Figures(), till, number, number, basket)

@@ -50,6 +50,11 @@ def test_three_merchants_end_with_the_same_signed_chains_after_one_was_killed(tm
     assert coalition["accruals_abroad"] > 10
     assert coalition["redemptions_abroad"] > 0
     assert coalition["earned_while_home_was_gone"] >= 2
+    cards = figures["cards"]
+    assert (cards["carried"], cards["refused"]) == (45, 0)
+    assert cards["taps"] > 45
+    assert cards["spends_proved"] > cards["spends_proved_abroad"] > 0
+    assert "cards: 45 carried" in ended.stdout
     points = figures["purses"]["points"]
     assert points["issued"] - points["redeemed"] - points["breakage"] == points["outstanding"] > 0
     assert "HOME_UNREACHABLE" in ended.stdout
