@@ -9,10 +9,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from node.coalition.acquirer import let_go, start_capture
-from node.coalition.acquirer_exchange import ended, may_give_up, row_of, uncounted
+from node.coalition.acquirer_exchange import ended, may_give_up, retry_ms, row_of, uncounted
 from node.coalition.acquirer_facts import (
     HOLD_SLACK_MS,
-    RETRY_FIRST_MS,
     RETRY_MAX_MS,
     AcquirerExchange,
     AcquirerFacts,
@@ -36,7 +35,7 @@ def on_answer(known: AcquirerExchange | None, message: Message, facts: AcquirerF
     What does not answer what was sent, or was signed in another epoch than the lane's, changes nothing.
     """
     if known is None:
-        return AcquirerStep()
+        return AcquirerStep(refused=ExchangeReason.UNKNOWN_EXCHANGE)
     body = message.body
     if isinstance(body, Refusal):
         return _refused(known, message, body, facts)
@@ -45,7 +44,7 @@ def on_answer(known: AcquirerExchange | None, message: Message, facts: AcquirerF
         return AcquirerStep()
     if header.epoch != lane.epoch:
         # Our HEAD_ACK tells a home node that has forgotten its epoch which one it is.
-        return AcquirerStep(asks=header.epoch < lane.epoch)
+        return AcquirerStep(asks=header.epoch < lane.epoch, refused=ExchangeReason.WRONG_EPOCH)
     if known.lane not in (LANE_UNKNOWN, lane.lane):
         return AcquirerStep()
     known = replace(known, lane=lane.lane)
@@ -124,6 +123,6 @@ def _refused(known: AcquirerExchange, message: Message, body: Refusal, facts: Ac
     if body.reason is ExchangeReason.STALE and asks and may_end:
         return let_go(replace(known, reason=body.reason), AcquirerEvent.GIVE_UP, facts)
     # Only our own patience counts: a partner cannot make us wait longer than we would, nor ask without a
-    # pause.
-    pause_ms = min(max(body.retry_after_ms, RETRY_FIRST_MS), RETRY_MAX_MS)
+    # pause that grows.
+    pause_ms = min(max(body.retry_after_ms, retry_ms(known.attempts, facts.jitter)), RETRY_MAX_MS)
     return AcquirerStep(exchange=replace(known, due_ms=facts.now_ms + pause_ms, reason=body.reason))

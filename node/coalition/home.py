@@ -230,7 +230,7 @@ def _decline(
     exchange = new(message, facts, HomeState(row.then), None, reason=reason, said=MessageType.DECLINED)
     answer = Declined(message.header.body_hash, reason, detail)
     word = said(MessageType.DECLINED, answer, message.header.exchange_id, facts)
-    return HomeStep(exchange=exchange, proofs=state, says=(word,))
+    return HomeStep(exchange=exchange, proofs=state, says=(word,), refused=reason)
 
 
 # --- CAPTURE -----------------------------------------------------------------------------------------------

@@ -113,7 +113,8 @@ class HomeStep(Struct, frozen=True):
 
     `request` is the acquirer's envelope of the record that is appended, None where none is or it is a cut.
     `original` is the exchange that a return is about, with what has now come back. `alert` is the
-    percentage of the cap that was reached.
+    percentage of the cap that was reached. `refused` is the name by which a message counts as refused, also
+    one that is declined for good.
     """
 
     exchange: HomeExchange | None = None
