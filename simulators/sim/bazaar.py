@@ -149,17 +149,18 @@ class Bazaar(World):
 
     def _asked(self, all_books: dict[str, checks.Books]) -> list[str]:
         """What callers know of it all."""
-        found: list[str] = []
-        for merchant, books in all_books.items():
-            own = {one: sent.request_id for one, sent in self.enrolled.items() if self._is_of(one, merchant)}
-            here = [
-                one
-                for asker in (*self.tills, *self.staff)
-                for one in asker.sent
-                if asker.caller.merchant == merchant and self._is_of(one.card, merchant)
-            ]
-            found += [*checks.requests(books, here), *checks.balances(books, own, self.sent)]
-        return found
+        return [problem for merchant, books in all_books.items() for problem in self.asked(merchant, books)]
+
+    def asked(self, merchant: str, books: checks.Books) -> list[str]:
+        """What callers know of a merchant's members."""
+        own = {one: sent.request_id for one, sent in self.enrolled.items() if self._is_of(one, merchant)}
+        here = [
+            one
+            for asker in (*self.tills, *self.staff)
+            for one in asker.sent
+            if asker.caller.merchant == merchant and self._is_of(one.card, merchant)
+        ]
+        return [*checks.requests(books, here), *checks.balances(books, own, self.sent)]
 
     def spends(self) -> Iterator[lane_checks.Spend]:
         """Every redemption and capture abroad whose outcome its till knows."""

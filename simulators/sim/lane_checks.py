@@ -100,13 +100,13 @@ def chains(sides: Sequence[Side], partitions: int, known: KnownDirectories) -> l
             )
         for side, lane_head, records in ((home, head, own), (acquirer, foot, others)):
             ended = (0, GENESIS) if lane_head is None else (lane_head.number, lane_head.hash)
-            problem = _chain_problem(records, ended, Opener(side.own_id, lambda: known))
+            problem = chain_problem(records, ended, Opener(side.own_id, lambda: known))
             if problem:
                 found.append(f"{name}, as {side.own_id} keeps it: {problem}")
     return found
 
 
-def _chain_problem(
+def chain_problem(
     records: Sequence[tuple[int, store.LaneEntry]], head: tuple[int, bytes], opener: Opener
 ) -> str | None:
     """What is wrong with one side's records by themselves."""
@@ -138,7 +138,7 @@ def positions(sides: Sequence[Side], partitions: int, purse: str) -> list[str]:
     sums: Counter[tuple[str, str, RecordKind]] = Counter()
     for home, acquirer, lane in lanes_of(sides, partitions):
         for _, entry in home.records(Role.HOME, acquirer.own_id, lane):
-            core = _core(entry)
+            core = core_of(entry)
             sums[home.own_id, acquirer.own_id, core.kind] += core.units
     found = []
     for home in sides:
@@ -157,7 +157,8 @@ def positions(sides: Sequence[Side], partitions: int, purse: str) -> list[str]:
     return found
 
 
-def _core(entry: store.LaneEntry) -> PostedCore:
+def core_of(entry: store.LaneEntry) -> PostedCore:
+    """What a record says."""
     body = ENCODER.read(MessageType.POSTED, entry.posted.body)
     assert isinstance(body, Posted)
     return body.core
@@ -166,7 +167,7 @@ def _core(entry: store.LaneEntry) -> PostedCore:
 def recorded(books: Iterable[Books]) -> set[bytes]:
     """The exchanges of which some disk holds a record."""
     entries = (store.LANE_ENTRY.decode(value) for one in books for _, value in one.stored(Kind.LANE_RECORD))
-    return {_core(entry).exchange_id for entry in entries}
+    return {core_of(entry).exchange_id for entry in entries}
 
 
 class Spend(Struct, frozen=True):
