@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from node.actors.home import HomeSide
+from node.actors.lane_mending import LaneMending
 from node.actors.lane_settled import HomeSettled
 from node.actors.turn import Opening
 from node.settlement.closes import LaneFault
@@ -34,6 +35,7 @@ class LaneSums:
             Op.LANE_TALLY: self._tally,
             Op.LANE_ENTRIES: self._entries,
             **home.acks.ops,
+            **LaneMending().ops,
             **HomeSettled(home.lanes).ops,
         }
 
@@ -56,7 +58,7 @@ class LaneSums:
         found = opening.work.scan(start, end, most)
         until = None if wish.until < 0 else wish.until
         try:
-            after = take(wish.tally, wish.window, (LANE_ENTRY.decode(data) for _, data in found), until=until)
+            after = take(wish.tally, wish.window, (data for _, data in found), until=until)
         except LaneBroken as broken:
             return done(encode(TallyAnswer(None, str(broken))))
         if isinstance(after, LaneFault):

@@ -70,11 +70,11 @@ class Settling:
     ) -> None:
         self.own_id = own_id
         self.store = store_
-        self._directory = directory
+        self.directory = directory
         self._operator_uris = operator_uris
         self._signer = signer
         self._lanes = lanes
-        self._partners = partners
+        self.partners = partners
         self._open = open_
         self._clock_ms = clock_ms
         self.disputes = Disputes(own_id, directory, signer, lanes, partners)
@@ -104,7 +104,7 @@ class Settling:
             )
             for lane in sorted(known)
         ]
-        names = PairNames(self._directory().coalition_id, window, *pair)
+        names = PairNames(self.directory().coalition_id, window, *pair)
         return pair_close(names, parts, disputed=disputed, basis=basis)
 
     def starts(self, pair: Pair) -> PairStarts:
@@ -142,7 +142,7 @@ class Settling:
     async def _propose(self, close: PairClose) -> CloseAnswer | None:
         """Hands a close over; what comes back as agreed is the same bytes, signed by both, or nothing."""
         signed = sign_close(close, self._signer(), self.own_id)
-        answer = await self._partners.ask(close.acquirer_id, Propose(signed))
+        answer = await self.partners.ask(close.acquirer_id, Propose(signed))
         if not isinstance(answer, CloseAnswer):
             return None
         if answer.agreed is not None and (
@@ -180,7 +180,7 @@ class Settling:
     async def _answer_close(self, partner_id: str, proposed: SignedClose) -> CloseAnswer | None:
         close, window = proposed.close, proposed.close.window
         pair = (partner_id, self.own_id)
-        entry = self._directory().window(window)
+        entry = self.directory().window(window)
         if (
             close.pair != pair
             or entry is None
@@ -205,7 +205,7 @@ class Settling:
             for mine in ({one.lane: one.to_number for one in own.lanes},)
             for lane in close.lanes
         )
-        if behind and not close.disputed and not grace_over(self._directory(), entry, now_ms):
+        if behind and not close.disputed and not grace_over(self.directory(), entry, now_ms):
             return CloseAnswer(retry_after_ms=RETRY_MS)  # records may still be on their way
         own = await self.compute(pair, window)
         return CloseAnswer(different=sign_close(own, self._signer(), self.own_id))
@@ -226,10 +226,10 @@ class Settling:
         )
 
     def _problem(self, signed: SignedClose) -> str | None:
-        window = self._directory().window(signed.close.window)
+        window = self.directory().window(signed.close.window)
         if window is None:
             return "its window is not in the calendar"
-        return close_problem(self._directory(), window, signed, self._clock_ms(), self._open)
+        return close_problem(self.directory(), window, signed, self._clock_ms(), self._open)
 
     def _keep(self, signed: SignedClose) -> SignedClose:
         batch = Batch()
@@ -279,9 +279,9 @@ class Settling:
         carried: Mapping[Pair, int] | None = None
         if before is not None:
             same = before.facts.currency == statement.facts.currency
-            partners = partners_of(self._directory(), window)
+            partners = partners_of(self.directory(), window)
             carried = carried_from(before.lines, same_currency=same, partners=partners)
-        return recheck(data, self._directory(), self._operator_uris(), self._open, own, carried)
+        return recheck(data, self.directory(), self._operator_uris(), self._open, own, carried)
 
     def statement(self, window: int) -> ReadStatement | None:
         """A statement that this node has taken over."""
@@ -302,7 +302,7 @@ class Settling:
         proved.
         """
         mine = Heads(tuple(one.head for one in self.newest_statements()))
-        theirs = await self._partners.ask(partner_id, mine)
+        theirs = await self.partners.ask(partner_id, mine)
         return self.compare_heads(theirs) if isinstance(theirs, Heads) else []
 
     def compare_heads(self, theirs: Heads) -> list[Equivocation]:

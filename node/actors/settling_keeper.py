@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from node.actors.settling import Pair, Settling
 from node.actors.settling_disputes import record_bytes
+from node.actors.settling_mending import Mending
 from node.actors.settling_paid import PaymentsKnown, SettlingPaid
 from node.actors.settling_ports import LaneBooks, LanesUnavailable, SettlingFault
 from node.coalition.directory import Directory, Window
@@ -72,6 +73,7 @@ class SettlingKeeper:
         self._clock_ms = clock_ms
         self._refusals = refusals
         self.paid = SettlingPaid(settling, lanes, operator)
+        self._mending = Mending(settling, lanes)
         self._handed: set[tuple[int, Pair, CloseBasis]] = set()
         self._stood: tuple[int, ...] = ()
         self._idle_looks = 0
@@ -103,6 +105,7 @@ class SettlingKeeper:
                 return
             if not await self._take_over(directory, window.number, data):
                 return
+            await self._mend(window.number)
 
     def _unsettled(self, directory: Directory) -> list[Window]:
         own, now_ms = directory.partner(self._settling.own_id), self._clock_ms()
@@ -146,6 +149,14 @@ class SettlingKeeper:
             except (SettlingFault, LanesUnavailable, DocumentUnreadable) as fault:
                 log.error("close_impossible", window=window.number, partner=partner_id, why=str(fault))
         await self._report(window.number)
+        await self._mend(window.number)
+
+    async def _mend(self, window: int) -> None:
+        """What this node lacks by its closes of a window, it fetches."""
+        try:
+            await self._mending.look(window)
+        except LanesUnavailable:
+            log.info("mending_waits", window=window)
 
     async def _hand_in(self, directory: Directory, window: Window, pair: Pair) -> None:
         """Hands in what both signed; after the time to sign, what this side can prove alone."""

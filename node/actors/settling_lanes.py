@@ -21,7 +21,15 @@ from node.wire.coalition_store import LaneEntry
 from node.wire.commands import AnswerKind, Command, Op, encode
 from node.wire.settlement_fields import DocumentUnreadable
 from node.wire.settlement_peer import ID_BYTES, peer_bytes, read_peer
-from node.wire.settlement_wishes import AckedWish, EntriesWish, LaneListWish, SettledWish, ShutWish, TallyWish
+from node.wire.settlement_wishes import (
+    AckedWish,
+    EntriesWish,
+    LaneListWish,
+    MendWish,
+    SettledWish,
+    ShutWish,
+    TallyWish,
+)
 
 ANSWER_SECONDS = 10.0
 MAX_WAITING = 256
@@ -67,6 +75,11 @@ class ShardLanes:
         body = encode(AckedWish(partner_id, window))
         found = wishes.ACK.decode(await self._ask(Op.LANE_ACKED, lane, body))
         return found.number, found.envelope
+
+    async def mend(self, partner_id: str, lane: int, entry: LaneEntry, *, home: bool) -> bool:
+        partition = lane if home else self._partition(partner_id)
+        body = encode(MendWish(partner_id, home, lane, entry))
+        return wishes.MENDED.decode(await self._ask(Op.LANE_MEND, partition, body))
 
     async def settled(self, partner_id: str, lane: int, number: int, *, home: bool) -> None:
         op, partition = Op.HOME_SETTLED, lane

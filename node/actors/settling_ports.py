@@ -41,6 +41,10 @@ class LaneBooks(Protocol):
         """
         ...
 
+    async def mend(self, partner_id: str, lane: int, entry: LaneEntry, *, home: bool) -> bool:
+        """Puts a record back that this node has lost; whether it is there now."""
+        ...
+
     async def settled(self, partner_id: str, lane: int, number: int, *, home: bool) -> None:
         """All records of a lane up to a number were settled and paid: they count against caps no more."""
         ...

@@ -120,6 +120,8 @@ class Op(IntEnum):
     """Records of a lane were settled and paid: they count against caps no more; bodies in
     `wire.settlement_wishes`."""
     ACQUIRER_SETTLED = 126
+    LANE_MEND = 127
+    """Puts a record back that this node has lost; body in `wire.settlement_wishes`, the answer is a bool."""
 
 
 class Command(Struct, frozen=True, array_like=True, gc=False):

@@ -94,6 +94,17 @@ class SettledAnswer(Struct, frozen=True, array_like=True):
     usage: Usage
 
 
+class MendWish(Struct, frozen=True, array_like=True):
+    """LANE_MEND: a record of a lane as the other side has it, its signatures checked."""
+
+    partner_id: str
+    home: bool
+    lane: int
+    entry: LaneEntry
+
+
+MEND = msgspec.msgpack.Decoder(MendWish)
+MENDED = msgspec.msgpack.Decoder(bool)
 SETTLED = msgspec.msgpack.Decoder(SettledWish)
 SETTLED_ANSWER = msgspec.msgpack.Decoder(SettledAnswer)
 ACK = Codec(AckRecord)

@@ -13,7 +13,7 @@ from node.settlement.peer_messages import Said
 from node.storage.memory import MemoryStore
 from node.wire.coalition_store import LaneEntry
 from node.wire.settlement_peer import peer_bytes, read_peer
-from node.wire.settlement_scan import LaneBroken, entry_of, lane_part
+from node.wire.settlement_scan import LaneBroken, entry_of, lane_part, stored_of
 from tests.settlement.settlement_world import World
 
 
@@ -39,7 +39,7 @@ class HeldLanes:
     ) -> LanePart:
         records = self.records(partner_id, start.lane, home=home)[start.number :]
         try:
-            part = lane_part(start, window, map(entry_of, records), until=until)
+            part = lane_part(start, window, map(stored_of, records), until=until)
         except LaneBroken as broken:
             raise SettlingFault(str(broken)) from None
         if not isinstance(part, LanePart):
@@ -49,6 +49,14 @@ class HeldLanes:
     async def acked(self, partner_id: str, lane: int, window: int) -> tuple[int, bytes]:
         said = self.world.acks.get((self.own_id, partner_id, lane), [])
         return next(((number, one) for of, number, one in reversed(said) if of <= window), (0, b""))
+
+    async def mend(self, partner_id: str, lane: int, entry: LaneEntry, *, home: bool) -> bool:
+        key = (self.own_id, partner_id, lane) if home else (partner_id, self.own_id, lane)
+        whole = self.world.records[key]
+        if entry not in map(entry_of, whole):
+            return False
+        self.held[key] = [one for one in whole if one in self.held[key] or entry_of(one) == entry]
+        return True
 
     async def settled(self, partner_id: str, lane: int, number: int, *, home: bool) -> None:
         pair = (self.own_id, partner_id) if home else (partner_id, self.own_id)

@@ -116,13 +116,8 @@ def _unsigned(record: bytes) -> bytes:
     return message.SerializeToString()
 
 
-@pytest.mark.parametrize("at", [2, 150, 300])
-@pytest.mark.parametrize("mismatch", list(MismatchClass))
-async def test_each_kind_of_mismatch_is_found_named_kept_and_held_back_alone(
-    mismatch: MismatchClass, at: int
-) -> None:
-    bazaar = _two()
-    bazaar.now_ms = GRACE_OVER  # what is still missing then does not come any more
+def diverge(bazaar: Bazaar, mismatch: MismatchClass, at: int) -> None:
+    """From record `at` on the two sides of LANE hold different things."""
     whole = bazaar.world.records[LANE]
     match mismatch:
         case MismatchClass.MISSING_AT_ACQUIRER:
@@ -134,6 +129,16 @@ async def test_each_kind_of_mismatch_is_found_named_kept_and_held_back_alone(
         case MismatchClass.UNSIGNED:
             forked = _forked(bazaar, at)
             bazaar.lanes[ACQUIRER].held[LANE] = [*forked[: at - 1], *map(_unsigned, forked[at - 1 :])]
+
+
+@pytest.mark.parametrize("at", [2, 150, 300])
+@pytest.mark.parametrize("mismatch", list(MismatchClass))
+async def test_each_kind_of_mismatch_is_found_named_kept_and_held_back_alone(
+    mismatch: MismatchClass, at: int
+) -> None:
+    bazaar = _two()
+    bazaar.now_ms = GRACE_OVER  # what is still missing then does not come any more
+    diverge(bazaar, mismatch, at)
     signed = await bazaar.merchants[HOME].close_with(ACQUIRER, 1)
     assert signed is not None
     [held] = signed.close.disputed

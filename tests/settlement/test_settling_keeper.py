@@ -10,11 +10,19 @@ from bench.settlement_records import make_coalition, window_start
 from node.actors.operator_books import OperatorBooks
 from node.actors.operator_money import NotDone
 from node.actors.settling_keeper import LOOK_SECONDS, SettlingKeeper
-from node.settlement.documents import CloseBasis, Mismatch, MissingClose, PairClose, Payment, SignedClose
+from node.settlement.documents import (
+    CloseBasis,
+    Mismatch,
+    MismatchClass,
+    MissingClose,
+    PairClose,
+    Payment,
+    SignedClose,
+)
 from node.settlement.windows import WindowState, pairs_of
 from node.storage.memory import MemoryStore
 from node.wire.coalition_trust import KnownDirectories
-from node.wire.settlement import mismatch_message
+from node.wire.settlement import mismatch_message, read_mismatch_bytes
 from node.wire.settlement_alone import AloneCheck
 from node.wire.settlement_lines import ReadStatement
 from node.wire.settlement_rpc import WindowShown
@@ -22,6 +30,7 @@ from node.wire.settlement_scan import entry_of
 from node.wire.settlement_store import WindowRecord
 from tests.settlement.settlement_world import World
 from tests.settlement.settling_pair import Bazaar
+from tests.settlement.test_settling import LANE, diverge
 from verifier.signatures import load_directory
 from verifier.statement import verify
 
@@ -75,11 +84,23 @@ class Week:
         self.world = World(coalition=make_coalition(merchants))
         self.now_ms = window_start(1)
         self.bazaar = Bazaar(self.world, self.now_ms)
-        known = KnownDirectories([self.world.coalition.signed])
-        self.books = OperatorBooks(
-            MemoryStore(), lambda: known, lambda: self.world.coalition.operator, self.world.open
-        )
+        self._operators_store = MemoryStore()
+        self.books = self.operator()
         self.keepers = {own_id: self.keeper(own_id) for own_id in self.bazaar.merchants}
+
+    def operator(self) -> OperatorBooks:
+        """The operator's books as they are after a start."""
+        known = KnownDirectories([self.world.coalition.signed])
+        return OperatorBooks(
+            self._operators_store, lambda: known, lambda: self.world.coalition.operator, self.world.open
+        )
+
+    def restart(self) -> None:
+        """Everybody's process starts anew: what counts is what is on the disks."""
+        self.books = self.operator()
+        for own_id in self.bazaar.merchants:
+            self.bazaar.opened(own_id)
+            self.keepers[own_id] = self.keeper(own_id)
 
     def keeper(self, own_id: str) -> SettlingKeeper:
         return SettlingKeeper(
@@ -248,14 +269,56 @@ async def test_one_dispute_holds_up_nothing_else_and_reaches_the_operator() -> N
     assert [(one.lane, one.agreed_number) for one in close.disputed] == [(4, 17)]
 
 
+@pytest.mark.parametrize("mismatch", list(MismatchClass))
+async def test_each_kind_of_mismatch_survives_a_restart_of_both_nodes_and_the_operator_and_is_settled_later(
+    mismatch: MismatchClass,
+) -> None:
+    week = Week(2)
+    home, acquirer, lane = LANE
+    week.world.trade(*LANE, 1, 30)
+    diverge(week.bazaar, mismatch, 11)
+    week.at(window_start(2) + 2 * DAY_MS)
+    await week.keepers[home].look()
+    week.restart()
+    await week.look()
+    week.restart()
+    [reported] = [read_mismatch_bytes(data) for data in week.books.mismatches(1)]
+    assert (reported.mismatch, reported.agreed_number) == (mismatch, 10)
+    for own_id in (home, acquirer):  # both have signed the same, and still have it
+        signed = week.bazaar.merchants[own_id].agreed(1, (home, acquirer))
+        assert signed is not None
+        assert [(one.lane, one.mismatch) for one in signed.close.disputed] == [(lane, mismatch)]
+    statement = await week.settled(1)
+    assert [(one.lane, one.to_number) for one in _close_of(statement, home, acquirer).lanes] == [(lane, 10)]
+    week.restart()
+    for lanes in week.bazaar.lanes.values():
+        lanes.held.clear()  # people have put it right, where no node could by itself
+    week.at(window_start(3) + 1)
+    await week.look()
+    later = _close_of(await week.settled(2), home, acquirer)
+    assert later.disputed == ()
+    assert [(one.from_number, one.to_number) for one in later.lanes] == [(11, 31)]
+
+
+async def test_what_a_node_has_lost_it_fetches_from_the_other_side_before_the_next_window() -> None:
+    week = Week(2)
+    week.world.trade(*LANE, 1, 30)
+    diverge(week.bazaar, MismatchClass.MISSING_AT_ACQUIRER, 11)
+    week.at(window_start(2) + 2 * DAY_MS)
+    await week.look()
+    await week.settled(1)
+    assert week.bazaar.lanes[LANE[1]].records(LANE[0], LANE[2], home=False) == week.world.records[LANE]
+    week.at(window_start(3) + 1)
+    await week.look()
+    assert _close_of(await week.settled(2), LANE[0], LANE[1]).disputed == ()
+
+
 async def test_a_restart_in_the_middle_of_a_week_loses_nothing() -> None:
     week = Week()
     week.shop(1)
     week.at(window_start(2) + 1)
     await week.keepers["m000"].look()
-    for own_id in week.bazaar.merchants:
-        week.bazaar.opened(own_id)
-        week.keepers[own_id] = week.keeper(own_id)
+    week.restart()
     await week.look()
     assert len(_bases(await week.settled(1))) == 6
 
@@ -296,9 +359,7 @@ async def test_what_is_paid_is_taken_off_the_caps_once_and_what_stands_with_one_
         assert not isinstance(now, NotDone)
         amount = next(one.payment.amount for one in now.payments if one.payment.reference == reference)
         week.books.payments.confirm(reference, 1, reference, amount, "", week.now_ms)
-    for own_id in week.bazaar.merchants:  # a restart forgets nothing of it
-        week.bazaar.opened(own_id)
-        week.keepers[own_id] = week.keeper(own_id)
+    week.restart()  # which forgets nothing of it
     await week.look()
     await week.look()
     for own_id, lanes in week.bazaar.lanes.items():

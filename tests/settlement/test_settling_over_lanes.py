@@ -14,13 +14,15 @@ from msgspec.structs import replace
 from node.actors.settling import Settling
 from node.actors.settling_keeper import SettlingKeeper
 from node.actors.settling_lanes import PeerVoice, ShardLanes
+from node.actors.settling_mending import Mending
 from node.actors.settling_ports import SettlingFault
 from node.coalition import home_posting
 from node.coalition.directory import Directory, SettlementTerms
 from node.coalition.envelopes import Message
 from node.coalition.exchange import AcquirerState
 from node.coalition.home_facts import HomeFacts
-from node.coalition.messages import ExchangeReason, RecordKind
+from node.coalition.lanes import chain
+from node.coalition.messages import ExchangeReason, MessageType, Posted, RecordKind
 from node.identity.signers import ed25519_signer
 from node.settlement.documents import CloseBasis, DisputedLane, Mismatch, MismatchClass, Net, SignedClose
 from node.settlement.statement import WindowInput
@@ -30,10 +32,12 @@ from node.storage.keyspace import Kind, partition_of
 from node.storage.memory import MemoryStore
 from node.storage.store import Batch
 from node.wire.coalition import Unopened
+from node.wire.coalition_bodies import ENCODER
+from node.wire.coalition_store import LANE_ENTRY
 from node.wire.settlement_alone import AloneCheck
 from node.wire.settlement_publish import publish
 from node.wire.settlement_rpc import WindowShown
-from node.wire.settlement_scan import entry_of
+from node.wire.settlement_scan import entry_of, hash_of
 from node.wire.settlement_signing import close_problem
 from tests.actors.abroad_merchants import _KEYS, _OPERATOR, DAY_MS, DIRECTORY, NILE, SAFFRON, Bazaar, Merchant
 from tests.actors.harness import card
@@ -248,6 +252,85 @@ async def test_a_cap_that_is_used_up_is_free_again_once_what_was_owed_is_settled
     await bazaar.time_passes(600_000)
     assert (await bazaar.saffron.looks("over")).state is AcquirerState.DONE
     assert (await ShardLanes(bazaar.nile.exchanging).usage(SAFFRON))[0].acquirer_owes == 600
+    bazaar.assert_agreed()
+
+
+def _lose_last(merchant: Merchant, role: Role, most: int) -> tuple[int, int]:
+    """Loses the last records of the longest lane in a role, but for a cut that came after them; gives the
+    lane, and the last record before the loss.
+    """
+    kept: dict[int, list[tuple[MemoryStore, bytes]]] = {}
+    for store in merchant.stores:
+        for key, _ in store.scan(b"\x00", b"\x40"):
+            if key[1] == Kind.LANE_RECORD and keys.parse_lane_record(key)[1] is role:
+                kept.setdefault(keys.parse_lane_record(key)[3], []).append((store, key))
+    lane, records = max(kept.items(), key=lambda item: len(item[1]))
+    store, last = records[-1]
+    if LANE_ENTRY.decode(store.get(last) or b"").request is None:
+        records.pop()
+    for store, key in records[-most:]:
+        batch = Batch()
+        batch.delete(key)
+        store.write(batch)
+        store.sync()
+    return lane, len(records) - most
+
+
+@pytest.mark.parametrize("most", [1, 2])
+@pytest.mark.parametrize(
+    ("role", "mismatch"),
+    [
+        (Role.HOME, MismatchClass.MISSING_AT_HOME),
+        (Role.ACQUIRER, MismatchClass.MISSING_AT_ACQUIRER),
+    ],
+)
+async def test_records_that_one_side_has_lost_are_held_back_fetched_from_the_other_and_settled_next_time(
+    bazaar: Bazaar, role: Role, mismatch: MismatchClass, most: int
+) -> None:
+    await _cut(bazaar)
+    loser = bazaar.nile if role is Role.HOME else bazaar.saffron
+    before = await Settler(bazaar.nile).settling.compute((NILE, SAFFRON), 1)
+    lane, left = _lose_last(loser, role, most)
+    bazaar.nile.restart()  # what is found lies on the disk of both, whenever either starts anew
+    bazaar.saffron.restart()
+    await bazaar.open()
+    bazaar.nile.now_ms += 3_600_000
+    bazaar.saffron.now_ms += 3_600_000
+    nile, saffron = Settler(bazaar.nile), Settler(bazaar.saffron)
+    signed = await _pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
+    assert signed is not None
+    [held] = signed.close.disputed
+    assert (held.lane, held.agreed_number, held.mismatch) == (lane, left, mismatch)
+    for settler, at in ((nile, bazaar.nile), (saffron, bazaar.saffron)):
+        fetched = await _pumped(bazaar, Mending(settler.settling, ShardLanes(at.exchanging)).look(1))
+        assert fetched == (most if at is loser else 0)
+    bazaar.assert_agreed()
+    assert await nile.settling.compute((NILE, SAFFRON), 1) == before
+    assert await saffron.settling.compute((NILE, SAFFRON), 1) == before
+
+
+async def test_nothing_but_the_lost_record_itself_is_put_back(bazaar: Bazaar) -> None:
+    lanes = ShardLanes(bazaar.saffron.exchanging)
+    lane, left = _lose_last(bazaar.saffron, Role.ACQUIRER, 1)
+    (whole,) = await ShardLanes(bazaar.nile.exchanging).entries(SAFFRON, lane, [left + 1], home=True)
+    (other,) = await ShardLanes(bazaar.nile.exchanging).entries(SAFFRON, lane, [left], home=True)
+    assert whole is not None
+    assert other is not None
+    body = ENCODER.read(MessageType.POSTED, whole.posted.body)
+    assert isinstance(body, Posted)
+    core = replace(body.core, units=body.core.units + 1)
+    core_bytes = ENCODER.core(core)
+    (before,) = await lanes.entries(NILE, lane, [left], home=False)
+    assert before is not None
+    header = whole.request.header if whole.request else b""
+    forged_body = replace(
+        body, core=core, core_bytes=core_bytes, hash=chain(hash_of(before), header, core_bytes)
+    )
+    forged = replace(whole, posted=replace(whole.posted, body=ENCODER.body(forged_body)))
+    assert not await lanes.mend(NILE, lane, forged, home=False)
+    assert not await lanes.mend(NILE, (lane + 1) % PARTITIONS, whole, home=False)
+    assert await lanes.mend(NILE, lane, whole, home=False)
+    assert await lanes.mend(NILE, lane, whole, home=False)  # again it is simply there
     bazaar.assert_agreed()
 
 
