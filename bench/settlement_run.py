@@ -143,7 +143,7 @@ def close_all(scale: Scale, folder: Path, worker: int, workers: int) -> tuple[Ph
         for (home, acquirer), lanes in _by_pair(scale, worker, workers):
             parts = []
             for lane in lanes:
-                part = lane_part(LaneStart(lane), WINDOW, _entries(store, home, acquirer, lane))
+                part = lane_part(LaneStart(lane), WINDOW, _records(store, home, acquirer, lane))
                 assert isinstance(part, LanePart)
                 parts.append(part)
             names = PairNames(COALITION, WINDOW, ids[home], ids[acquirer])
@@ -251,7 +251,7 @@ def _recompute(store: Store, lanes: list[tuple[int, int, int]]) -> float:
     started = time.perf_counter()
     pairs: dict[tuple[int, int], list[LanePart]] = {}
     for home, acquirer, lane in lanes:
-        part = lane_part(LaneStart(lane), WINDOW, _entries(store, home, acquirer, lane))
+        part = lane_part(LaneStart(lane), WINDOW, _records(store, home, acquirer, lane))
         assert isinstance(part, LanePart)
         pairs.setdefault((home, acquirer), []).append(part)
     for (home, acquirer), parts in pairs.items():

@@ -16,7 +16,7 @@ from node.settlement.documents import PairClose, SignedClose
 from node.wire.settlement import close_bytes
 from node.wire.settlement_lines import ReadStatement
 from node.wire.settlement_proofs import NotCounted, prove
-from node.wire.settlement_scan import LaneBroken, entry_of, hash_of, lane_part
+from node.wire.settlement_scan import LaneBroken, entry_of, hash_of, lane_part, stored_of
 
 PAGE = 500
 
@@ -61,7 +61,7 @@ class OwnRecords:
             records = self.records(partner_id, lane.lane, lane.from_number, home=home)
             until = lane.to_number if lane.lane in held else None
             try:
-                part = lane_part(start, close.window, map(entry_of, records), until=until)
+                part = lane_part(start, close.window, map(stored_of, records), until=until)
             except LaneBroken as broken:
                 raise NotCounted(f"Lane {lane.lane} with {partner_id}: {broken}.") from None
             if isinstance(part, LaneFault):

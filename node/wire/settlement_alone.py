@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from node.coalition.directory import Directory
 from node.settlement.closes import LaneFault, LanePart, LaneStart, PairNames, begin_tally, pair_close
 from node.settlement.documents import SignedClose
-from node.wire.coalition_store import LaneEntry
+from node.wire.coalition_store import LANE_ENTRY, LaneEntry
 from node.wire.settlement import close_bytes
 from node.wire.settlement_evidence import RecordSignatures
 from node.wire.settlement_fields import DocumentUnreadable
@@ -44,7 +44,7 @@ class AloneCheck:
                 if not self._signatures.check(entry, *close.pair).sound:
                     return f"a record of lane {self._tally.start.lane} is not signed by both sides"
                 lane = self._lanes[0]
-                after = take(self._tally, close.window, (entry,), until=lane.to_number)
+                after = take(self._tally, close.window, (LANE_ENTRY.encode(entry),), until=lane.to_number)
             except (DocumentUnreadable, LaneBroken) as wrong:
                 return str(wrong)
             if isinstance(after, LaneFault):

@@ -10,7 +10,7 @@ from node.settlement.statement import WindowInput
 from node.settlement.windows import pairs_of, terms_of
 from node.wire.coalition import Opener, Unopened
 from node.wire.settlement_publish import publish
-from node.wire.settlement_scan import entry_of, lane_part
+from node.wire.settlement_scan import lane_part, stored_of
 from node.wire.settlement_signing import cosign_close, sign_close
 
 Pair = tuple[str, str]
@@ -88,7 +88,7 @@ class World:
         for lane, made in (held | dict(records or {})).items():
             start = self.starts.get(pair, {}).get(lane, LaneStart(lane))
             part = lane_part(
-                start, window, map(entry_of, made[start.number :]), until=(until or {}).get(lane)
+                start, window, map(stored_of, made[start.number :]), until=(until or {}).get(lane)
             )
             assert isinstance(part, LanePart)
             parts.append(part)

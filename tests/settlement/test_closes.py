@@ -31,7 +31,16 @@ from node.settlement.documents import CloseSum, DisputedLane, LaneClose, Mismatc
 from node.settlement.merkle import EMPTY_ROOT, root_of
 from node.wire.settlement import close_bytes, read_close
 from node.wire.settlement_fields import DocumentUnreadable
-from node.wire.settlement_scan import LaneBroken, entry_of, epoch_of, hash_of, lane_part, number_of, take
+from node.wire.settlement_scan import (
+    LaneBroken,
+    entry_of,
+    epoch_of,
+    hash_of,
+    lane_part,
+    number_of,
+    stored_of,
+    take,
+)
 from tests.settlement.settlement_world import World
 
 PAIR = ("m000", "m001")
@@ -49,7 +58,7 @@ class Made:
 
     def part(self, window: int = 1, start: LaneStart | None = None) -> LanePart | LaneFault:
         start = start or LaneStart(0)
-        return lane_part(start, window, map(entry_of, self.records[start.number :]))
+        return lane_part(start, window, map(stored_of, self.records[start.number :]))
 
     def close(self, window: int = 1, start: LaneStart | None = None) -> PairClose:
         part = self.part(window, start)
@@ -93,7 +102,7 @@ def test_what_a_dispute_held_back_is_in_the_next_close() -> None:
     made = Made()
     for window in (1, 1, 2):
         made.add(window=window)
-    part = lane_part(LaneStart(0), 1, map(entry_of, made.records), until=1)
+    part = lane_part(LaneStart(0), 1, map(stored_of, made.records), until=1)
     assert isinstance(part, LanePart)
     held = pair_close(PairNames("test", 1, *PAIR), [part])
     assert made.close(window=2, start=starts_after(held, {})[0]).record_count == 2
@@ -195,7 +204,7 @@ def test_a_close_is_the_same_after_reading_its_bytes() -> None:
 
 
 def _part(records: list[bytes], *, lane: int = 3, until: int | None = None) -> LanePart | LaneFault:
-    return lane_part(LaneStart(lane), 1, map(entry_of, records), until=until)
+    return lane_part(LaneStart(lane), 1, map(stored_of, records), until=until)
 
 
 def test_both_sides_make_the_same_bytes_of_the_same_records() -> None:
@@ -285,7 +294,7 @@ def test_a_lane_summed_in_short_turns_gives_the_same_part(turns: list[int], unti
     made = Made()
     for number in range(17):
         made.add(units=number, kind=RecordKind(1 + number % 4), window=1 + number // 13)
-    entries = [entry_of(record) for record in made.records]
+    entries = [stored_of(record) for record in made.records]
     tally, at = begin_tally(LaneStart(0)), 0
     while not tally.done and at < len(entries):
         some = entries[at : at + turns[at % len(turns)]]
