@@ -1,7 +1,7 @@
 """A record that a shard has lost of a lane, put back from the other side's copy.
 
-The head and the records around it say what it must be: nothing else is taken, whoever shows it. Records beyond
-the head are not lost but have never come; those the exchange itself sends again.
+The head and the records around it say what it must be: nothing else is taken, whoever shows it. Records
+beyond the head are not lost but have never come; those the exchange itself sends again.
 """
 
 from __future__ import annotations

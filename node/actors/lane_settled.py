@@ -1,8 +1,8 @@
 """What a payment takes off the caps: records of a lane that were settled and paid count against them no more.
 
 A cap is the most that one merchant may owe another before it is settled. Each lane remembers up to which
-record that is done, so that asking again takes nothing off twice, and a shard that came back from a backup can
-be told once more.
+record that is done, so that asking again takes nothing off twice, and a shard that came back from a backup
+can be told once more.
 """
 
 from __future__ import annotations

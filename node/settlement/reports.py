@@ -21,11 +21,13 @@ _MOVED = {
 _MEANINGS = {
     MismatchClass.MISSING_AT_ACQUIRER: (
         "Meaning: {home} posted what {acquirer} never received, or lost.",
-        "To do: {acquirer} fetches the records from {home} (vafa lane show); they are settled next time.",
+        "To do: nothing, if the node of {acquirer} runs: it fetches the records from {home}, and they are "
+        "settled next time.",
     ),
     MismatchClass.MISSING_AT_HOME: (
         "Meaning: {home} has lost what it posted and signed; {acquirer} still has it.",
-        "To do: {home} takes the records back from {acquirer} (vafa lane show); they are settled next time.",
+        "To do: nothing, if the node of {home} runs: it takes the records back from {acquirer}, and they are "
+        "settled next time.",
     ),
     MismatchClass.FORK: (
         "Meaning: {home} signed two different records under one number. Both signatures hold, so this is "
