@@ -74,6 +74,21 @@ RESIDENT_BYTES = _gauge("vafa_resident_bytes", "Memory of a shard's process.", "
 CAP_ALERTS = _counter(
     "vafa_cap_alerts_total", "Times that what is owed came near a bilateral cap.", "partner", "percent"
 )
+CAP_USED = _gauge(
+    "vafa_cap_used_ratio",
+    "How much of a bilateral cap is used, holds and what is queued included.",
+    "partner",
+    "debtor",
+)
+LANES_SHUT = _gauge("vafa_lanes_shut", "Lanes that wait for HELLO, or for missing records.", "partner")
+LANES_ASIDE = _gauge("vafa_lanes_set_aside", "Lanes on which both sides' words contradict.", "partner")
+EXCHANGES_WAITING = _gauge("vafa_exchanges_waiting", "What the partner has yet to answer.", "partner")
+EXCHANGES_OLDEST = _gauge(
+    "vafa_exchanges_oldest_seconds", "How long the oldest of them has waited; 0 for none.", "partner"
+)
+PEER_CLOCK_AHEAD = _gauge(
+    "vafa_peer_clock_ahead_seconds", "The partner's clock less ours, at least.", "partner"
+)
 PEER_CONNECTED = _gauge("vafa_peer_connected", "Whether a connection with the partner stands.", "partner")
 PEER_DIALS = _counter("vafa_peer_dials_total", "Times that the partner was dialled.", "partner", "outcome")
 PEER_MESSAGES = _counter("vafa_peer_messages_total", "Messages of links.", "partner", "direction")

@@ -21,6 +21,7 @@ from node.actors.coalition_spec import CoalitionSpec, rules_of
 from node.actors.desk import Desk, describe
 from node.actors.home import HomeSide
 from node.actors.lane_disputes import LaneDisputes
+from node.actors.lane_states import ShardLaneStates
 from node.actors.lane_sums import LaneSums
 from node.actors.member import MemberActor, internal_fault
 from node.actors.partition import Partition
@@ -81,6 +82,7 @@ class Abroad:
         self._acquirer = AcquirerSide(self)
         self._sums = LaneSums(self._home)
         self._disputes = LaneDisputes(self)
+        self._states = ShardLaneStates(self, self._home.lanes, self._acquirer.lanes)
 
     def follow(self, spec: CoalitionSpec) -> None:
         """Takes newer directories, keys and rules into use; lanes that are open stay open."""
@@ -167,6 +169,8 @@ class Abroad:
             return self._sums.ops[op](opening)
         if op in self._disputes.ops:
             return self._disputes.ops[op](opening)
+        if op in self._states.ops:
+            return self._states.ops[op](opening)
         raise ValueError(f"no command of the coalition has the number {op}")
 
 

@@ -52,6 +52,7 @@ class AcquirerSide:
     def __init__(self, abroad: Abroad) -> None:
         self._abroad = abroad
         self._books = AcquirerBooks(abroad)
+        self.lanes = self._books.lanes
         self._opens = AcquirerOpening(abroad, self, self._books)
         self.ops: dict[int, Callable[[Opening], Answer | None]] = {
             Op.ACQUIRER_BEGIN: self._begin,

@@ -13,6 +13,7 @@ import structlog
 from msgspec.structs import replace
 
 from node.actors.directories import Directories
+from node.actors.peer_clocks import PeerClocks
 from node.actors.resolver import Found, Resolver
 from node.actors.router import Router
 from node.actors.waiting import Waiting
@@ -23,7 +24,7 @@ from node.ledger.refusals import Reason, Refused
 from node.peering.ports import Links
 from node.storage.coalition_keys import LANES_MAX
 from node.storage.keyspace import ID_BYTES, partition_of, partner_partition
-from node.telemetry import CAP_ALERTS, PEER_REFUSED, Figures
+from node.telemetry import PEER_REFUSED, Figures
 from node.wire.coalition import ANSWERS, BY_HOME, Carried, Opener, Unopened, carried_bytes
 from node.wire.coalition_frames import RecordsWish
 from node.wire.coalition_records import (
@@ -77,6 +78,8 @@ class Exchanging:
         self.noted: Callable[[int, Outcome], None] = lambda partition, outcome: None
         self.settling: Callable[[Message], Awaitable[None]] = _unheard
         self.told: Callable[[Outcome], None] = lambda outcome: None
+        self.near_cap: Callable[[], None] = lambda: None
+        self.clocks = PeerClocks()
         self.unseal: Callable[[bytes], bytes | None] = lambda carried: carried
         self.waiting = Waiting(MAX_WAITING)
         self._resolver = resolver
@@ -148,6 +151,9 @@ class Exchanging:
             return ()
         carried = plain
         opened = self._opener.open(carried, self.clock_ms())
+        signed = opened.header if isinstance(opened, Unopened) else opened.message.header
+        if signed is not None:
+            self.clocks.heard(signed.sender_id, signed.issue_time_ms, self.clock_ms())
         if isinstance(opened, Unopened):
             return self._refused(partner_id, opened.reason, opened.header, opened.request_hash)
         message = opened.message
@@ -306,9 +312,8 @@ class Exchanging:
             self.waiting.changed(outcome.exchange)
         if outcome.codes or outcome.notices:
             self.told(outcome)
-        for partner_id, percent in outcome.alerts:
-            self._figures.count(CAP_ALERTS, partner_id, str(percent)).add()
-            log.warning("cap_nearly_reached", partner=partner_id, percent=percent)
+        if outcome.alerts or outcome.refused == ExchangeReason.CAP_EXCEEDED:
+            self.near_cap()  # a partition's share of it, or the whole
         if outcome.dispute:
             log.error("lane_disputed", partition=partition, why=outcome.dispute)
         self.noted(partition, outcome)

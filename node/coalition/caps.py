@@ -11,7 +11,7 @@ keeps everything about a partner in one place and counts there, on its own, agai
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -51,6 +51,19 @@ class Usage(Struct, frozen=True, array_like=True):
     def acquirer_owes(self) -> int:
         """The most that the acquirer may come to owe with what is under way."""
         return self.queued - (self.position - self.settled)
+
+
+def together(usages: Iterable[Usage]) -> Usage:
+    """What counts over several partitions that decide alone."""
+    total = Usage()
+    for one in usages:
+        total = Usage(
+            total.position + one.position,
+            total.reserved + one.reserved,
+            total.queued + one.queued,
+            total.settled + one.settled,
+        )
+    return total
 
 
 def owed_by_home(kind: RecordKind, units: int) -> int:

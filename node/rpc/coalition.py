@@ -6,6 +6,7 @@ import time
 
 from node.actors.exchanging import Exchanging
 from node.actors.member_counter import MemberCounter
+from node.actors.standing import Standing, Standings
 from node.identity.coalition_secrets import CoalitionSecrets
 from node.ledger.refusals import Refused
 from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
@@ -28,10 +29,12 @@ class CoalitionService:
         partners: Partners,
         members: MemberCounter,
         secrets: CoalitionSecrets,
+        standings: Standings,
     ) -> None:
         self._exchanging = exchanging
         self._members = members
         self._secrets = secrets
+        self._standings = standings
         self._directories = exchanging.directories
         self._partners = partners
 
@@ -49,14 +52,19 @@ class CoalitionService:
     async def GetCoalition(  # noqa: N802 - the proto's name
         self, request: pb.GetCoalitionRequest, context: Context
     ) -> pb.GetCoalitionResponse:
-        """Shows the directory in use, and the links."""
+        """Shows the directory in use, and how this node stands with each partner."""
         known = self._directories.known
         response = pb.GetCoalitionResponse(peer_address=self._partners.address)
         if known is not None:
             response.signed_directory.MergeFromString(known.data)
             response.accept_time.CopyFrom(stamp(self._directories.accepted_ms))
-        for partner_id, (connected, waiting) in sorted(self._partners.links.waiting().items()):
-            response.links.add(partner_id=partner_id, connected=connected, waiting_messages=waiting)
+        links = self._partners.links.waiting()
+        standings = {one.partner_id: one for one in await self._standings.look()}
+        for partner_id in sorted(links):
+            connected, waiting = links[partner_id]
+            link = response.links.add(partner_id=partner_id, connected=connected, waiting_messages=waiting)
+            if partner_id in standings:
+                show_standing(link, standings[partner_id])
         return response
 
     async def ListRecords(  # noqa: N802 - the proto's name
@@ -105,4 +113,25 @@ class CoalitionService:
         account_id = account_id_from(answer.body)
         return pb.GetAppSecretResponse(
             account_id=account_id, secret=self._secrets.app(bytes.fromhex(account_id))
+        )
+
+
+def show_standing(link: pb.PartnerLink, standing: Standing) -> None:
+    """Puts how this node stands with a partner beside how their link does."""
+    link.waiting_exchanges = standing.waiting
+    if standing.oldest_ms:
+        link.oldest_exchange_time.CopyFrom(stamp(standing.oldest_ms))
+    link.cap_units, link.used_units = standing.own.cap_units, standing.own.used_units
+    link.partner_cap_units, link.partner_used_units = standing.partner.cap_units, standing.partner.used_units
+    if standing.clock_ahead_ms is not None:
+        link.clock_ahead_ms, link.clock_known = standing.clock_ahead_ms, True
+    for lane in standing.lanes:
+        link.lanes.add(
+            home=lane.home,
+            lane=lane.lane,
+            number=lane.number,
+            epoch=lane.epoch,
+            missing_records=lane.missing,
+            open=lane.is_open,
+            dispute=lane.dispute,
         )

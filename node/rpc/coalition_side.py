@@ -20,6 +20,7 @@ from node.actors.member_words import Words
 from node.actors.messengers import messenger
 from node.actors.ports import ShardHandle
 from node.actors.programmes import Programmes
+from node.actors.standing import Standings
 from node.actors.tills_abroad import TillsAbroad
 from node.config import Config
 from node.identity.caller import Role
@@ -107,13 +108,14 @@ class CoalitionSide:
         self.words = Words(directories, sending, self._contact, merchant.language)
         self.exchanging.told = self.words.tell
         self.keeper = LaneKeeper(self.exchanging, random.Random())  # noqa: S311 - jitter, no secret
+        self.standings = Standings(self.exchanging, figures)
         self.settlement = SettlementSide(
             own_id, directories.store, self.exchanging, secrets.authority, self._signer_at, clock_ms
         )
 
     def service(self) -> CoalitionService:
         """What the merchant's own people ask about the coalition."""
-        return CoalitionService(self.exchanging, self.partners, self._members, self._secrets)
+        return CoalitionService(self.exchanging, self.partners, self._members, self._secrets, self.standings)
 
     def _programmes(self) -> Programmes:
         """The versions of this moment, compiled anew only after another was published."""
@@ -135,12 +137,14 @@ class CoalitionSide:
         """Listens and dials; gives the address where partners dial, empty where they cannot."""
         address = await self.partners.start()
         self.keeper.start()
+        self.standings.start()
         self.settlement.start()
         return address
 
     async def stop(self) -> None:
         """Lets go of all partners."""
         await self.settlement.stop()
+        await self.standings.stop()
         await self.keeper.stop()
         await self.partners.stop()
         await self.words.stop()

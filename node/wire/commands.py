@@ -109,6 +109,8 @@ class Op(IntEnum):
     """A window's close is about to be signed: its lanes take none of its records any more."""
     LANE_DISPUTE = 118
     """Why a lane was set aside; the answer is a DisputeAnswer."""
+    LANE_STATES = 119
+    """How lanes with partners stand, and what counts against caps; the answer is a LaneStates."""
     LANE_RECORDS = 120
     LANE_LIST = 121
     """For settlement; bodies of these three and their answers are in `wire.settlement_wishes`."""

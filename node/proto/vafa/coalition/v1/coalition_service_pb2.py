@@ -28,7 +28,7 @@ from node.proto.vafa.coalition.v1 import exchange_pb2 as vafa_dot_coalition_dot_
 from node.proto.vafa.common.v1 import identifier_pb2 as vafa_dot_common_dot_v1_dot_identifier__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)vafa/coalition/v1/coalition_service.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!vafa/coalition/v1/directory.proto\x1a vafa/coalition/v1/exchange.proto\x1a\x1fvafa/common/v1/identifier.proto\"o\n\x15\x41\x64optDirectoryRequest\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory\x12\x18\n\x10operator_key_uri\x18\x02 \x01(\t\"?\n\x16\x41\x64optDirectoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x14\n\x0c\x63oalition_id\x18\x02 \x01(\t\"\x15\n\x13GetCoalitionRequest\"\xca\x01\n\x14GetCoalitionResponse\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05links\x18\x03 \x03(\x0b\x32\x1e.vafa.coalition.v1.PartnerLink\x12\x14\n\x0cpeer_address\x18\x04 \x01(\t\"N\n\x0bPartnerLink\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x18\n\x10waiting_messages\x18\x03 \x01(\x05\"l\n\x12ListRecordsRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04home\x18\x02 \x01(\x08\x12\x0c\n\x04lane\x18\x03 \x01(\x05\x12\x13\n\x0b\x66rom_number\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\"E\n\x13ListRecordsResponse\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord\"C\n\x11GetDisputeRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04home\x18\x02 \x01(\x08\x12\x0c\n\x04lane\x18\x03 \x01(\x05\"\x95\x01\n\x12GetDisputeResponse\x12\x0b\n\x03why\x18\x01 \x01(\t\x12\x30\n\x0c\x64ispute_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x30\n\nfork_proof\x18\x04 \x01(\x0b\x32\x1c.vafa.coalition.v1.ForkProof\"E\n\x13GetAppSecretRequest\x12.\n\nidentifier\x18\x01 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\":\n\x14GetAppSecretResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x32\xf4\x03\n\x10\x43oalitionService\x12\x65\n\x0e\x41\x64optDirectory\x12(.vafa.coalition.v1.AdoptDirectoryRequest\x1a).vafa.coalition.v1.AdoptDirectoryResponse\x12_\n\x0cGetCoalition\x12&.vafa.coalition.v1.GetCoalitionRequest\x1a\'.vafa.coalition.v1.GetCoalitionResponse\x12\\\n\x0bListRecords\x12%.vafa.coalition.v1.ListRecordsRequest\x1a&.vafa.coalition.v1.ListRecordsResponse\x12Y\n\nGetDispute\x12$.vafa.coalition.v1.GetDisputeRequest\x1a%.vafa.coalition.v1.GetDisputeResponse\x12_\n\x0cGetAppSecret\x12&.vafa.coalition.v1.GetAppSecretRequest\x1a\'.vafa.coalition.v1.GetAppSecretResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)vafa/coalition/v1/coalition_service.proto\x12\x11vafa.coalition.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a!vafa/coalition/v1/directory.proto\x1a vafa/coalition/v1/exchange.proto\x1a\x1fvafa/common/v1/identifier.proto\"o\n\x15\x41\x64optDirectoryRequest\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory\x12\x18\n\x10operator_key_uri\x18\x02 \x01(\t\"?\n\x16\x41\x64optDirectoryResponse\x12\x0f\n\x07version\x18\x01 \x01(\x03\x12\x14\n\x0c\x63oalition_id\x18\x02 \x01(\t\"\x15\n\x13GetCoalitionRequest\"\xca\x01\n\x14GetCoalitionResponse\x12<\n\x10signed_directory\x18\x01 \x01(\x0b\x32\".vafa.coalition.v1.SignedDirectory\x12/\n\x0b\x61\x63\x63\x65pt_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12-\n\x05links\x18\x03 \x03(\x0b\x32\x1e.vafa.coalition.v1.PartnerLink\x12\x14\n\x0cpeer_address\x18\x04 \x01(\t\"\xde\x02\n\x0bPartnerLink\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x18\n\x10waiting_messages\x18\x03 \x01(\x05\x12.\n\x05lanes\x18\x04 \x03(\x0b\x32\x1f.vafa.coalition.v1.LaneStanding\x12\x19\n\x11waiting_exchanges\x18\x05 \x01(\x05\x12\x38\n\x14oldest_exchange_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tcap_units\x18\x07 \x01(\x03\x12\x12\n\nused_units\x18\x08 \x01(\x03\x12\x19\n\x11partner_cap_units\x18\t \x01(\x03\x12\x1a\n\x12partner_used_units\x18\n \x01(\x03\x12\x16\n\x0e\x63lock_ahead_ms\x18\x0b \x01(\x03\x12\x13\n\x0b\x63lock_known\x18\x0c \x01(\x08\"\x81\x01\n\x0cLaneStanding\x12\x0c\n\x04home\x18\x01 \x01(\x08\x12\x0c\n\x04lane\x18\x02 \x01(\x05\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x17\n\x0fmissing_records\x18\x05 \x01(\x03\x12\x0c\n\x04open\x18\x06 \x01(\x08\x12\x0f\n\x07\x64ispute\x18\x07 \x01(\t\"l\n\x12ListRecordsRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04home\x18\x02 \x01(\x08\x12\x0c\n\x04lane\x18\x03 \x01(\x05\x12\x13\n\x0b\x66rom_number\x18\x04 \x01(\x03\x12\x11\n\tpage_size\x18\x05 \x01(\x05\"E\n\x13ListRecordsResponse\x12.\n\x07records\x18\x01 \x03(\x0b\x32\x1d.vafa.coalition.v1.LaneRecord\"C\n\x11GetDisputeRequest\x12\x12\n\npartner_id\x18\x01 \x01(\t\x12\x0c\n\x04home\x18\x02 \x01(\x08\x12\x0c\n\x04lane\x18\x03 \x01(\x05\"\x95\x01\n\x12GetDisputeResponse\x12\x0b\n\x03why\x18\x01 \x01(\t\x12\x30\n\x0c\x64ispute_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06number\x18\x03 \x01(\x03\x12\x30\n\nfork_proof\x18\x04 \x01(\x0b\x32\x1c.vafa.coalition.v1.ForkProof\"E\n\x13GetAppSecretRequest\x12.\n\nidentifier\x18\x01 \x01(\x0b\x32\x1a.vafa.common.v1.Identifier\":\n\x14GetAppSecretResponse\x12\x12\n\naccount_id\x18\x01 \x01(\t\x12\x0e\n\x06secret\x18\x02 \x01(\x0c\x32\xf4\x03\n\x10\x43oalitionService\x12\x65\n\x0e\x41\x64optDirectory\x12(.vafa.coalition.v1.AdoptDirectoryRequest\x1a).vafa.coalition.v1.AdoptDirectoryResponse\x12_\n\x0cGetCoalition\x12&.vafa.coalition.v1.GetCoalitionRequest\x1a\'.vafa.coalition.v1.GetCoalitionResponse\x12\\\n\x0bListRecords\x12%.vafa.coalition.v1.ListRecordsRequest\x1a&.vafa.coalition.v1.ListRecordsResponse\x12Y\n\nGetDispute\x12$.vafa.coalition.v1.GetDisputeRequest\x1a%.vafa.coalition.v1.GetDisputeResponse\x12_\n\x0cGetAppSecret\x12&.vafa.coalition.v1.GetAppSecretRequest\x1a\'.vafa.coalition.v1.GetAppSecretResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,20 +43,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETCOALITIONREQUEST']._serialized_end=398
   _globals['_GETCOALITIONRESPONSE']._serialized_start=401
   _globals['_GETCOALITIONRESPONSE']._serialized_end=603
-  _globals['_PARTNERLINK']._serialized_start=605
-  _globals['_PARTNERLINK']._serialized_end=683
-  _globals['_LISTRECORDSREQUEST']._serialized_start=685
-  _globals['_LISTRECORDSREQUEST']._serialized_end=793
-  _globals['_LISTRECORDSRESPONSE']._serialized_start=795
-  _globals['_LISTRECORDSRESPONSE']._serialized_end=864
-  _globals['_GETDISPUTEREQUEST']._serialized_start=866
-  _globals['_GETDISPUTEREQUEST']._serialized_end=933
-  _globals['_GETDISPUTERESPONSE']._serialized_start=936
-  _globals['_GETDISPUTERESPONSE']._serialized_end=1085
-  _globals['_GETAPPSECRETREQUEST']._serialized_start=1087
-  _globals['_GETAPPSECRETREQUEST']._serialized_end=1156
-  _globals['_GETAPPSECRETRESPONSE']._serialized_start=1158
-  _globals['_GETAPPSECRETRESPONSE']._serialized_end=1216
-  _globals['_COALITIONSERVICE']._serialized_start=1219
-  _globals['_COALITIONSERVICE']._serialized_end=1719
+  _globals['_PARTNERLINK']._serialized_start=606
+  _globals['_PARTNERLINK']._serialized_end=956
+  _globals['_LANESTANDING']._serialized_start=959
+  _globals['_LANESTANDING']._serialized_end=1088
+  _globals['_LISTRECORDSREQUEST']._serialized_start=1090
+  _globals['_LISTRECORDSREQUEST']._serialized_end=1198
+  _globals['_LISTRECORDSRESPONSE']._serialized_start=1200
+  _globals['_LISTRECORDSRESPONSE']._serialized_end=1269
+  _globals['_GETDISPUTEREQUEST']._serialized_start=1271
+  _globals['_GETDISPUTEREQUEST']._serialized_end=1338
+  _globals['_GETDISPUTERESPONSE']._serialized_start=1341
+  _globals['_GETDISPUTERESPONSE']._serialized_end=1490
+  _globals['_GETAPPSECRETREQUEST']._serialized_start=1492
+  _globals['_GETAPPSECRETREQUEST']._serialized_end=1561
+  _globals['_GETAPPSECRETRESPONSE']._serialized_start=1563
+  _globals['_GETAPPSECRETRESPONSE']._serialized_end=1621
+  _globals['_COALITIONSERVICE']._serialized_start=1624
+  _globals['_COALITIONSERVICE']._serialized_end=2124
 # @@protoc_insertion_point(module_scope)

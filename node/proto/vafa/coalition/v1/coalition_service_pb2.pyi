@@ -144,26 +144,112 @@ class PartnerLink(_message.Message):
     PARTNER_ID_FIELD_NUMBER: _builtins.int
     CONNECTED_FIELD_NUMBER: _builtins.int
     WAITING_MESSAGES_FIELD_NUMBER: _builtins.int
+    LANES_FIELD_NUMBER: _builtins.int
+    WAITING_EXCHANGES_FIELD_NUMBER: _builtins.int
+    OLDEST_EXCHANGE_TIME_FIELD_NUMBER: _builtins.int
+    CAP_UNITS_FIELD_NUMBER: _builtins.int
+    USED_UNITS_FIELD_NUMBER: _builtins.int
+    PARTNER_CAP_UNITS_FIELD_NUMBER: _builtins.int
+    PARTNER_USED_UNITS_FIELD_NUMBER: _builtins.int
+    CLOCK_AHEAD_MS_FIELD_NUMBER: _builtins.int
+    CLOCK_KNOWN_FIELD_NUMBER: _builtins.int
     partner_id: _builtins.str
     """Which."""
     connected: _builtins.bool
     """Whether a connection stands."""
     waiting_messages: _builtins.int
     """Messages that wait for one."""
+    waiting_exchanges: _builtins.int
+    """Exchanges that it has yet to answer: they are asked for until it does."""
+    cap_units: _builtins.int
+    """The most that this merchant may owe the partner, in units of the coalition purse."""
+    used_units: _builtins.int
+    """What it owes, with what is under way; negative where the partner does."""
+    partner_cap_units: _builtins.int
+    """The most that the partner may owe this merchant."""
+    partner_used_units: _builtins.int
+    """What it owes, with what is under way."""
+    clock_ahead_ms: _builtins.int
+    """The partner's clock less this node's, in milliseconds, from what it said in the last minutes; at least."""
+    clock_known: _builtins.bool
+    """Whether enough was heard of late to tell."""
+    @_builtins.property
+    def lanes(self) -> _containers.RepeatedCompositeFieldContainer[Global___LaneStanding]:
+        """The lanes with it, in both directions."""
+
+    @_builtins.property
+    def oldest_exchange_time(self) -> _timestamp_pb2.Timestamp:
+        """When the oldest of them was begun; absent for none."""
+
     def __init__(
         self,
         *,
         partner_id: _builtins.str = ...,
         connected: _builtins.bool = ...,
         waiting_messages: _builtins.int = ...,
+        lanes: _abc.Iterable[Global___LaneStanding] | None = ...,
+        waiting_exchanges: _builtins.int = ...,
+        oldest_exchange_time: _timestamp_pb2.Timestamp | None = ...,
+        cap_units: _builtins.int = ...,
+        used_units: _builtins.int = ...,
+        partner_cap_units: _builtins.int = ...,
+        partner_used_units: _builtins.int = ...,
+        clock_ahead_ms: _builtins.int = ...,
+        clock_known: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["oldest_exchange_time", b"oldest_exchange_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "partner_id", b"partner_id", "waiting_messages", b"waiting_messages"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cap_units", b"cap_units", "clock_ahead_ms", b"clock_ahead_ms", "clock_known", b"clock_known", "connected", b"connected", "lanes", b"lanes", "oldest_exchange_time", b"oldest_exchange_time", "partner_cap_units", b"partner_cap_units", "partner_id", b"partner_id", "partner_used_units", b"partner_used_units", "used_units", b"used_units", "waiting_exchanges", b"waiting_exchanges", "waiting_messages", b"waiting_messages"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PartnerLink: _TypeAlias = PartnerLink  # noqa: Y015
+
+@_typing.final
+class LaneStanding(_message.Message):
+    """How a lane stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOME_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    MISSING_RECORDS_FIELD_NUMBER: _builtins.int
+    OPEN_FIELD_NUMBER: _builtins.int
+    DISPUTE_FIELD_NUMBER: _builtins.int
+    home: _builtins.bool
+    """Whether this node is its home node: its members at the partner's tills. Else the other way round."""
+    lane: _builtins.int
+    """The home node's partition."""
+    number: _builtins.int
+    """How many records it has here."""
+    epoch: _builtins.int
+    """Its epoch."""
+    missing_records: _builtins.int
+    """Records that one side has and the other has not shown or acknowledged."""
+    open: _builtins.bool
+    """Whether HELLO was answered since this node started; before, nothing is signed on it."""
+    dispute: _builtins.str
+    """Why it was set aside; empty where it was not."""
+    def __init__(
+        self,
+        *,
+        home: _builtins.bool = ...,
+        lane: _builtins.int = ...,
+        number: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+        missing_records: _builtins.int = ...,
+        open: _builtins.bool = ...,
+        dispute: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dispute", b"dispute", "epoch", b"epoch", "home", b"home", "lane", b"lane", "missing_records", b"missing_records", "number", b"number", "open", b"open"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LaneStanding: _TypeAlias = LaneStanding  # noqa: Y015
 
 @_typing.final
 class ListRecordsRequest(_message.Message):
