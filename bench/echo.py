@@ -5,20 +5,14 @@
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import grpc
-from grpc import aio
 
-from bench.load import run_async
-from bench.processes import Served, say_ready, serve_module
+from bench.processes import Served, serve_handlers, serve_module, serving_main
 from bench.tls import ServerTls
-from node.rpc.server import MAX_CONCURRENT_RPCS, SERVER_OPTIONS
 
 SERVICE = "vafa.bench.v1.EchoService"
 UNARY = f"/{SERVICE}/Echo"
@@ -47,26 +41,8 @@ async def serve(tls: ServerTls, ready_file: Path) -> None:
         "Echo": grpc.unary_unary_rpc_method_handler(_echo),
         "EchoStream": grpc.stream_stream_rpc_method_handler(_echo_stream),
     }
-    server = aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    port = server.add_secure_port("127.0.0.1:0", tls.credentials())
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await server.start()
-    say_ready(ready_file, f"127.0.0.1:{port}")
-    await ended.wait()
-    await server.stop(grace=1)
-
-
-def main() -> None:
-    """The process that `serving` starts."""
-    parser = argparse.ArgumentParser(prog="python -m bench.echo")
-    for name in ("--certificate", "--key", "--authority", "--ready-file"):
-        parser.add_argument(name, type=Path, required=True)
-    options = parser.parse_args()
-    run_async(serve(ServerTls(options.certificate, options.key, options.authority), options.ready_file))
+    await serve_handlers(SERVICE, handlers, tls, ready_file)
 
 
 if __name__ == "__main__":
-    main()
+    serving_main("bench.echo", serve)

@@ -1,18 +1,16 @@
 """The limit of an exchange between two nodes: its messages, signed, verified and synced, and nothing else.
 
 Two processes and one stream with mutual TLS between them. For one redemption as many go to and fro as for a
-real one; each is signed (Ed25519) by its sender, verified by its receiver, and on the sender's disk before it
-is sent: all that queued while the last sync was under way shares the next.
+real one with as much in flight; each is signed (Ed25519) by its sender, verified by its receiver, and on the
+sender's disk before it is sent: all that queued while the last sync was under way shares the next.
 As a program (`python -m bench.exchange_limit`) it is the answering side.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import contextlib
 import os
-import signal
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -24,10 +22,9 @@ import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from grpc import aio
 
-from bench.load import CALL_TIMEOUT_SECONDS, Measurement, run_async
-from bench.processes import Served, say_ready, serve_module
+from bench.load import CALL_TIMEOUT_SECONDS, Measurement
+from bench.processes import Served, serve_handlers, serve_module, serving_main
 from bench.tls import ServerTls
-from node.rpc.server import SERVER_OPTIONS
 from simulators.enrolment import TillCertificate
 
 SERVICE = "vafa.bench.v1.ExchangeLimitService"
@@ -104,22 +101,27 @@ async def drive(
     certificate: TillCertificate,
     scratch: Path,
     *,
-    messages: int,
+    messages: float,
     in_flight: int,
     seconds: float,
 ) -> Measurement:
-    """`in_flight` exchanges at a time until the time is over. Each has so many `messages`, pings and pongs in
-    turn; an odd one at the end goes without an answer, and is not waited for."""
+    """`in_flight` exchanges at a time until the time is over. Each has so many `messages`, on the average:
+    pings and pongs in turn, and what is left over goes without an answer, and is not waited for."""
     measured, side = Measurement(), Side(scratch / f"limit-{in_flight}")
     waiting: dict[bytes, asyncio.Future[None]] = {}
     loop = asyncio.get_running_loop()
+    pairs = int(messages / 2)
+    owed = 0.0  # messages without an answer that are still to be said
 
     async def exchange(number: bytes) -> None:
-        for _ in range(messages // 2):
+        nonlocal owed
+        for _ in range(pairs):
             waiting[number] = loop.create_future()
             side.put(number)
             await waiting[number]
-        if messages % 2:
+        owed += messages - 2 * pairs
+        while owed >= 1:
+            owed -= 1
             side.put(_ONE_WAY + number[len(_ONE_WAY) :])
 
     async def work(worker: int, deadline: float) -> None:
@@ -159,26 +161,8 @@ async def serve(tls: ServerTls, ready_file: Path) -> None:
     handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {
         "Link": grpc.stream_stream_rpc_method_handler(_answer)
     }
-    server = aio.server(options=SERVER_OPTIONS)
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-    port = server.add_secure_port("127.0.0.1:0", tls.credentials())
-    ended = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
-    await server.start()
-    say_ready(ready_file, f"127.0.0.1:{port}")
-    await ended.wait()
-    await server.stop(grace=1)
-
-
-def main() -> None:
-    """The process that `serving` starts."""
-    parser = argparse.ArgumentParser(prog="python -m bench.exchange_limit")
-    for name in ("--certificate", "--key", "--authority", "--ready-file"):
-        parser.add_argument(name, type=Path, required=True)
-    options = parser.parse_args()
-    run_async(serve(ServerTls(options.certificate, options.key, options.authority), options.ready_file))
+    await serve_handlers(SERVICE, handlers, tls, ready_file)
 
 
 if __name__ == "__main__":
-    main()
+    serving_main("bench.exchange_limit", serve)

@@ -24,7 +24,7 @@ BASKET_LINES = 3
 
 _NUMBER_DIGITS = 9
 _GROUPS = (("GROCERY", "DAIRY", "CHEESE"), ("GROCERY", "SNACKS"), ("HOUSEHOLD",), ("GROCERY", "TEA"))
-_CARD, _REQUEST, _RECEIPT = "C" * CARD_DIGITS, "Q", "R"
+_CARD, _REQUEST, _RECEIPT = "C", "Q", "R"
 
 
 def card_number(member: int) -> str:
@@ -58,28 +58,36 @@ def basket(receipt_number: str, lines: int, *, currency: str = "IRR") -> Purchas
 class AccrualMaker:
     """Makes accruals that no node has seen: each maker tags its request ids and receipts with its own chance.
 
-    `cards` are what the members show, all of `CARD_DIGITS` characters; each accrual picks one at random from
-    `seed`. `occurred_ms` is the time of every sale. `lines` is the size of every basket.
+    `cards` are what the members show, all of one length; each accrual picks one at random from
+    `seed`. `occurred_ms` is the time of every sale. `lines` is the size of every basket, and `currency` that
+    of the node.
     """
 
     def __init__(
-        self, cards: Sequence[str], *, occurred_ms: int, lines: int = BASKET_LINES, seed: int = 1
+        self,
+        cards: Sequence[str],
+        *,
+        occurred_ms: int,
+        lines: int = BASKET_LINES,
+        seed: int = 1,
+        currency: str = "IRR",
     ) -> None:
-        if any(len(card) != CARD_DIGITS for card in cards):
-            raise ValueError(f"every card must have {CARD_DIGITS} characters")
+        if len({len(card) for card in cards}) != 1:
+            raise ValueError("there must be cards, and all of as many characters")
+        shown = _CARD * len(cards[0])
         self._cards = [card.encode() for card in cards]
         self._random = random.Random(seed)
         self.renew()
         width = len(self.tag) + 1 + _NUMBER_DIGITS
         request = AccrueRequest(
             request_id=_REQUEST * width,
-            identifier=Identifier(kind=IDENTIFIER_KIND_CARD, value=_CARD),
-            purchase=basket(_RECEIPT * width, lines),
+            identifier=Identifier(kind=IDENTIFIER_KIND_CARD, value=shown),
+            purchase=basket(_RECEIPT * width, lines, currency=currency),
         )
         request.occurred_time.FromMilliseconds(occurred_ms)
         body = request.SerializeToString()
         head, rest = body.split((_REQUEST * width).encode())
-        middle, rest = rest.split(_CARD.encode())
+        middle, rest = rest.split(shown.encode())
         last, tail = rest.split((_RECEIPT * width).encode())
         self._pieces = (head, middle, last, tail)
         operation = Operation(accrue=request)

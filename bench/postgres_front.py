@@ -6,12 +6,8 @@ and reads where the cluster is from PostgreSQL's usual environment variables.
 
 from __future__ import annotations
 
-import argparse
-import asyncio
 import contextlib
 import hashlib
-import os
-import signal
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC
 from pathlib import Path
@@ -21,15 +17,13 @@ import asyncpg
 import grpc
 from grpc import aio
 
-from bench.load import run_async
 from bench.messages import card_number
 from bench.postgres_cluster import Cluster
-from bench.processes import Served, say_ready, serve_module
+from bench.processes import Served, serve_handlers, serve_module, serving_main
 from bench.tls import ServerTls
 from node.proto.vafa.common.v1.refusal_pb2 import Reason
 from node.proto.vafa.pos.v1.earning_pb2 import AccrueRequest, AccrueResponse
 from node.proto.vafa.pos.v1.operation_pb2 import OperationResult, SubmitRequest, SubmitResponse
-from node.rpc.server import MAX_CONCURRENT_RPCS, SERVER_OPTIONS
 
 SERVICE = "vafa.pos.v1.PosService"
 ACCRUE = f"/{SERVICE}/Accrue"
@@ -140,27 +134,8 @@ async def serve(tls: ServerTls, ready_file: Path) -> None:
             "Accrue": grpc.unary_unary_rpc_method_handler(front.accrue),
             "Submit": grpc.unary_unary_rpc_method_handler(front.submit),
         }
-        server = aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
-        port = server.add_secure_port("127.0.0.1:0", tls.credentials())
-        ended = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, ended.set)
-        await server.start()
-        say_ready(ready_file, f"127.0.0.1:{port}")
-        await ended.wait()
-        await server.stop(grace=1)
-
-
-def main() -> None:
-    """The process that `serving` starts."""
-    parser = argparse.ArgumentParser(prog="python -m bench.postgres_front")
-    for name in ("--certificate", "--key", "--authority", "--ready-file"):
-        parser.add_argument(name, type=Path, required=True)
-    options = parser.parse_args()
-    os.umask(0o077)
-    run_async(serve(ServerTls(options.certificate, options.key, options.authority), options.ready_file))
+        await serve_handlers(SERVICE, handlers, tls, ready_file)
 
 
 if __name__ == "__main__":
-    main()
+    serving_main("bench.postgres_front", serve)

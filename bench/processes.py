@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import grpc
+from grpc import aio
+
+from bench.load import run_async
 from bench.report import BenchFailed
+from bench.tls import ServerTls
+from node.rpc.server import MAX_CONCURRENT_RPCS, SERVER_OPTIONS
 
 START_TIMEOUT_SECONDS = 60.0
 STOP_TIMEOUT_SECONDS = 20.0
@@ -60,8 +70,40 @@ def serve_module(
             stop(process)
 
 
-def say_ready(ready_file: Path, address: str) -> None:
-    """The server's side of `serve_module`: whole at once, so that nobody reads half a file."""
+async def serve_handlers(
+    service: str,
+    handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]],
+    tls: ServerTls,
+    ready_file: Path,
+) -> None:
+    """The server's side of `serve_module`: a gRPC service on a free loopback port until SIGTERM or SIGINT.
+
+    With the node's own options and mutual TLS, so that whatever stands beside the node has the same server.
+    """
+    server = aio.server(options=SERVER_OPTIONS, maximum_concurrent_rpcs=MAX_CONCURRENT_RPCS)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, handlers),))
+    port = server.add_secure_port("127.0.0.1:0", tls.credentials())
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+    await server.start()
+    _say_ready(ready_file, f"127.0.0.1:{port}")
+    await ended.wait()
+    await server.stop(grace=1)
+
+
+def serving_main(module: str, serve: Callable[[ServerTls, Path], Coroutine[Any, Any, None]]) -> None:
+    """The program that `serve_module` starts, with the arguments of `ServerTls.arguments`."""
+    parser = argparse.ArgumentParser(prog=f"python -m {module}")
+    for name in ("--certificate", "--key", "--authority", "--ready-file"):
+        parser.add_argument(name, type=Path, required=True)
+    options = parser.parse_args()
+    os.umask(0o077)
+    run_async(serve(ServerTls(options.certificate, options.key, options.authority), options.ready_file))
+
+
+def _say_ready(ready_file: Path, address: str) -> None:
+    """Says where a server serves: whole at once, so that nobody reads half a file."""
     half = ready_file.with_suffix(".part")
     half.write_text(json.dumps({"address": address, "pid": os.getpid()}), encoding="utf-8")
     half.rename(ready_file)

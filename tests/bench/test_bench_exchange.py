@@ -14,7 +14,7 @@ from bench import exchange_limit
 from bench.delay import delaying
 from bench.exchange_nodes import Two
 from bench.load import run_async
-from bench.tls import write_server_tls
+from bench.tls import ServerTls, write_server_tls
 from node.coalition.proofs import STEP_MS, app_answer
 from node.identity.ca import issue_client_certificate, new_authority
 from node.identity.caller import Caller, Role
@@ -53,14 +53,19 @@ def test_every_byte_takes_as_much_longer_as_asked_and_none_is_lost() -> None:
                 assert time.monotonic() - began >= 2 * ADDED_SECONDS
 
 
-def test_the_limit_says_as_many_messages_as_asked_over_mutual_tls(tmp_path: Path) -> None:
+def certificates(directory: Path) -> tuple[TillCertificate, ServerTls]:
+    """A caller's, and the files of a server, under one authority."""
     now_ms = time.time_ns() // 1_000_000
     authority = new_authority("bench", now_ms=now_ms)
-    tls = write_server_tls(tmp_path, authority, new_tls_key(), now_ms=now_ms)
+    tls = write_server_tls(directory, authority, new_tls_key(), now_ms=now_ms)
     key_pem, request_pem = new_key_and_request()
     caller = Caller(Role.TILL, "bench", "limit", "store-1")
     issued = issue_client_certificate(authority, request_pem, caller, now_ms=now_ms, validity_days=1)
-    certificate = TillCertificate(authority.certificate_pem, issued.pem, key_pem)
+    return TillCertificate(authority.certificate_pem, issued.pem, key_pem), tls
+
+
+def test_the_limit_says_as_many_messages_as_asked_over_mutual_tls(tmp_path: Path) -> None:
+    certificate, tls = certificates(tmp_path)
     with exchange_limit.serving(tls) as served:
         measured = run_async(
             exchange_limit.drive(served.address, certificate, tmp_path, messages=5, in_flight=4, seconds=0.3)
@@ -69,6 +74,21 @@ def test_the_limit_says_as_many_messages_as_asked_over_mutual_tls(tmp_path: Path
     message_bytes = exchange_limit.SIGNATURE_BYTES + exchange_limit.BODY_BYTES
     assert (tmp_path / "limit-4").stat().st_size >= 2 * measured.work * message_bytes
     assert (tmp_path / "limit-4").stat().st_size <= 3 * (measured.work + 4) * message_bytes
+
+
+def test_a_message_that_only_every_other_exchange_has_goes_after_every_other_of_the_limits(
+    tmp_path: Path,
+) -> None:
+    certificate, tls = certificates(tmp_path)
+    with exchange_limit.serving(tls) as served:
+        measured = run_async(
+            exchange_limit.drive(
+                served.address, certificate, tmp_path, messages=4.5, in_flight=1, seconds=0.3
+            )
+        )
+    message_bytes = exchange_limit.SIGNATURE_BYTES + exchange_limit.BODY_BYTES
+    sent = (tmp_path / "limit-1").stat().st_size / message_bytes
+    assert 2.5 * measured.work - 2 <= sent <= 2.5 * measured.work
 
 
 async def test_a_message_whose_signature_does_not_hold_ends_the_limit(tmp_path: Path) -> None:
