@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from multiprocessing import get_context
 
@@ -63,8 +63,10 @@ def replay_command(world: str, seed: int) -> str:
     return f"python -m simulators chaos --world {world} --first {seed} --seeds 1 --show"
 
 
-def run(tasks: list[Task], processes: int) -> Iterator[tuple[Task, Outcome]]:
-    """The outcomes of tasks, as they come in.
+def run(
+    tasks: list[Task], processes: int, work: Callable[[str, int], Outcome] = live
+) -> Iterator[tuple[Task, Outcome]]:
+    """The outcomes of tasks, as they come in; `work` lives through a seed of a world.
 
     The processes are new ones whose hashes are not salted, so that a seed is the same in each of them.
     """
@@ -75,7 +77,7 @@ def run(tasks: list[Task], processes: int) -> Iterator[tuple[Task, Outcome]]:
         try:
             while True:
                 while len(running) < processes * WAITING_EACH and (task := next(left, None)) is not None:
-                    running[pool.submit(live, task.world, task.seed)] = task
+                    running[pool.submit(work, task.world, task.seed)] = task
                 if not running:
                     return
                 done, _ = wait(running, return_when=FIRST_COMPLETED)

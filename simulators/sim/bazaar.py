@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 
 from node.coalition import proofs
+from node.coalition.directory import Directory
 from node.identity.caller import Caller, Role
 from node.identity.coalition_secrets import CoalitionSecrets
 from node.identity.keys import SecretKey
@@ -54,12 +55,16 @@ class Bazaar(World):
             hold_seconds_max=self.hold_seconds_max,
             old_keys=self.old_keys,
         )
-        self.directory = signed(directory(START_MS, self.terms, checks.POINTS, PARTITIONS))
+        self.directory = signed(self.founding())
         self.partners = [self._partner(merchant) for merchant in MERCHANTS]
         self.nodes.extend(self.partners)
         self.cards = [card(merchant, number) for merchant in MERCHANTS for number in range(MEMBERS)]
         for node in self.partners:
             self._staffed(node)
+
+    def founding(self) -> Directory:
+        """What the operator publishes before anybody shops."""
+        return directory(START_MS, self.terms, checks.POINTS, PARTITIONS)
 
     def _partner(self, merchant: str) -> PartnerNode:
         plan = plan_of(merchant, PROGRAMME, self.directory, self.chance.choice((1, 2)), PARTITIONS)
