@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,9 @@ import grpc
 
 from cards.jobs import CardEnrolment, EnrolmentPostponed, EnrolmentRefused
 from cards.jobs.manifest import Accounts
+from cards.keys import CardIdentity
 from node.cli.connection import CallFailed, connected
+from node.config import ConfigError
 from node.identity.keys import KeyUnusable
 from node.proto.vafa.common.v1 import identifier_pb2
 from node.proto.vafa.member.v1 import chip_card_pb2
@@ -49,6 +52,40 @@ class NodeEnroller:
                     raise
         except (CallFailed, KeyUnusable) as failed:
             raise EnrolmentPostponed(f"{failed} The card is kept as made; run the job again.") from None
+
+    def retire(self, identity: CardIdentity, key_version: int) -> None:
+        """Tell the node that a card is out of use for good, so that it is refused there by name."""
+        try:
+            with self._connect() as channel:
+                retire_with(MemberServiceStub(channel), identity, key_version)
+        except (CallFailed, ConfigError, KeyUnusable) as failed:
+            raise EnrolmentPostponed(str(failed)) from None
+
+
+def retire_with(members: Any, identity: CardIdentity, key_version: int) -> None:
+    """The calls themselves. The key version is the node's own where it knows the chip: that never goes back.
+
+    Nothing has to be told of a number that nobody carries, or that has a newer chip by now.
+    """
+    number = identifier_pb2.Identifier(kind=identifier_pb2.IDENTIFIER_KIND_CARD, value=identity.alias)
+    try:
+        member = members.GetMember(pb.GetMemberRequest(identifier=number), timeout=CALL_SECONDS)
+    except grpc.RpcError as error:
+        if error.code() is grpc.StatusCode.NOT_FOUND:
+            return
+        raise
+    known = next((one.card for one in member.cards if one.number == identity.alias), None)
+    if known is not None and known.chip_uid != identity.uid:
+        return
+    chip = chip_card_pb2.ChipCard(
+        profile=chip_card_pb2.ChipProfile.ValueType(identity.profile.value),
+        chip_uid=identity.uid,
+        key_version=max(key_version, known.key_version if known is not None else 0),
+        state=chip_card_pb2.CHIP_STATE_RETIRED,
+    )
+    request = pb.RecordCardRequest(request_id=f"retire-{uuid.uuid4().hex}", identifier=number, card=chip)
+    request.occurred_time.GetCurrentTime()
+    members.RecordCard(request, timeout=CALL_SECONDS)
 
 
 def enrol_with(members: Any, card: CardEnrolment) -> str:

@@ -11,9 +11,10 @@ import msgspec
 import typer
 
 from cards.apdu import CardError, CardLost, Transport, card_chain
+from cards.cli.enrolling import NodeEnroller
 from cards.cli.place import ReaderOption, VirtualCardOption, one_card
 from cards.cli.terminal import JsonOption, PassphraseFileOption, StoreOption, opened, spoken
-from cards.jobs import RECIPES, IssuerKeys, JobRefused
+from cards.jobs import RECIPES, EnrolmentPostponed, IssuerKeys, JobRefused
 from cards.jobs.manifest import KeysWanted, Manifest
 from cards.jobs.recipes import Recipe
 from cards.keys import CardIdentity, CardProfile, Domain
@@ -21,6 +22,7 @@ from cards.keystore import key_ring
 from cards.profiles import ntag424
 from cards.profiles.label import CardLabel
 from cards.profiles.steps import Progress, StepEvent, run_steps
+from node.cli.connection import DEFAULT_CONFIG, AddressOption, CertificateOption, ConfigOption
 
 VersionOption = Annotated[
     int, typer.Option("--key-version", help="The issuer keys' version on the card; 0 for the newest.")
@@ -96,10 +98,17 @@ def retire(
     key_version: VersionOption = 0,
     passphrase_file: PassphraseFileOption = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    card_only: Annotated[
+        bool, typer.Option("--card-only", help="Do not tell the node; then vafa member card retire does.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    address: AddressOption = "",
+    certificate: CertificateOption = None,
 ) -> None:
     """Make a member's card prove and say nothing any more. Run it again if the card was torn away.
 
-    Block the card at the node as well (vafa member unlink): this command only changes the card.
+    The node is told first, so that the card is refused by name everywhere from then on, whatever becomes of
+    the chip. Where it cannot be told, the card is left as it is.
     """
     with one_card(reader, virtual, _say) as transport:
         met, recipe, visit = _meet(transport)
@@ -109,6 +118,8 @@ def retire(
         with opened(store, passphrase_file) as keeper:
             keys = _keys(keeper, met.issuer)
         manifest = _with_version(manifest, key_version or keys.management.current.version)
+        if not card_only:
+            _retire_at_node(NodeEnroller(config, address, certificate), identity, manifest.keys.version)
         plan = recipe.plan(manifest, keys, identity)
         plan = replace(plan, old=plan.new)
         if recipe.module is ntag424:
@@ -116,6 +127,19 @@ def retire(
             plan = replace(plan, new=ntag424.retired_keys(issuer, identity))
         run_steps(visit, recipe.module.retire(plan), _told)
     typer.echo(f"Card {met.alias} is retired.")
+    if card_only:
+        typer.echo(f"The node still takes it for good: vafa member card retire card:{met.alias}", err=True)
+
+
+def _retire_at_node(node: NodeEnroller, identity: CardIdentity, key_version: int) -> None:
+    try:
+        node.retire(identity, key_version)
+    except EnrolmentPostponed as failed:
+        raise JobRefused(
+            f"The node was not told, and nothing was done to the card: {failed} "
+            "Run it again, or with --card-only."
+        ) from None
+    _say("The node refuses this card from now on.")
 
 
 def _meet(transport: Transport) -> tuple[Met, Recipe, Any]:

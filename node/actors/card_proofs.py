@@ -139,6 +139,13 @@ def record(desk: Desk, case: Case, account: Account) -> Decision:
     return note_card(account)
 
 
+def cards_of(case: Case, account: Account) -> list[CardEntry]:
+    """The chip cards that are noted under any number that the account has, or had."""
+    number = case.partition.number
+    found = (card_of(case.work, number, account.account_id, link.digest) for link in account.links)
+    return [entry for entry in found if entry is not None]
+
+
 def forget(case: Case, account: Account) -> None:
     """Drops what is known of all cards that the account ever had: a card's number and chip name a person."""
     number = case.partition.number

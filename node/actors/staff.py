@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from node.actors import persons
+from node.actors.card_proofs import cards_of
 from node.actors.desk import Case, Decider, Desk, Inquiry
 from node.ledger import adjusting, membership
 from node.ledger.account import Account, AccountKind, Link
@@ -117,7 +118,8 @@ def get_member(desk: Desk, case: Case, account: Account) -> bytes | Refused:
         return person
     number = case.partition.number
     quarantined = case.work.get(quarantine_key(number, account.account_id)) is not None
-    return member_shown(account, number, person, case.edition.purses, desk.settings.currency, quarantined)
+    cards, purses = cards_of(case, account), case.edition.purses
+    return member_shown(account, number, person, purses, desk.settings.currency, quarantined, cards)
 
 
 def probe(desk: Desk, case: Case, account: Account) -> bytes:

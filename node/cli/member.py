@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from node.cli import member_pin, member_value
+from node.cli import member_card, member_pin, member_value
 from node.cli.call import Call, asking, changing
 from node.cli.connection import identifier
 from node.cli.member_text import member_lines
@@ -287,3 +287,4 @@ app.command("reject")(member_value.reject)
 app.command("transfer")(member_value.transfer)
 app.add_typer(member_value.pool, name="pool")
 app.add_typer(member_pin.pin, name="pin")
+app.add_typer(member_card.card, name="card")

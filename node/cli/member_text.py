@@ -11,8 +11,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from node.cli.connection import units
 from node.people.text import isolate
 from node.proto.vafa.common.v1 import balance_pb2, effect_pb2, identifier_pb2, transaction_pb2
+from node.proto.vafa.member.v1 import chip_card_pb2, person_pb2
 from node.proto.vafa.member.v1 import member_service_pb2 as pb
-from node.proto.vafa.member.v1 import person_pb2
 
 LABEL_WIDTH = 11
 
@@ -32,6 +32,8 @@ def member_lines(member: pb.GetMemberResponse, zone: str) -> Iterator[str]:
     for linked in member.identifiers:
         what = identifier_pb2.IdentifierKind.Name(linked.kind).removeprefix("IDENTIFIER_KIND_").lower()
         yield _line("linked", f"{what} …{isolate(linked.hint)} since {moment(linked.since_time, zone)}")
+    for recorded in member.cards:
+        yield _line("chip card", card_line(recorded))
     if member.pool_account_id:
         yield _line("pool", member.pool_account_id)
     yield from balance_lines(member.balances, zone)
@@ -43,6 +45,14 @@ def member_lines(member: pb.GetMemberResponse, zone: str) -> Iterator[str]:
             f"{proposal.proposal_id}: {amount} {proposal.purse}, asked by {proposal.author}: "
             f"{isolate(proposal.reason)}",
         )
+
+
+def card_line(recorded: chip_card_pb2.RecordedCard) -> str:
+    """A chip card in one line: number, kind, key version, whether it may prove anything."""
+    chip = recorded.card
+    kind = chip_card_pb2.ChipProfile.Name(chip.profile).removeprefix("CHIP_PROFILE_").lower()
+    state = chip_card_pb2.ChipState.Name(chip.state).removeprefix("CHIP_STATE_").lower()
+    return f"{recorded.number}, {kind}, chip {chip.chip_uid.hex()}, keys {chip.key_version}, {state}"
 
 
 def _person_lines(person: person_pb2.Person, zone: str) -> Iterator[str]:

@@ -141,3 +141,17 @@ def chip_of(message: pb.RecordCardRequest, occurred_ms: int) -> Chip | Refused:
         return invalid("card.key_version", f"Key versions run from 1 to {MAX_KEY_VERSION}.")
     state = ChipState(card.state or chip_card_pb2.CHIP_STATE_ACTIVE)
     return Chip(card.profile, card.chip_uid, number, card.key_version, state)
+
+
+def recorded(entry: CardEntry) -> chip_card_pb2.RecordedCard:
+    """A card as staff see it."""
+    chip = entry.chip
+    return chip_card_pb2.RecordedCard(
+        number=chip.number,
+        card=chip_card_pb2.ChipCard(
+            profile=chip_card_pb2.ChipProfile.ValueType(chip.profile),
+            chip_uid=chip.uid,
+            key_version=chip.key_version,
+            state=chip_card_pb2.ChipState.ValueType(chip.state),
+        ),
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from google.protobuf.message import Message
 
@@ -13,6 +13,7 @@ from node.ledger.transactions import Entry
 from node.people.person import Person
 from node.proto.vafa.member.v1 import member_service_pb2 as pb
 from node.wire.balances import Purses, balances, stamp, touched
+from node.wire.cards import CardEntry, recorded
 from node.wire.commands import Op
 from node.wire.parse import transaction_id
 from node.wire.persons import person_message
@@ -95,7 +96,13 @@ _ANSWERS: dict[Op, Callable[[int, Entry, Account, Purses, str], Message]] = {
 
 
 def member_shown(
-    account: Account, partition: int, person: Person | None, purses: Purses, currency: str, quarantined: bool
+    account: Account,
+    partition: int,
+    person: Person | None,
+    purses: Purses,
+    currency: str,
+    quarantined: bool,
+    cards: Sequence[CardEntry] = (),
 ) -> bytes:
     """A member as staff see them; `partition` is the account's, which the names of proposals carry."""
     return pb.GetMemberResponse(
@@ -126,6 +133,7 @@ def member_shown(
             for waiting in account.proposals
         ],
         open_time=stamp(account.opened_ms),
+        cards=[recorded(entry) for entry in cards],
     ).SerializeToString()
 
 

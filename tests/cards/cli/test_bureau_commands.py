@@ -79,7 +79,11 @@ def test_an_order_becomes_cards_papers_and_in_the_end_dead_cards(desk: Path, kin
     assert (met["profile"], met["issuer"]) == (kind.name, MERCHANT)
     verified = vafa(desk, "verify", "--virtual", card, *base, "--json")
     assert json.loads(verified.stdout)["alias"] == met["alias"], verified.output
-    assert vafa(desk, "retire", "--virtual", card, *base, "--yes").exit_code == 0
+    alone = vafa(desk, "retire", "--virtual", card, *base, "--yes", "--config", desk / "vafa.toml")
+    assert (alone.exit_code, "nothing was done to the card" in alone.stderr) == (1, True)
+    assert vafa(desk, "verify", "--virtual", card, *base).exit_code == 0
+    retired = vafa(desk, "retire", "--virtual", card, *base, "--yes", "--card-only")
+    assert (retired.exit_code, "vafa member card retire" in retired.stderr) == (0, True)
     assert vafa(desk, "verify", "--virtual", card, *base).exit_code == 1
 
 

@@ -24,17 +24,19 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evafa/member/v1/chip_card.proto\x12\x0evafa.member.v1\"\x89\x01\n\x08\x43hipCard\x12,\n\x07profile\x18\x01 \x01(\x0e\x32\x1b.vafa.member.v1.ChipProfile\x12\x10\n\x08\x63hip_uid\x18\x02 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x03 \x01(\x05\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.vafa.member.v1.ChipState*z\n\x0b\x43hipProfile\x12\x1c\n\x18\x43HIP_PROFILE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43HIP_PROFILE_NTAG424\x10\x01\x12\x18\n\x14\x43HIP_PROFILE_DESFIRE\x10\x02\x12\x19\n\x15\x43HIP_PROFILE_JAVACARD\x10\x03*n\n\tChipState\x12\x1a\n\x16\x43HIP_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43HIP_STATE_ACTIVE\x10\x01\x12\x16\n\x12\x43HIP_STATE_BLOCKED\x10\x02\x12\x16\n\x12\x43HIP_STATE_RETIRED\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1evafa/member/v1/chip_card.proto\x12\x0evafa.member.v1\"\x89\x01\n\x08\x43hipCard\x12,\n\x07profile\x18\x01 \x01(\x0e\x32\x1b.vafa.member.v1.ChipProfile\x12\x10\n\x08\x63hip_uid\x18\x02 \x01(\x0c\x12\x13\n\x0bkey_version\x18\x03 \x01(\x05\x12(\n\x05state\x18\x04 \x01(\x0e\x32\x19.vafa.member.v1.ChipState\"F\n\x0cRecordedCard\x12\x0e\n\x06number\x18\x01 \x01(\t\x12&\n\x04\x63\x61rd\x18\x02 \x01(\x0b\x32\x18.vafa.member.v1.ChipCard*z\n\x0b\x43hipProfile\x12\x1c\n\x18\x43HIP_PROFILE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43HIP_PROFILE_NTAG424\x10\x01\x12\x18\n\x14\x43HIP_PROFILE_DESFIRE\x10\x02\x12\x19\n\x15\x43HIP_PROFILE_JAVACARD\x10\x03*n\n\tChipState\x12\x1a\n\x16\x43HIP_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11\x43HIP_STATE_ACTIVE\x10\x01\x12\x16\n\x12\x43HIP_STATE_BLOCKED\x10\x02\x12\x16\n\x12\x43HIP_STATE_RETIRED\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'vafa.member.v1.chip_card_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CHIPPROFILE']._serialized_start=190
-  _globals['_CHIPPROFILE']._serialized_end=312
-  _globals['_CHIPSTATE']._serialized_start=314
-  _globals['_CHIPSTATE']._serialized_end=424
+  _globals['_CHIPPROFILE']._serialized_start=262
+  _globals['_CHIPPROFILE']._serialized_end=384
+  _globals['_CHIPSTATE']._serialized_start=386
+  _globals['_CHIPSTATE']._serialized_end=496
   _globals['_CHIPCARD']._serialized_start=51
   _globals['_CHIPCARD']._serialized_end=188
+  _globals['_RECORDEDCARD']._serialized_start=190
+  _globals['_RECORDEDCARD']._serialized_end=260
 # @@protoc_insertion_point(module_scope)

@@ -106,3 +106,31 @@ class ChipCard(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ChipCard: _TypeAlias = ChipCard  # noqa: Y015
+
+@_typing.final
+class RecordedCard(_message.Message):
+    """A chip card of an account's, as staff see it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    CARD_FIELD_NUMBER: _builtins.int
+    number: _builtins.str
+    """The number that the card shows, by which RecordCard names it."""
+    @_builtins.property
+    def card(self) -> Global___ChipCard:
+        """The chip."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.str = ...,
+        card: Global___ChipCard | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["card", b"card"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["card", b"card", "number", b"number"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RecordedCard: _TypeAlias = RecordedCard  # noqa: Y015

@@ -200,6 +200,7 @@ class GetMemberResponse(_message.Message):
     POOL_ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     PROPOSALS_FIELD_NUMBER: _builtins.int
     OPEN_TIME_FIELD_NUMBER: _builtins.int
+    CARDS_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account's id."""
     kind: Global___AccountKind.ValueType
@@ -228,6 +229,10 @@ class GetMemberResponse(_message.Message):
     def open_time(self) -> _timestamp_pb2.Timestamp:
         """When it was opened."""
 
+    @_builtins.property
+    def cards(self) -> _containers.RepeatedCompositeFieldContainer[_chip_card_pb2.RecordedCard]:
+        """The chip cards that are linked to it, or were."""
+
     def __init__(
         self,
         *,
@@ -240,10 +245,11 @@ class GetMemberResponse(_message.Message):
         pool_account_id: _builtins.str = ...,
         proposals: _abc.Iterable[Global___Proposal] | None = ...,
         open_time: _timestamp_pb2.Timestamp | None = ...,
+        cards: _abc.Iterable[_chip_card_pb2.RecordedCard] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time", "person", b"person"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "balances", b"balances", "identifiers", b"identifiers", "kind", b"kind", "open_time", b"open_time", "person", b"person", "pool_account_id", b"pool_account_id", "proposals", b"proposals", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "balances", b"balances", "cards", b"cards", "identifiers", b"identifiers", "kind", b"kind", "open_time", b"open_time", "person", b"person", "pool_account_id", b"pool_account_id", "proposals", b"proposals", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
