@@ -100,7 +100,8 @@ def _covered(
 ) -> tuple[tuple[Cap, ...], list[str]]:
     """The caps of one that pays ahead, none above what its balance covers beside the others."""
     window = made.window_at(made.publish_time_ms)
-    terms = terms_of(made, window.number if window else 0)
+    number = window.number if window else max((one.number for one in made.windows), default=0)
+    terms = terms_of(made, number)
     if terms is None:
         return caps, []
     worths = unit_values(made, terms).values()

@@ -3,6 +3,7 @@ in.
 """
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,18 +18,22 @@ from bench.settlement_records import Coalition, make_coalition
 from node.cli.operator import app
 from node.cli.operator_home import OperatorHome
 from node.cli.operator_service import OperatorProcess, authority_of
-from node.coalition.directory import OPERATOR_ID, OperatorNode, PartnerStatus, Window
+from node.cli.operator_standing import applied, standings
+from node.coalition.directory import OPERATOR_ID, Cap, OperatorNode, PartnerStatus, PaymentAccount, Window
 from node.identity.ca import Authority, new_authority
 from node.identity.peers import PeerIdentity, new_peer_identity
 from node.peering.operator_client import OperatorClient, OperatorRefuses
 from node.proto.vafa.coalition.v1.exchange_pb2 import LaneRecord
-from node.settlement.documents import CloseBasis, Net
+from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
+from node.settlement.documents import CloseBasis, Net, Payment
 from node.settlement.windows import WindowState, pairs_of
 from node.wire.coalition_directory import DIRECTORY_LABEL, armoured, sign_directory
+from node.wire.settlement_fields import wide
 from node.wire.settlement_lines import read_signed_statement
 from node.wire.settlement_publish import head_hash
 from node.wire.settlement_rpc import SERVICE
 from tests.settlement.settlement_world import World
+from tests.settlement.test_payment_files import _camt, _entry
 from verifier.signatures import load_directory
 from verifier.statement import verify
 
@@ -39,10 +44,10 @@ HOUR = 3_600_000
 class Town:
     """An operator's directory with a running service, and merchants with authorities of their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, prepaid: int = 0, agent: bool = False) -> None:
         self.home = OperatorHome(folder / "operator")
         self.home.make("")
-        made = make_coalition(3)
+        made = make_coalition(3, prepaid=prepaid)
         self.authorities: dict[str, Authority] = {one: new_authority(one, now_ms=NOW) for one in made.signers}
         partners = tuple(
             replace(one, authority_pem=self.authorities[one.partner_id].certificate_pem)
@@ -50,7 +55,9 @@ class Town:
         )
         # The window 1 of the made records, cut an hour ago; window 2 is open.
         windows = (Window(1, NOW - 9 * HOUR, NOW - HOUR), Window(2, NOW - HOUR, NOW + 9 * HOUR))
-        terms = (replace(made.directory.settlement_terms[0], close_grace_seconds=60),)
+        account = PaymentAccount("Agent", other_id="AGENT-1") if agent else None
+        known = made.directory.settlement_terms[0]
+        terms = (replace(known, close_grace_seconds=60, agent_account=account),)
         service = authority_of(self.home, make=True)
         assert service is not None
         self.directory = replace(
@@ -59,6 +66,7 @@ class Town:
             windows=windows,
             settlement_terms=terms,
             operator=OperatorNode(("127.0.0.1:1",), service.certificate_pem),
+            caps=tuple(Cap(one, other, 1_000) for one, other in pairs_of(made.directory, 1)),
         )
         signed = sign_directory(self.directory, self.home.signer())
         text = armoured(DIRECTORY_LABEL, signed.data)
@@ -184,6 +192,121 @@ async def test_a_correction_stands_in_the_next_statement_and_counts_once(town: T
     await _operator(town, "window", "close", "1")
     shown = await _operator(town, "settle", "1")
     assert shown.count("correction of window 1: Merchant m001 owes Merchant m002 12.500000 (by phone)") == 1
+
+
+async def _settled(town: Town) -> list[Payment]:
+    await _all_submit(town)
+    await _operator(town, "window", "close", "1")
+    out = town.home.directory / "one"
+    await _operator(town, "settle", "1", "--out", str(out))
+    return [line for line in read_signed_statement(out.read_bytes()).lines if isinstance(line, Payment)]
+
+
+async def test_partners_report_what_their_banks_say_and_the_operator_sees_it_line_by_line(town: Town) -> None:
+    payments = await _settled(town)
+    first = payments[0]
+
+    async def reports(who: str, amount: int) -> None:
+        request = pb.ReportPaymentsRequest(
+            request_id=f"{who} {amount}",
+            window=1,
+            bookings=[pb.BookedPayment(reference=first.reference, amount=wide(amount), bank_reference="B5")],
+        )
+        assert await town.client(who).report_payments(request.SerializeToString()) is not None
+
+    assert "open" in await _operator(town, "payments", "1")
+    await reports(first.debtor_id, first.amount)
+    assert f"the payer says that it paid {first.amount}" in await _operator(town, "payments", "1")
+    await reports(first.creditor_id, first.amount - 1)
+    assert f"NOT PAID: {first.amount - 1} came" in await _operator(town, "payments", "1")
+    await reports(first.creditor_id, first.amount)
+    await town.stop()
+    await town.start()
+    shown = await _operator(town, "payments", "1")
+    assert "paid B5" in shown
+    positions = json.loads(await _operator(town, "positions", "--json"))
+    unpaid = {one["partner"]: int(one["unpaid"]) for one in positions}
+    assert unpaid[first.debtor_id] == sum(
+        one.amount for one in payments[1:] if one.debtor_id == first.debtor_id
+    )
+    own = pb.ListPositionsResponse.FromString(await town.client("m001").positions() or b"")
+    assert [one.partner_id for one in own.positions] == ["m001"]  # of others a partner learns nothing
+
+
+async def test_an_agents_bank_file_marks_what_came_in_and_what_went_out_and_says_what_is_wrong(
+    tmp_path: Path,
+) -> None:
+    town = Town(tmp_path, agent=True)
+    await town.start()
+    try:
+        payments = await _settled(town)
+        assert all(OPERATOR_ID in (one.debtor_id, one.creditor_id) for one in payments)
+        entries = [
+            _entry(one.reference, str(one.amount), "CRDT" if one.creditor_id == OPERATOR_ID else "DBIT")
+            for one in payments
+        ]
+        camt = tmp_path / "camt.xml"
+        wrong = _entry(payments[0].reference, str(payments[0].amount + 1), "CRDT")
+        camt.write_bytes(_camt(wrong, *entries[1:]))
+        for _ in range(2):
+            shown = await _operator(town, "paid", "1", "--camt", str(camt))
+            assert f"NOT PAID: {payments[0].amount + 1} came" in shown
+            assert "pending" in shown
+        camt.write_bytes(_camt(*entries))
+        assert "settled" in await _operator(town, "paid", "1", "--camt", str(camt))
+        camt.write_bytes(_camt(_entry("no-such", "7")))
+        arguments = ["paid", "1", "--camt", str(camt), "--dir", str(town.home.directory)]
+        result = await asyncio.to_thread(CliRunner().invoke, app, arguments)
+        assert "booked no payment of window 1" in str(result.exception)
+    finally:
+        await town.stop()
+
+
+async def test_a_partner_that_does_not_pay_is_suspended_in_the_next_directory_and_the_others_finish(
+    town: Town,
+) -> None:
+    payments = await _settled(town)
+    debtor = payments[0].debtor_id
+    shown = await _operator(town, "default", "1", debtor, "--reason", "bankrupt")
+    assert f"IN DEFAULT: Merchant {debtor}: bankrupt" in shown
+    assert "Between the two:" in shown
+    assert await town.client("m001").defaulted(1) == frozenset({debtor})
+    for served in (True, False):  # by the running service, and by its books at rest
+        if not served:
+            await town.stop()
+        found = await asyncio.to_thread(standings, town.home)
+        made, lines = applied(town.directory, found)
+        partner = made.partner(debtor)
+        assert partner is not None
+        assert partner.status is PartnerStatus.SUSPENDED
+        assert {cap.units for cap in made.caps if cap.debtor_id == debtor} == {0}
+        assert {cap.units for cap in made.caps if cap.debtor_id != debtor} == {1_000}
+        assert any("is in default of window 1" in line for line in lines)
+    await town.start()
+
+
+async def test_caps_of_one_that_pays_ahead_are_never_above_what_its_balance_covers(tmp_path: Path) -> None:
+    town = Town(tmp_path, prepaid=1)
+    await town.start()
+    try:
+        found = await asyncio.to_thread(standings, town.home)
+        made, lines = applied(town.directory, found)
+        assert made.partner("m000") == replace(town.directory.partners[0], status=PartnerStatus.SUSPENDED)
+        assert any("has used its prepaid balance up" in line for line in lines)
+        assert "USED UP" in await _operator(town, "prepaid")
+        assert "SUSPEND" in await _operator(town, "positions")
+        await _operator(town, "top-up", "m000", "500", "--reference", "B1")
+        made, lines = applied(town.directory, await asyncio.to_thread(standings, town.home))
+        assert made.partner("m000") == town.directory.partners[0]
+        dearest = max(max(one.accrual_micro, one.redemption_micro) for one in town.directory.rates)
+        covered = {cap.creditor_id: cap.units for cap in made.caps if cap.debtor_id == "m000"}
+        assert covered == dict.fromkeys(("m001", "m002"), 500 * 1_000_000 // (dearest * 2))
+        assert all(units < 1_000 for units in covered.values())
+        await _operator(town, "top-up", "m000", "1000000000", "--reference", "B2")
+        made, lines = applied(town.directory, await asyncio.to_thread(standings, town.home))
+        assert (made, lines) == (town.directory, [])
+    finally:
+        await town.stop()
 
 
 async def test_who_is_no_partner_and_who_hands_in_for_others_is_refused(town: Town) -> None:
