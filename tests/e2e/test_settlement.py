@@ -5,8 +5,10 @@ netted, verified.
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +20,11 @@ from node.coalition.directory import OperatorNode, SettlementTerms, Window
 from node.settlement.documents import CloseBasis, Net, SignedClose
 from node.settlement.windows import WindowState
 from node.wire.coalition_directory import sign_directory
-from node.wire.settlement_lines import read_signed_statement
+from node.wire.settlement_lines import ReadStatement, read_signed_statement
 from node.wire.settlement_store import WindowRecord
 from tests.cli.cli_shop import run_vafa
 from tests.e2e.union import DAY_MS, Merchant, Union
+from tests.settlement.test_payment_files import _camt, _entry
 from verifier.__main__ import main as vafa_verify
 
 pytestmark = pytest.mark.slow
@@ -126,6 +129,7 @@ async def test_a_week_of_shopping_is_settled_by_whole_nodes_and_anybody_verifies
         path.write_bytes(data)
         assert vafa_verify([str(path), "--directory", str(week.file)]) == 0
         await _commands(week, path, tmp_path)
+        await _paid_by_the_banks(week, process, statement, tmp_path)
     finally:
         await process.stop()
 
@@ -149,6 +153,48 @@ async def _commands(week: Week, statement: Path, folder: Path) -> None:
     table = folder / "one.csv"
     await _run("settlement", "export", statement, *known, "--out", table)
     assert (await asyncio.to_thread(table.read_bytes)).startswith(b"\xef\xbb\xbf")
+
+
+def _at(merchant: Merchant) -> tuple[object, ...]:
+    node = merchant.node
+    return ("--config", node.directory / "vafa.toml", "--address", node.addresses.address)
+
+
+async def _paid_by_the_banks(
+    week: Week, process: OperatorProcess, statement: ReadStatement, folder: Path
+) -> None:
+    """What the nodes say of themselves, before and after both banks have said what was paid."""
+    nile, saffron = week.merchants
+    listed = await _run("settlement", "show", *_at(nile))
+    assert "pending" in listed
+    assert "2/2" in listed
+    shown = json.loads(await _run("settlement", "show", "--window", 1, "--json", *_at(nile)))
+    assert [one["signed_by"] for one in shown["closes"]] == [["nile", "saffron"], ["saffron", "nile"]]
+    [payment] = shown["payments"]["payments"]
+    assert (payment["from"], payment["to"], payment["state"]) == ("saffron", "nile", "due")
+    position = json.loads(await _run("settlement", "position", "--json", *_at(saffron)))
+    assert (position["partners"][0]["records"], position["operator"]["unpaid"]) == (0, payment["amount"])
+    assert position["partners"][0]["used_units"] > 0  # it is settled, and not paid yet
+    assert "Not settled yet, in USD; window 2 is open." in await _run("settlement", "position", *_at(nile))
+    amount = f"{Decimal(payment['amount']).scaleb(-2):f}"
+    files = {}
+    for merchant, direction in ((saffron, "DBIT"), (nile, "CRDT")):
+        files[merchant.name] = folder / f"{merchant.name}.xml"
+        entry = _entry(payment["reference"], amount, direction, "USD")
+        await asyncio.to_thread(files[merchant.name].write_bytes, _camt(entry))
+    said = await _run("settlement", "paid", "--camt", files["saffron"], *_at(saffron))
+    assert said.strip().endswith("the operator has it as said")
+    for _ in range(2):  # the same file once more changes nothing
+        said = await _run("settlement", "paid", "--camt", files["nile"], "--window", 1, *_at(nile))
+        assert said.strip().endswith("the operator has it as paid")
+    record = process.books.window(1)
+    assert isinstance(record, WindowRecord)
+    assert record.state is WindowState.SETTLED
+    for merchant in week.merchants:
+        await merchant.node.node.coalition.settlement._keeper.look()
+    position = json.loads(await _run("settlement", "position", "--json", *_at(saffron)))
+    assert (position["partners"][0]["used_units"], position["operator"]["unpaid"]) == (0, "0")
+    assert "settled" in await _run("settlement", "show", *_at(saffron))
 
 
 async def _run(*arguments: object) -> str:
