@@ -76,7 +76,7 @@ class Abroad:
         self.entropy = entropy
         self._pseudonym = lru_cache(CACHED_PSEUDONYMS)(partial(pseudonym, secrets.pseudonyms))
         self.follow(spec)
-        self.marks = RestoredMarks(lambda: self.directory, spec.own_id, desk.settings.partitions)
+        self.marks = RestoredMarks(lambda: self.directory, spec.own_id)
         self.opener = Opener(spec.own_id, lambda: self.known)
         self._home = HomeSide(self)
         self._acquirer = AcquirerSide(self)

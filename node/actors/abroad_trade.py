@@ -180,7 +180,13 @@ class Trade:
         self, errand: Errand, ref: words.Ref, units: int, seconds: float
     ) -> AcquirerExchange | Refused | None:
         """Captures an authorization, to its end; see `reach`."""
-        wish = ExchangeWish(ref.partner_id, ref.exchange_id, units, capture_id=self.exchange_id(errand))
+        wish = ExchangeWish(
+            ref.partner_id,
+            ref.exchange_id,
+            units,
+            capture_id=self.exchange_id(errand),
+            occurred_ms=errand.route.occurred_ms,
+        )
         doing = self._do(errand, Op.ACQUIRER_CAPTURE, encode(wish))
         return await self.reach(errand, ref.exchange_id, lambda found: found.ended, seconds, doing)
 

@@ -21,6 +21,7 @@ from node.coalition import acquirer, acquirer_answers, acquirer_posted, acquirer
 from node.coalition.acquirer import Wish
 from node.coalition.acquirer_facts import AcquirerExchange, Unknown
 from node.coalition.envelopes import Message
+from node.coalition.exchange import AcquirerState
 from node.coalition.messages import (
     LANE_UNKNOWN,
     Accrue,
@@ -78,12 +79,25 @@ class AcquirerSide:
         original = None
         if isinstance(wish.body, ReturnAbroad):
             original = self._books.exchange(opening, partner, wish.body.original_exchange_id)
+        spends = known is None and isinstance(wish.body, Reserve)
+        if spends and self._is_old(opening, wish.body.terms.occurred_time_ms):
+            return None
         facts = self._books.facts(opening, partner, wish.lane, original)
         step = acquirer.begin(known, wish, facts)
         if known is None and step.refused is not None:
             opening.unsure = self._books.is_unsure(opening, partner)
         self._books.take(opening, partner, known, step)
         return None
+
+    def _is_old(self, opening: Opening, occurred_ms: int) -> bool:
+        """Whether a spend that is not known here is older than the restored node's life: what became of it is
+        then unknown for good.
+        """
+        number = opening.partition.number
+        if not self._abroad.marks.is_before(number, occurred_ms, opening.work):
+            return False
+        opening.refused, opening.unsure = ExchangeReason.UNKNOWN_EXCHANGE, True
+        return True
 
     def _wish(self, record: WishRecord) -> Wish:
         body = self._abroad.encoder.read(MessageType(record.type), record.body)
@@ -108,6 +122,9 @@ class AcquirerSide:
             return None
         if wish.capture_id and self._books.exchange(opening, partner, wish.capture_id) is not None:
             opening.refused = ExchangeReason.CANCELLED  # the capture was reversed before it came
+            return None
+        begins = known.state is AcquirerState.AUTHORIZED and wish.capture_id
+        if begins and self._is_old(opening, wish.occurred_ms):
             return None
         facts = self._books.facts(opening, partner, known.lane)
         step = acquirer.capture(known, wish.units, facts, wish.capture_id)

@@ -1,9 +1,10 @@
 """What `vafa restore` leaves in every partition: that partners may hold what is missing here, until they have
-shown it.
+shown it, and since when.
 
 As a home node the partition opens spending once every partner has answered HELLO. As an acquirer it cannot
 tell its tills what became of a request that it does not know, before the member's home node has shown on all
-its lanes what it posted.
+its lanes what it posted. And a spend from before the restore that it does not know it never begins: a till
+may have taken it back, and what it was told is gone.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from msgspec.structs import replace
 
 from node.actors.work import Work
 from node.coalition.directory import Directory, PartnerStatus
-from node.storage.keyspace import PartitionMeta, partition_meta_key, partner_partition
+from node.storage.keyspace import PartitionMeta, partition_meta_key
 from node.wire import coalition_store as store
 from node.wire.coalition_store import Restored
 
@@ -22,10 +23,9 @@ from node.wire.coalition_store import Restored
 class RestoredMarks:
     """The marks of a shard's partitions. `directory` gives the newest one, `own_id` is this node's."""
 
-    def __init__(self, directory: Callable[[], Directory], own_id: str, partitions: int) -> None:
+    def __init__(self, directory: Callable[[], Directory], own_id: str) -> None:
         self._directory = directory
         self._own_id = own_id
-        self._partitions = partitions
         self._marks: dict[int, Restored | None] = {}
 
     def spending_waits(self, number: int, work: Work) -> bool:
@@ -52,19 +52,16 @@ class RestoredMarks:
         if mark is not None and home_id not in mark.shown:
             self._keep(number, replace(mark, shown=(*mark.shown, home_id)), work)
 
+    def is_before(self, number: int, occurred_ms: int, work: Work) -> bool:
+        """Whether something occurred before the partition was restored: it may have come then, and have been
+        taken back, and nobody here would know.
+        """
+        mark = self._mark(number, work)
+        return mark is not None and 0 < occurred_ms < mark.at_ms
+
     def _keep(self, number: int, mark: Restored, work: Work) -> None:
-        key = partition_meta_key(number, PartitionMeta.RESTORED)
-        kept_here = {
-            home_id
-            for home_id in self._waited_for(mark)
-            if partner_partition(home_id, self._partitions) == number
-        }
-        if mark.opened and kept_here <= set(mark.shown):
-            self._marks[number] = None
-            work.delete(key)
-        else:
-            self._marks[number] = mark
-            work.put(key, store.RESTORED.encode(mark))
+        self._marks[number] = mark
+        work.put(partition_meta_key(number, PartitionMeta.RESTORED), store.RESTORED.encode(mark))
 
     def _mark(self, number: int, work: Work) -> Restored | None:
         if number not in self._marks:

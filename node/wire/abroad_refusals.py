@@ -93,8 +93,8 @@ def not_shown_yet() -> Refused:
     """This node was restored from a backup, and what became of the request may be known abroad alone."""
     return Refused(
         Reason.OUTCOME_UNKNOWN,
-        "This node was restored from a backup and does not know the request, which may have been done: the "
-        "member's own merchant has yet to show. Send the same request again later, or reverse it.",
+        "This node was restored from a backup since, and cannot tell what became of the request. Send it "
+        "again, or reverse it: then it comes to nothing, or is given back.",
         (),
         2_000,
     )

@@ -105,7 +105,7 @@ class ExchangeWish(Struct, frozen=True, array_like=True):
     ACQUIRER_LOOK.
 
     `capture_id` is the exchange id that the capture's own request would have: by it the till may reverse the
-    capture, and the other two find the exchange by it too.
+    capture, and the other two find the exchange by it too. `occurred_ms` is when the till asked to capture.
     """
 
     partner_id: str
@@ -113,6 +113,7 @@ class ExchangeWish(Struct, frozen=True, array_like=True):
     units: int = 0
     unknown: WishRecord | None = None
     capture_id: bytes = b""
+    occurred_ms: int = 0
 
 
 class LaneWish(Struct, frozen=True, array_like=True):

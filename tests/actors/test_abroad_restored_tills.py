@@ -8,7 +8,7 @@ import pytest
 
 from node.ledger.refusals import Reason
 from node.proto.vafa.pos.v1 import spending_pb2, undo_pb2
-from node.storage.keyspace import Kind, PartitionMeta, partition_meta_key
+from node.storage.keyspace import PartitionMeta, partition_meta_key
 from node.storage.memory import MemoryStore
 from node.storage.store import Batch
 from node.wire.coalition_frames import RecordsWish
@@ -63,10 +63,6 @@ async def reached(tills: Tills) -> None:
     for _ in range(2):
         await tills.saffron.asks_for_hello()
         await tills.pump()
-
-
-def is_marked(tills: Tills) -> bool:
-    return any(key[2] == PartitionMeta.RESTORED for key, _ in tills.saffron.stored(Kind.META))
 
 
 async def test_a_spend_that_was_done_since_the_backup_is_unknown_until_the_home_node_has_shown_it(
@@ -135,11 +131,7 @@ async def test_once_the_home_node_has_shown_everything_its_absence_means_that_no
     tills: Tills,
 ) -> None:
     restore(tills, tills.saffron.backup())
-    assert is_marked(tills)
     await reached(tills)
-    await tills.nile.asks_for_hello()
-    await tills.pump()
-    assert not is_marked(tills)
     tills.saffron.restart()
     tills.attach()
     tills.saffron.exchanging.links = Cut()
@@ -172,5 +164,47 @@ async def test_what_the_home_node_hears_of_its_own_members_says_nothing_of_what_
     await tills.nile.asks_for_hello()
     await tills.pump()  # saffron's own lanes are open, so its members may spend
     tills.saffron.exchanging.links = Cut()
-    assert is_marked(tills)
     assert reason_of(await tills.asks(Op.REDEEM, request)) is Reason.OUTCOME_UNKNOWN
+
+
+async def test_a_spend_that_was_reversed_before_the_restore_is_not_done_when_a_copy_of_it_comes(
+    tills: Tills,
+) -> None:
+    home, here = tills.nile.backup(), tills.saffron.backup()
+    request = tills.spend(300, confirmation_code=await tills.code(300))
+    body_of(await tills.reverses(request.request_id))
+    tills.saffron.now_ms += 1_000
+    tills.nile.now_ms += 1_000
+    restore(tills, here)
+    tills.nile.restore(home)  # nobody knows of the reversal any more
+    await tills.nile.opens()
+    await reached(tills)
+    assert reason_of(await tills.asks(Op.REDEEM, request)) is Reason.OUTCOME_UNKNOWN
+    assert await tills.nile.points(MEMBER) == 1_000
+    later = tills.spend(300, confirmation_code=await tills.code(300))
+    body_of(await tills.asks(Op.REDEEM, later))
+    assert await tills.nile.points(MEMBER) == 700
+
+
+async def test_a_capture_that_was_reversed_before_the_restore_is_not_done_when_a_copy_of_it_comes(
+    tills: Tills,
+) -> None:
+    request = tills.saffron.stamped(spending_pb2.AuthorizeRequest(identifier=MEMBER))
+    request.spends.add(purse="points", units=300)
+    request.proof.confirmation_code = await tills.code(300)
+    held = spending_pb2.AuthorizeResponse.FromString(body_of(await tills.asks(Op.AUTHORIZE, request)))
+    here = tills.saffron.backup()
+    capture = tills.saffron.stamped(
+        spending_pb2.CaptureRequest(identifier=MEMBER, authorization_id=held.transaction_id)
+    )
+    body_of(await tills.reverses(capture.request_id))
+    tills.saffron.now_ms += 1_000
+    tills.nile.now_ms += 1_000
+    restore(tills, here)
+    await reached(tills)
+    assert reason_of(await tills.asks(Op.CAPTURE, capture)) is Reason.OUTCOME_UNKNOWN
+    again = tills.saffron.stamped(
+        spending_pb2.CaptureRequest(identifier=MEMBER, authorization_id=held.transaction_id)
+    )
+    body_of(await tills.asks(Op.CAPTURE, again))
+    assert await tills.nile.points(MEMBER) == 700
