@@ -28,6 +28,7 @@ PARTITIONS = 4
 MEMBERS = 2
 TILLS = 2
 STORM = Weather(loss=0.25, duplicate=0.2, delay_seconds=(0.01, 4.0))
+RELAYED = Weather(duplicate=0.2, withheld=0.3)
 FAIR = Weather()
 
 
@@ -123,9 +124,9 @@ class Bazaar(World):
                 self._cut(fault, [(one, other)])
             case FaultKind.ISOLATED:
                 self._cut(fault, [pair for name in (other, *names) for pair in ((one, name), (name, one))])
-            case FaultKind.STORM:
+            case FaultKind.STORM | FaultKind.WITHHELD:
                 self.trace.fault("network", fault.kind.value)
-                self.network.weather = STORM
+                self.network.weather = STORM if fault.kind is FaultKind.STORM else RELAYED
                 self.outside.call_later(fault.seconds, setattr, self.network, "weather", FAIR)
             case _:
                 super().strike(fault)
@@ -223,12 +224,23 @@ class Restored(Bazaar):
             draw = fault.draw // len(self.nodes)
             if node.roll_back(draw % 3, marked=draw // 3 % 4 > 0):
                 self.trace.fault(node.plan.merchant, fault.kind.value)
-                self.lost |= before - self._recorded()
+                self._forget(before)
         else:
             super().strike(fault)
 
-    def _recorded(self) -> set[bytes]:
+    def _recorded(self) -> dict[bytes, bytes]:
         return lane_checks.recorded(checks.Books(node) for node in self.partners)
+
+    def _forget(self, before: dict[bytes, bytes]) -> None:
+        """What no disk holds any more is lost, and no backup with it is put back: both sides go on without
+        it, and it would be another history of the lane.
+        """
+        after = self._recorded()
+        gone = before.keys() - after.keys()
+        self.lost |= {before[one] for one in gone} - set(after.values())
+        if gone:
+            for node in self.nodes:
+                node.backups = [one for one in node.backups if not gone & lane_checks.backed_up(one).keys()]
 
     def spends(self) -> Iterator[lane_checks.Spend]:
         """What both sides have lost, one after the other, nobody can bring back.

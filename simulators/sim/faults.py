@@ -24,6 +24,7 @@ class FaultKind(StrEnum):
     ONE_WAY = "merchants cut off one way"
     ISOLATED = "merchant cut off from all others"
     STORM = "network lossy, repeating and slow"
+    WITHHELD = "messages withheld by a relay"
     BACKUP = "backup made"
     ROLLBACK = "disk rolled back to a backup"
     TILL_CUT = "till cut off"
@@ -54,7 +55,12 @@ BETWEEN_MERCHANTS: dict[FaultKind, int] = {
 }
 
 
-WITH_ROLLBACKS: dict[FaultKind, int] = {**BETWEEN_MERCHANTS, FaultKind.BACKUP: 14, FaultKind.ROLLBACK: 14}
+WITH_ROLLBACKS: dict[FaultKind, int] = {
+    **BETWEEN_MERCHANTS,
+    FaultKind.WITHHELD: 6,
+    FaultKind.BACKUP: 14,
+    FaultKind.ROLLBACK: 14,
+}
 
 
 class Fault(Struct, frozen=True):

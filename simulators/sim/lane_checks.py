@@ -22,6 +22,7 @@ from node.wire.coalition import Opener, Unopened
 from node.wire.coalition_bodies import ENCODER
 from node.wire.coalition_trust import KnownDirectories
 from simulators.sim.checks import Books
+from simulators.sim.disk import Backup
 
 Named = tuple[str, str, bytes]
 """An exchange: home, acquirer, id."""
@@ -164,10 +165,23 @@ def core_of(entry: store.LaneEntry) -> PostedCore:
     return body.core
 
 
-def recorded(books: Iterable[Books]) -> set[bytes]:
-    """The exchanges of which some disk holds a record."""
-    entries = (store.LANE_ENTRY.decode(value) for one in books for _, value in one.stored(Kind.LANE_RECORD))
-    return {core_of(entry).exchange_id for entry in entries}
+def recorded(books: Iterable[Books]) -> dict[bytes, bytes]:
+    """The records that some disk holds: the exchange of each, by its hash in the chain."""
+    return _records(value for one in books for _, value in one.stored(Kind.LANE_RECORD))
+
+
+def backed_up(backups: Iterable[Backup]) -> dict[bytes, bytes]:
+    """The same of backups of one moment."""
+    return _records(
+        value for one in backups for key, value in one.values.items() if key[1] == Kind.LANE_RECORD
+    )
+
+
+def _records(values: Iterable[bytes]) -> dict[bytes, bytes]:
+    bodies = (
+        ENCODER.read(MessageType.POSTED, store.LANE_ENTRY.decode(value).posted.body) for value in values
+    )
+    return {body.hash: body.core.exchange_id for body in bodies if isinstance(body, Posted)}
 
 
 class Spend(Struct, frozen=True):

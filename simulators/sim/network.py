@@ -28,6 +28,8 @@ NOTICE_SECONDS = (1.0, 8.0)
 """Until a link knows that its partner is cut off or gone."""
 RECONNECT_SECONDS = (0.2, 3.0)
 """Until it knows that the partner is back."""
+WITHHELD_SECONDS = (5.0, 60.0)
+"""How long a relay keeps a message that it withholds: longer than a node takes to come back on a backup."""
 CALL_SECONDS = 10.0
 """How long a unary call waits."""
 UNDER_WAY = 64
@@ -38,11 +40,12 @@ Tap = Callable[[str, str, bytes], Sequence[bytes]]
 
 
 class Weather(Struct):
-    """How the network is between all nodes."""
+    """How the network is between all nodes. `withheld`: the chance that a relay keeps a message for long."""
 
     loss: float = 0.0
     duplicate: float = 0.0
     delay_seconds: tuple[float, float] = (0.002, 0.05)
+    withheld: float = 0.0
 
 
 class SimLinks:
@@ -207,7 +210,8 @@ class Network:
         for _ in range(copies):
             if not self.passes(sender, receiver) or chance.random() < weather.loss:
                 continue
-            seconds = chance.uniform(*weather.delay_seconds)
+            held = weather.withheld and chance.random() < weather.withheld
+            seconds = chance.uniform(*(WITHHELD_SECONDS if held else weather.delay_seconds))
             self._around.call_later(seconds, self._arrive, sender, receiver, carried)
 
     def _arrive(self, sender: str, receiver: str, carried: bytes) -> None:

@@ -9,12 +9,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from node.actors import abroad_spending
 from node.actors.acquirer_lanes import Partner
 from node.actors.home_lanes import Life
+from node.actors.home_opening import HomeOpening
 from node.actors.work import Work
+from node.coalition import lanes
+from node.coalition.envelopes import Draft, Message
 from node.coalition.exchange import AcquirerState
+from node.coalition.lanes import AcquirerLane, HomeLane
+from node.coalition.messages import Hello, MessageType
 from node.storage.coalition_keys import Role
 from node.storage.keyspace import Kind
 from node.storage.store import Batch
@@ -89,6 +95,43 @@ def opens_lanes_without_hello(patch: Patch) -> None:
     patch.setattr(Partner, "is_ready", always_ready)
 
 
+def raises_the_epoch_only_when_a_loss_is_noticed(patch: Patch) -> None:
+    """A lane is opened in the epoch that it had, unless the acquirer's records show that some were lost."""
+    propose: Any = HomeOpening._propose
+    reply: Any = HomeOpening.reply
+    on_hello: Any = lanes.on_hello
+
+    def as_it_was(opens: Any, opening: Any, life: Any, above: int = 0) -> None:
+        lane = life.record.lane
+        if above or not lane.epoch:
+            propose(opens, opening, life, above)
+            return
+        with pytest.MonkeyPatch.context() as same:
+            same.setattr(lanes, "propose", in_the_same_epoch)
+            propose(opens, opening, life)
+
+    def in_the_same_epoch(lane: HomeLane, nonce: bytes, above: int, asked: bytes) -> tuple[HomeLane, Draft]:
+        lane = replace(lane, nonce=nonce)
+        return lane, Draft(MessageType.HELLO, lane.lane, lane.epoch, b"", Hello(lane.head, nonce, asked))
+
+    def takes_it_again(lane: AcquirerLane, message: Message) -> Any:
+        hello, epoch = message.body, message.header.epoch
+        assert isinstance(hello, Hello)
+        if epoch != lane.epoch or hello.nonce == lane.nonce:
+            return on_hello(lane, message)
+        return on_hello(replace(lane, epoch=epoch - 1), message)
+
+    def notices(opens: Any, opening: Any, life: Any, carried: Any) -> None:
+        before = life.record.lane.number
+        reply(opens, opening, life, carried)
+        if life.ready and life.record.lane.number > before:
+            propose(opens, opening, life, life.record.lane.epoch)
+
+    patch.setattr(HomeOpening, "_propose", as_it_was)
+    patch.setattr(HomeOpening, "reply", notices)
+    patch.setattr(lanes, "on_hello", takes_it_again)
+
+
 CUTS: dict[FaultKind, int] = {
     FaultKind.ONE_WAY: 3,
     FaultKind.PARTITION: 3,
@@ -110,6 +153,12 @@ LATE: dict[FaultKind, int] = {
     FaultKind.BACKUP: 3,
     FaultKind.ROLLBACK: 3,
 }
+RELAYED: dict[FaultKind, int] = {
+    FaultKind.WITHHELD: 6,
+    FaultKind.BACKUP: 4,
+    FaultKind.ROLLBACK: 4,
+}
+"""What a relay has kept comes after a node was put back."""
 MUTANTS: list[tuple[Callable[[Patch], None], type[Bazaar], dict[FaultKind, int] | None]] = [
     (answers_before_the_sync, Bazaar, CUTS),
     (sends_a_capture_unsynced, Bazaar, CUTS),
@@ -117,6 +166,7 @@ MUTANTS: list[tuple[Callable[[Patch], None], type[Bazaar], dict[FaultKind, int] 
     (hands_goods_over_on_authorized, ShortHolds, LATE),
     (hands_goods_over_on_its_own_capture, ShortHolds, LATE),
     (opens_lanes_without_hello, Restored, None),
+    (raises_the_epoch_only_when_a_loss_is_noticed, Restored, RELAYED),
 ]
 
 
