@@ -15,7 +15,7 @@ import typer
 from node import installation
 from node.actors.desk import describe
 from node.cli.connection import DEFAULT_CONFIG, AddressOption, ConfigOption, JsonOption, load
-from node.cli.diagnosis import books, machine, serving, setup
+from node.cli.diagnosis import abroad, books, machine, serving, setup
 from node.cli.diagnosis.finding import Finding, Level, ok, wrong
 from node.cli.restore import interrupted
 from node.cli.stores import holders, store_directories
@@ -92,8 +92,10 @@ def _installation(path: Path, config: Config, address: str) -> Iterator[Finding]
     if held:
         yield from serving.holders_of(config, held)
         yield from serving.node(path, address)
+        yield from abroad.running(path, address, config, secrets, now_ms)
     else:
         yield from machine.ports(config)
         yield from books.stores(config, secrets, now_ms)
+        yield from abroad.stopped(config, secrets, now_ms)
     yield from books.leftovers(config, bool(held))
     yield from books.backups(config, now_ms)

@@ -19,6 +19,7 @@ from node.cli.connection import (
     connected,
     load,
 )
+from node.cli.connection import show as show_message
 from node.cli.join import JoinRefused
 from node.cli.lane_proof import proof, verify_proof
 from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
@@ -33,6 +34,54 @@ app.command("proof")(proof)
 app.command("verify-proof")(verify_proof)
 
 PAGE = 500
+
+
+@app.command("list")
+def list_(
+    partner: Annotated[str, typer.Argument(help="One partner; else all of them.")] = "",
+    config: ConfigOption = DEFAULT_CONFIG,
+    address: AddressOption = "",
+    certificate: CertificateOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show how it stands with partners: lanes, what is owed beside the caps, what waits for an answer."""
+    with connected(config, address, certificate) as channel:
+        stub = coalition_service_pb2_grpc.CoalitionServiceStub(channel)
+        _known(stub)
+        answer = stub.GetCoalition(pb.GetCoalitionRequest(), timeout=DEADLINE_SECONDS)
+    links = [link for link in answer.links if partner in ("", link.partner_id)]
+    if not links:
+        raise JoinRefused(f"There is no partner {partner} in the directory that the node follows.")
+    if json:
+        shown = pb.GetCoalitionResponse(links=links)
+        show_message(shown, True, lambda: "")
+        return
+    for link in links:
+        typer.echo("\n".join(standing_lines(link)))
+
+
+def standing_lines(link: pb.PartnerLink) -> list[str]:
+    """How it stands with one partner, for people."""
+    state = "connected" if link.connected else "not connected"
+    lines = [
+        f"{link.partner_id}  {state}",
+        f"  we owe      {max(0, link.used_units):>12} of at most {link.cap_units}",
+        f"  they owe us {max(0, link.partner_used_units):>12} of at most {link.partner_cap_units}",
+    ]
+    if link.waiting_exchanges:
+        since = _moment(link.oldest_exchange_time.ToMilliseconds())
+        lines.append(f"  {link.waiting_exchanges} exchanges wait for an answer, the oldest since {since}")
+    for home, said in ((True, "our members at their tills"), (False, "their members at our tills")):
+        lanes = [lane for lane in link.lanes if lane.home is home]
+        records = sum(lane.number for lane in lanes)
+        opened = sum(lane.open for lane in lanes)
+        lines.append(f"  {said}: {len(lanes)} lanes, {opened} open, {records} records")
+        for lane in lanes:
+            if lane.dispute:
+                lines.append(f"    lane {lane.lane} is SET ASIDE at record {lane.number}: {lane.dispute}")
+            elif lane.missing_records:
+                lines.append(f"    lane {lane.lane}: {lane.missing_records} records are not acknowledged yet")
+    return lines
 
 
 @app.command()
@@ -101,7 +150,7 @@ def _text(lane: int, line: LaneLine) -> str:
     verdict = "both signatures hold" if not line.problems else "; ".join(line.problems).upper()
     if core is None:
         return f"{lane:>2}  {verdict}"
-    when = datetime.fromtimestamp(core.post_time_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
+    when = _moment(core.post_time_ms)
     kind = core.kind.name.lower()
     if not line.problems and not line.acquirer_key:
         verdict = "signature holds"
@@ -109,6 +158,10 @@ def _text(lane: int, line: LaneLine) -> str:
         f"{lane:>2} {core.number:>6}  {when}  {kind:<18} {core.units:>10} {core.purse}  window {core.window} "
         f"rate {core.rate_version}  {line.hash.hex()[:16]}  {verdict}"
     )
+
+
+def _moment(at_ms: int) -> str:
+    return datetime.fromtimestamp(at_ms // 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _json(lane: int, line: LaneLine) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from node import installation
+from node.actors.directories import Directories
+from node.coalition.directory import Directory
 from node.config import Config, ConfigError
 from node.identity.keys import SecretKey
 from node.identity.sealing import SealBroken, rewrap
@@ -171,6 +173,16 @@ def see(directory: Path) -> Seen:
             registered_stores(store),
             store.recovered,
         )
+    finally:
+        store.close()
+
+
+def followed_directory(directory: Path) -> Directory | None:
+    """The directory that a stopped node follows, from its control store; None where it is in no coalition."""
+    store = RocksStore(directory / DATABASE, at_least=read_head(directory / HEAD_FILE).state.synced_batches)
+    try:
+        known = Directories(store).known
+        return known.newest if known else None
     finally:
         store.close()
 

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from node.coalition.directory import Cap
+from node.proto.vafa.coalition.v1 import coalition_service_pb2
 from node.proto.vafa.common.v1.identifier_pb2 import Identifier
 from node.proto.vafa.pos.v1 import inquiry_pb2, undo_pb2
 from node.proto.vafa.programme.v1 import programme_service_pb2
@@ -177,3 +178,26 @@ def _return(merchant: Merchant, card: Identifier, transaction_id: str) -> undo_p
 
 def _caps(units: int) -> tuple[Cap, ...]:
     return (Cap("nile", "saffron", units), Cap("saffron", "nile", 1_000_000))
+
+
+# --- how the two stand -------------------------------------------------------------------------------------
+
+
+async def test_both_merchants_people_see_the_debt_the_caps_and_open_lanes(two: Two) -> None:
+    nile, saffron = two
+    before = await _link(saffron, nile)
+    card = await saffron.member(500)
+    await nile.redeem(card, 120, await nile.proof(card, 120, saffron))
+    theirs, ours = await _link(saffron, nile), await _link(nile, saffron)
+    assert theirs.used_units - before.used_units == 120
+    assert ours.partner_used_units == theirs.used_units
+    assert ours.partner_cap_units == theirs.cap_units > 0
+    assert len(theirs.lanes) == 8
+    assert all(lane.open and not lane.dispute for lane in (*theirs.lanes, *ours.lanes))
+    assert theirs.clock_known
+    assert abs(theirs.clock_ahead_ms) < 30_000
+
+
+async def _link(of: Merchant, partner: Merchant) -> coalition_service_pb2.PartnerLink:
+    answer = await of.coalition.GetCoalition(coalition_service_pb2.GetCoalitionRequest())
+    return next(one for one in answer.links if one.partner_id == partner.name)
