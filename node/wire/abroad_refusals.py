@@ -23,7 +23,8 @@ _WHY: dict[ExchangeReason, tuple[Reason, str]] = {
     ),
     ExchangeReason.NOT_A_PARTNER: (
         Reason.PARTNER_NOT_ACTIVE,
-        "One of the two merchants takes no new part in the coalition now.",
+        "One of the two merchants is suspended, or has left: nobody spends between them now. The member's "
+        "points are kept, and while it is only suspended, earning goes on.",
     ),
     ExchangeReason.NOT_IN_RANGE: (Reason.MEMBER_NOT_FOUND, "No member carries this identifier."),
     ExchangeReason.HOLD_EXPIRED: (Reason.AUTHORIZATION_NOT_OPEN, "The authorization has expired."),
