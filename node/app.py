@@ -20,7 +20,7 @@ from msgspec.structs import replace
 
 from node import installation, telemetry
 from node.actors.books import Books
-from node.actors.card_spec import cards_spec
+from node.actors.card_keys import CardKeys
 from node.actors.control import Control
 from node.actors.counter import Counter
 from node.actors.delivery import Delivery
@@ -133,15 +133,16 @@ class Node:
         self.backups = installation.backup_directory(config)
         self.exporter = telemetry.Exporter(self.figures)
         self.upkeep = Upkeep(
-            self.shards, self.router, linking, delivery, erasing, self.exporter, self.figures, self._report
-        )
+            self.shards, self.router, linking, delivery, erasing, self.exporter, self.figures, self._report,
+            self.card_keys,
+        )  # fmt: skip
         addresses = await self._listen()
         self.upkeep.start()
         return replace(addresses, peer_address=await self.coalition.start())
 
     def _specs(self) -> list[ShardSpec]:
         merchant, limits = self.config.merchant, self.config.limits
-        cards = cards_spec(merchant.id, self.config.cards)
+        self.card_keys = CardKeys(merchant.id, self.config.cards)
         settings = ShardSettings(
             merchant=merchant.id,
             currency=merchant.currency,
@@ -164,7 +165,7 @@ class Node:
                 master_key=self.secrets.master_key.raw,
                 log_level=self.config.log.level,
                 log_format=self.config.log.format,
-                cards=cards,
+                cards=self.card_keys.spec,
             )
             for number, identity in enumerate(registered_stores(self._opened.store))
         ]

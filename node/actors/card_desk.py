@@ -59,14 +59,18 @@ class CardDesk:
     """The cards of one shard. `entropy` gives random bytes."""
 
     def __init__(self, spec: CardsSpec, time_zone: str, entropy: Callable[[int], bytes] = os.urandom) -> None:
+        self._time_zone = time_zone
+        self._entropy = entropy
+        self._sessions = OnlineSessions()
+        self.follow(spec)
+
+    def follow(self, spec: CardsSpec) -> None:
+        """Takes other keys and bounds into use; a conversation that was begun ends with those it had."""
         issuers = [
             IssuerKey(spec.merchant, Domain.VERIFICATION, version, CardKey(raw)) for version, raw in spec.keys
         ]
         self._spec = spec
         self._ring = KeyRing(*issuers)
-        self._time_zone = time_zone
-        self._entropy = entropy
-        self._sessions = OnlineSessions()
 
     # --- conversations -------------------------------------------------------------------------------------
 

@@ -109,9 +109,13 @@ class ShardHost:
             vault=Vault(master_key),
         )
         if spec.cards:
-            self.shard.take_cards(CARDS_SPEC.decode(spec.cards))
+            self.take_cards(spec.cards)
         if spec.coalition:
             self.join(spec.coalition)
+
+    def take_cards(self, spec: bytes) -> None:
+        """Verifies chip cards with the keys of a CardsSpec from now on."""
+        self.shard.take_cards(CARDS_SPEC.decode(spec))
 
     def join(self, spec: bytes) -> None:
         """Takes part in the coalition that a CoalitionSpec names, or follows its newer directory."""

@@ -129,6 +129,7 @@ class RayShard:
         self._pinned = bool(pin)
         self._away_since: float | None = None
         self._coalition = spec.coalition
+        self._cards = spec.cards
 
     async def started(self) -> None:
         """Returns once the store is open; raises what kept it from opening."""
@@ -152,6 +153,8 @@ class RayShard:
             try:
                 if self._coalition:
                     await self._actor.call.remote("join", self._coalition)
+                if self._cards:
+                    await self._actor.call.remote("take_cards", self._cards)
                 await self._actor.publish.remote(self._programmes)
                 return
             except RayError as gone:
@@ -171,6 +174,12 @@ class RayShard:
         self._coalition = coalition
         with contextlib.suppress(RayError):
             await self._actor.call.remote("join", coalition)
+
+    async def take_cards(self, cards: bytes) -> None:
+        """Gives the shard the keys for chip cards; one that is away gets them when it is back."""
+        self._cards = cards
+        with contextlib.suppress(RayError):
+            await self._actor.call.remote("take_cards", cards)
 
     async def call(self, name: str, *arguments: Any) -> Any:
         """Any other method of the host; raises ShardGone, or ShardLost where it stays away."""

@@ -43,6 +43,10 @@ class ShardHandle(Protocol):
         """Gives it its part in a coalition, a CoalitionSpec; one that is away gets it when it is back."""
         ...
 
+    async def take_cards(self, cards: bytes) -> None:
+        """Gives it the keys for chip cards, a CardsSpec; one that is away gets them when it is back."""
+        ...
+
     async def revived(self) -> None:
         """Returns once it answers again; raises ShardLost where it never will."""
         ...
@@ -79,6 +83,10 @@ class LocalShard:
     async def join(self, coalition: bytes) -> None:
         """Gives it its part in a coalition."""
         await self._on_thread(self.host.join, coalition)
+
+    async def take_cards(self, cards: bytes) -> None:
+        """Gives it the keys for chip cards."""
+        await self._on_thread(self.host.take_cards, cards)
 
     async def revived(self) -> None:
         """It does not die alone."""

@@ -139,8 +139,11 @@ class Shard:
         return answers  # type: ignore[return-value]
 
     def take_cards(self, spec: CardsSpec) -> None:
-        """Verifies chip cards from now on, with these keys."""
-        self._desk.cards = CardDesk(spec, self.settings.time_zone)
+        """Verifies chip cards from now on, with these keys; conversations that are under way go on."""
+        if self._desk.cards is None:
+            self._desk.cards = CardDesk(spec, self.settings.time_zone)
+        else:
+            self._desk.cards.follow(spec)
 
     def join(self, spec: CoalitionSpec, secrets: CoalitionSecrets) -> None:
         """Takes part in a coalition from now on, or follows its newer directory."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
 
+from node.actors.card_keys import LOOK_SECONDS, CardKeys
 from node.actors.delivery import Delivery
 from node.actors.erasing import Erasing
 from node.actors.linking import Linking
@@ -47,6 +48,7 @@ class Upkeep:
         exporter: Exporter,
         figures: Figures,
         report: Callable[[bool, str], Awaitable[None]],
+        card_keys: CardKeys | None = None,
     ) -> None:
         self._shards = shards
         self._router = router
@@ -56,6 +58,7 @@ class Upkeep:
         self._exporter = exporter
         self._figures = figures
         self._report = report
+        self._card_keys = card_keys
         self._cursors = [b""] * len(shards)
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -68,6 +71,7 @@ class Upkeep:
             ("claims", CLAIMS_SECONDS, self._finish_claims),
             ("erasures", ERASURES_SECONDS, self._erasing.run),
             ("delivery", DELIVERY_SECONDS, self._delivery.run),
+            ("card_keys", LOOK_SECONDS, self._look_at_card_keys),
         ]
         self._tasks = [asyncio.create_task(self._repeat(*one)) for one in rounds]
 
@@ -102,6 +106,11 @@ class Upkeep:
     async def _finish_claims(self) -> None:
         """Confirms or ends the identifier claims that a crash left half-way."""
         await self._linking.sweep()
+
+    async def _look_at_card_keys(self) -> None:
+        """Takes new keys for chip cards into use."""
+        if self._card_keys is not None:
+            await self._card_keys.look(self._shards)
 
     async def _collect(self) -> None:
         """Takes the shards' figures over into the node's metrics, and reports whether all of them answer."""

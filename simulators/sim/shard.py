@@ -272,6 +272,10 @@ class SimShard:
         """Gives it its part in a coalition."""
         await self.call("join", coalition)
 
+    async def take_cards(self, cards: bytes) -> None:
+        """Gives it the keys for chip cards."""
+        await self.call("take_cards", cards)
+
     async def revived(self) -> None:
         """Returns once its process is there again."""
         await self._up.wait()

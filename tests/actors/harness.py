@@ -107,6 +107,9 @@ class Handle:
     async def join(self, coalition: bytes) -> None:
         raise AssertionError("the shards of these tests join by themselves")
 
+    async def take_cards(self, cards: bytes) -> None:
+        raise AssertionError("the shards of these tests are given keys by themselves")
+
     async def revived(self) -> None:
         """It does not die alone."""
 

@@ -50,6 +50,9 @@ class Shard:
     async def join(self, coalition: bytes) -> None:
         raise AssertionError("nobody joins here")
 
+    async def take_cards(self, cards: bytes) -> None:
+        raise AssertionError("nobody shows cards here")
+
     async def revived(self) -> None:
         if not self.comes_back:
             raise ShardGone("it does not come back")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -18,6 +19,7 @@ from cards.keys import Domain
 from cards.keystore import KeyId, KeyPurpose, SealedFileStore
 from cards.profiles import ntag424
 from cards.profiles.native_card import NativeVisit
+from node.actors import upkeep
 from node.identity.keys import private_key_pem, write_secret
 from node.proto.vafa.common.v1.identifier_pb2 import IDENTIFIER_KIND_CARD_TAP, Identifier
 from node.proto.vafa.pos.v1 import inquiry_pb2, pos_service_pb2_grpc
@@ -66,6 +68,7 @@ def saffron(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Saffron
     write_secret(
         tmp_path / "order.key", private_key_pem(Ed25519PrivateKey.from_private_bytes(bytes(range(32))))
     )
+    monkeypatch.setattr(upkeep, "LOOK_SECONDS", 0.05)
     shop = Saffron(home)
     node_keys(tmp_path, 1)
     shop.set("key_store", '"../node-keys"')
@@ -158,3 +161,31 @@ def test_without_the_node_a_card_is_left_alive_unless_that_is_asked_for(saffron:
     refused = saffron.cards("retire", "--virtual", card, "--address-base", BASE, "--yes", *away, node=False)
     assert (refused.status, "nothing was done to the card" in refused.err) == (1, True)
     assert saffron.cards("verify", "--virtual", card, "--address-base", BASE, node=False).status == 0
+
+
+def test_a_rotation_is_taken_up_by_the_running_node(saffron: Saffron) -> None:
+    card, _ = a_card(saffron, NTAG)
+    with closing(SealedFileStore.open(saffron.desk / "keys", PASSPHRASE)) as store:
+        for domain, purpose in ((Domain.MANAGEMENT, "management"), (Domain.VERIFICATION, "verification")):
+            key_id = KeyId(KeyPurpose(purpose), MERCHANT, 2)
+            store.add(key_id, issuer(domain, 2).key, created_ms=2)
+    renewing = saffron.desk / "RENEW.toml"
+    text = manifest_text(NTAG, "from_version = 1\n", head='action = "rotate"\n', version=2)
+    renewing.write_text(text, encoding="utf-8")
+    assert (
+        saffron.cards("sign", renewing, "--key", (saffron.desk / "order.key").as_uri(), node=False).status
+        == 0
+    )
+    (saffron.desk / "RENEW.work").mkdir()
+    (saffron.desk / "JOB.work" / "virtual").rename(saffron.desk / "RENEW.work" / "virtual")
+    renewed = saffron.cards("personalise", renewing, "--virtual", "ntag424", node=False)
+    assert renewed.status == 0, renewed.err
+    card = saffron.desk / "RENEW.work" / "virtual" / card.name
+    assert identified_by_a_tap(saffron, card) == "foreign_card", "the node has version 1 alone"
+    to = ("--to", saffron.desk / "node-keys", "--node-passphrase-file", saffron.desk / "pass")
+    told = saffron.cards("node-keys", MERCHANT, *to, node=False)
+    assert (told.status, "version 2, 1" in told.out) == (0, True), told.err
+    give_up_at = time.monotonic() + 60
+    while identified_by_a_tap(saffron, card):
+        assert time.monotonic() < give_up_at, "the node never takes the new keys"
+        time.sleep(0.05)
