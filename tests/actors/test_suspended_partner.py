@@ -1,5 +1,5 @@
-"""A partner whose prepaid balance is used up, or that is in default, is suspended by the next directory: at the
-tills its members go on earning, nobody spends, and what is under way is finished.
+"""A partner whose prepaid balance is used up, or that is in default, is suspended by the next directory: at
+the tills its members go on earning, nobody spends, and what is under way is finished.
 """
 
 from __future__ import annotations
