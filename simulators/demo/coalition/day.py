@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -75,8 +75,11 @@ async def live(
     seed: int,
     screen: Screen,
     stack: AsyncExitStack,
+    until_cut: Callable[[], Awaitable[None]],
 ) -> tuple[CoalitionDay, dict[str, Staff]]:
-    """The whole day. The staffs' connections stay open for as long as `stack` does."""
+    """The whole day. The staffs' connections stay open for as long as `stack` does. Before the last customers
+    come, `until_cut` is waited for.
+    """
     ids = [merchant.merchant_id for merchant in merchants]
     staffs = {one.merchant_id: await stack.enter_async_context(_staff(one)) for one in merchants}
     with screen.step("the nodes find each other"):
@@ -97,6 +100,7 @@ async def live(
     await _without(day, merchants, staffs, places, screen)
     with screen.step("shopping goes on", purchases - before) as advance:
         await _measured(day, places, purchases - before, advance)
+    await until_cut()
     day.seen = [await _at_home(day, places, merchants[0]), await _abroad(day, places, merchants)]
     with screen.step("both sides of every pair compare their signed chains"):
         day.pairs = await _compared(day, staffs)

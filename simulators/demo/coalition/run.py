@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from simulators import shoppers
 from simulators.demo.coalition.day import live
 from simulators.demo.coalition.founding import Operator, found
 from simulators.demo.coalition.merchants import Merchant
-from simulators.demo.coalition.settling import OperatorService, settle
+from simulators.demo.coalition.settling import WINDOW, OperatorService, settle
 from simulators.demo.coalition.summary import CoalitionSummary, MerchantBooks
 from simulators.demo.proof import prove
 from simulators.demo.receipt import Shopfront, till_screen
@@ -22,6 +22,10 @@ from simulators.launch import NodeFailed, NodeUnderTest
 from simulators.staff import Staff
 
 SHORTEST_WINDOW_SECONDS = 45.0
+LOSS_WINDOW_SECONDS = 35.0
+"""The shortest window in which the last customers come, the one before is closed, and a node is restarted."""
+MENDED_WINDOW_SECONDS = 20.0
+"""The shortest window in which the one with the loss is settled."""
 
 
 def run(
@@ -33,14 +37,27 @@ def run(
     services: list[OperatorService] = []
 
     def publish(operator: Operator) -> Path:
-        """With a window that is cut when most of the shopping is done, on quick machines and on slow ones."""
-        cut_after_seconds = max(SHORTEST_WINDOW_SECONDS, (time.monotonic() - started_seconds) / 2)
-        services.append(OperatorService(OperatorHome(operator.directory), cut_after_seconds))
+        """With a window that is cut when most of the shopping is done, and two more, on quick machines and on
+        slow ones: how long founding took tells which.
+        """
+        took_seconds = time.monotonic() - started_seconds
+        cuts = (
+            max(SHORTEST_WINDOW_SECONDS, took_seconds / 2),
+            max(LOSS_WINDOW_SECONDS, took_seconds),
+            max(MENDED_WINDOW_SECONDS, took_seconds / 2),
+        )
+        services.append(OperatorService(OperatorHome(operator.directory), *cuts))
         return services[0].publish()
+
+    async def until_cut() -> None:
+        """The last customers come in the second window: what they do is settled with it."""
+        left = services[0].seconds_until_cut(WINDOW)
+        with screen.step(f"waiting for the window's cut, {left:.0f} s from now"):
+            await asyncio.sleep(left)
 
     try:
         merchants = found(directory, members, seed, screen, nodes, publish)
-        summary = asyncio.run(_day(merchants, tills, purchases, seed, screen))
+        summary = asyncio.run(_day(merchants, tills, purchases, seed, screen, until_cut))
         summary.settlement = settle(services[0], merchants, directory, screen)
     except BaseException:
         # What went wrong is the news; a node that then does not stop well is only a second one.
@@ -66,10 +83,15 @@ def run(
 
 
 async def _day(
-    merchants: Sequence[Merchant], tills: int, purchases: int, seed: int, screen: Screen
+    merchants: Sequence[Merchant],
+    tills: int,
+    purchases: int,
+    seed: int,
+    screen: Screen,
+    until_cut: Callable[[], Awaitable[None]],
 ) -> CoalitionSummary:
     async with AsyncExitStack() as stack:
-        day, staffs = await live(merchants, tills, purchases, seed, screen, stack)
+        day, staffs = await live(merchants, tills, purchases, seed, screen, stack, until_cut)
         books = {
             one.merchant_id: MerchantBooks(one.trader.name, (await staffs[one.merchant_id].status()).totals)
             for one in merchants

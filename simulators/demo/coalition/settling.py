@@ -1,4 +1,6 @@
-"""The end of the demo: the window is cut while members still shop, closed by every pair, netted, verified."""
+"""The end of the demo: windows are cut while members still shop, closed by every pair, netted, verified; in
+the second one records differ.
+"""
 
 from __future__ import annotations
 
@@ -9,25 +11,38 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from msgspec.structs import replace
 
 from node.cli.operator_home import OperatorHome
 from node.cli.operator_service import authority_of
+from node.cli.settlement_text import statement_rows
 from node.coalition.directory import Key, OperatorNode, SettlementTerms, Window
 from node.wire.coalition_directory import sign_directory
 from node.wire.coalition_terms import next_directory
+from node.wire.settlement_lines import read_signed_statement
 from simulators import shoppers
 from simulators.demo.coalition.founding import vafa
 from simulators.demo.coalition.merchants import Merchant
+from simulators.demo.coalition.mismatch import (
+    Mismatch,
+    is_settled,
+    lose_a_record,
+    report_of,
+    until_signed,
+)
 from simulators.demo.screen import Screen
 from simulators.launch import NodeFailed, run_vafa
 
 WINDOW = 1
+LOSS_WINDOW, MENDED_WINDOW = 2, 3
 CLOSE_SECONDS = 150.0
-"""Nodes look for a cut every half minute, and a pair needs a look of both."""
+"""Within this time after a cut all pairs have closed the window, on slow machines too."""
 
 _GRACE_SECONDS = 3_600
+_SHORT_GRACE_SECONDS = 6
+"""In the later windows: how long one side waits for a record that the other may still be sent."""
 _DAY_MS = 86_400_000
 _POLL_SECONDS = 1.0
 _STOP_SECONDS = 20.0
@@ -47,25 +62,36 @@ class Settlement:
     agreed: list[str] = field(default_factory=list)
     change_found: bool = False
     problem: str = ""
+    mismatch: Mismatch = field(default_factory=Mismatch)
+    later_sums: list[int] = field(default_factory=list)
+    """What the nets of the later windows sum to."""
 
     @property
     def nets_sum(self) -> int:
-        """0, or the statement is wrong."""
-        return sum(self.nets.values())
+        """0, or a statement is wrong."""
+        return sum(self.nets.values()) + sum(map(abs, self.later_sums))
 
 
 class OperatorService:
-    """The operator's own process, `vafa operator run`, and a calendar whose first window is cut soon."""
+    """The operator's own process, `vafa operator run`, and a calendar whose first windows are cut soon: each
+    so many seconds after the one before it.
+    """
 
-    def __init__(self, home: OperatorHome, cut_after_seconds: float) -> None:
+    def __init__(self, home: OperatorHome, *cut_after_seconds: float) -> None:
         self.home = home
-        now_ms = time.time_ns() // 1_000_000
-        self.cut_ms = now_ms + int(cut_after_seconds * 1000)
-        self._windows = (
-            Window(WINDOW, now_ms - _DAY_MS, self.cut_ms),
-            Window(WINDOW + 1, self.cut_ms, self.cut_ms + 30 * _DAY_MS),
-        )
+        opens_ms = time.time_ns() // 1_000_000
+        windows, opened_ms = [], opens_ms - _DAY_MS
+        for number, seconds in enumerate((*cut_after_seconds, 30 * 86_400.0), WINDOW):
+            opens_ms += int(seconds * 1000)
+            windows.append(Window(number, opened_ms, opens_ms))
+            opened_ms = opens_ms
+        self._windows = tuple(windows)
         self._process: subprocess.Popen[bytes] | None = None
+
+    def seconds_until_cut(self, window: int) -> float:
+        """How long a window still takes postings; 0 once it is cut."""
+        cut_ms = next(one.cut_time_ms for one in self._windows if one.number == window)
+        return max(0.0, cut_ms / 1000 - time.time())
 
     def publish(self) -> Path:
         """Publishes, starts the service, and publishes where that is: a real calendar's windows are days."""
@@ -109,40 +135,34 @@ class OperatorService:
             (Key(signer.public_uri, 0),),
             time.time_ns() // 1_000_000,
         )
-        terms = SettlementTerms(
-            WINDOW, shoppers.CURRENCY, shoppers.CURRENCY_EXPONENT, close_grace_seconds=_GRACE_SECONDS
+        terms = tuple(
+            SettlementTerms(
+                window, shoppers.CURRENCY, shoppers.CURRENCY_EXPONENT, close_grace_seconds=grace_seconds
+            )
+            for window, grace_seconds in ((WINDOW, _GRACE_SECONDS), (LOSS_WINDOW, _SHORT_GRACE_SECONDS))
         )
-        made = replace(made, windows=self._windows, settlement_terms=(terms,), operator=service)
+        made = replace(made, windows=self._windows, settlement_terms=terms, operator=service)
         return home.publish(sign_directory(made, signer))
 
 
 def settle(
     service: OperatorService, merchants: Sequence[Merchant], directory: Path, screen: Screen
 ) -> Settlement:
-    """Waits for the cut and the closes, settles, and has everybody check the statement. Nodes must run."""
+    """Waits for the cuts and the closes, settles, and has everybody check the statements. Nodes must run."""
     found, home = Settlement(), service.home
-    left = max(0.0, service.cut_ms / 1000 - time.time())
-    with screen.step(f"waiting for the window's cut, {left:.0f} s from now"):
-        time.sleep(left)
     pairs = len(merchants) * (len(merchants) - 1)
-    with screen.step("every pair signs its close", pairs) as advance:
-        give_up_at = time.monotonic() + CLOSE_SECONDS
-        while found.closes < pairs and time.monotonic() < give_up_at:
-            time.sleep(_POLL_SECONDS)
-            listed = json.loads(vafa("operator", "window", "list", "--json", "--dir", str(home.directory)))
-            closes = next((one["closes"] for one in listed if one["number"] == WINDOW), 0)
-            advance(closes - found.closes)
-            found.closes = closes
-    if found.closes < pairs:
-        found.problem = f"only {found.closes} of {pairs} pairs have closed the window"
+    if not _all_closed(service, WINDOW, pairs, screen, found):
         return found
+    member_home, acquirer = merchants[0], merchants[-1]
+    with screen.step(f"the disk of {acquirer.merchant_id} loses one record; its node stops and starts"):
+        acquirer.node.stop()
+        found.mismatch = lose_a_record(member_home, acquirer, LOSS_WINDOW)
+        acquirer.node.start()
     statement = directory / f"window-{WINDOW}.statement"
     known = ("--directory", str(home.directory / f"{_coalition(home)}.directory"))
     with screen.step("the operator closes the window and publishes the statement"):
-        vafa("operator", "window", "close", str(WINDOW), "--dir", str(home.directory))
-        vafa("operator", "settle", str(WINDOW), "--out", str(statement), "--dir", str(home.directory))
+        shown = _published(home, WINDOW, statement)
         found.table = vafa("settlement", "show", str(statement), *known)
-        shown = json.loads(vafa("settlement", "show", str(statement), *known, "--json"))
         found.nets = {party: int(amount) for party, amount in shown["nets"].items()}
     with screen.step("merchants and an independent verifier check it", len(merchants) + 1) as advance:
         for merchant in merchants:
@@ -158,7 +178,70 @@ def settle(
         data[len(data) // 2] ^= 1
         copy.write_bytes(data)
         found.change_found = not verified(copy, *known)[0]
+    _settle_the_loss(service, merchants, directory, screen, found)
     return found
+
+
+def _settle_the_loss(
+    service: OperatorService,
+    merchants: Sequence[Merchant],
+    directory: Path,
+    screen: Screen,
+    found: Settlement,
+) -> None:
+    """The window with the lost record, and the one after it."""
+    lost, home, pairs = found.mismatch, merchants[0], len(merchants) * (len(merchants) - 1)
+    known = ("--directory", str(service.home.directory / f"{_coalition(service.home)}.directory"))
+    with screen.step(f"waiting for the second cut, {service.seconds_until_cut(LOSS_WINDOW):.0f} s from now"):
+        time.sleep(service.seconds_until_cut(LOSS_WINDOW))
+    with screen.step("the two sides find the record that differs, and sign what is before it") as advance:
+        give_up_at = time.monotonic() + CLOSE_SECONDS
+        if not until_signed(lost, home, LOSS_WINDOW, give_up_at, advance):
+            found.problem = "the lost record was not found, or not signed by both"
+            return
+        lost.report = report_of(home, LOSS_WINDOW)
+    for window in (LOSS_WINDOW, MENDED_WINDOW):
+        if not _all_closed(service, window, pairs, screen, found):
+            return
+        statement = directory / f"window-{window}.statement"
+        previous = ("--previous", str(directory / f"window-{window - 1}.statement"))
+        with screen.step(f"window {window} is settled and verified"):
+            shown = _published(service.home, window, statement)
+            found.later_sums.append(sum(map(int, shown["nets"].values())))
+            sound, verdict = verified(statement, *known, *previous)
+            found.verified, found.verdict = found.verified and sound, verdict
+    lost.settled_next = is_settled(lost, home, MENDED_WINDOW)
+
+
+def _all_closed(service: OperatorService, window: int, pairs: int, screen: Screen, found: Settlement) -> bool:
+    """Waits for a window's cut, and until the operator has a close of every pair."""
+    left = service.seconds_until_cut(window)
+    if left:
+        with screen.step(f"waiting for the cut of window {window}, {left:.0f} s from now"):
+            time.sleep(left)
+    closed = 0
+    with screen.step(f"every pair signs its close of window {window}", pairs) as advance:
+        give_up_at = time.monotonic() + CLOSE_SECONDS
+        while closed < pairs and time.monotonic() < give_up_at:
+            time.sleep(_POLL_SECONDS)
+            at = ("--dir", str(service.home.directory))
+            listed = json.loads(vafa("operator", "window", "list", "--json", *at))
+            closes = next((one["closes"] for one in listed if one["number"] == window), 0)
+            advance(closes - closed)
+            closed = closes
+    if window == WINDOW:
+        found.closes = closed
+    if closed < pairs:
+        found.problem = f"only {closed} of {pairs} pairs have closed window {window}"
+    return closed >= pairs
+
+
+def _published(home: OperatorHome, window: int, statement: Path) -> Any:
+    """Closes a window and publishes its statement, which is written to a file; the figures in it."""
+    at = ("--dir", str(home.directory))
+    vafa("operator", "window", "close", str(window), *at)
+    vafa("operator", "settle", str(window), "--out", str(statement), *at)
+    return statement_rows(read_signed_statement(statement.read_bytes()))
 
 
 def verified(statement: Path, *known: str) -> tuple[bool, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from simulators.demo.coalition.chains import EARNED, SPENT
 from simulators.demo.coalition.merchants import PURSE
+from simulators.demo.coalition.settling import Settlement
 from simulators.demo.coalition.summary import CoalitionSummary, counts_of
 from simulators.demo.proof import CLEAN
 from simulators.demo.receipt import apart
@@ -112,7 +113,7 @@ def _show_settlement(summary: CoalitionSummary, screen: Screen) -> None:
     screen.say("How the merchants settle", style="bold")
     for line in found.table.splitlines():
         screen.say(f"  {line}")
-    if found.problem:
+    if found.problem and not found.verdict:
         screen.say(f"  NOT SETTLED: {found.problem}.", style="bold red")
         return
     screen.say()
@@ -120,6 +121,22 @@ def _show_settlement(summary: CoalitionSummary, screen: Screen) -> None:
     screen.say(f"  The independent verifier, with nothing but directory and file: {found.verdict}")
     refused = "refused" if found.change_found else "TAKEN FOR SOUND"
     screen.say(f"  A copy of the statement with one changed byte: {refused}")
+    _show_mismatch(found, screen)
+
+
+def _show_mismatch(found: Settlement, screen: Screen) -> None:
+    lost = found.mismatch
+    screen.say()
+    screen.say(f"What becomes of a record that {lost.acquirer_id} has lost", style="bold")
+    for line in lost.report.splitlines():
+        screen.say(f"  {line}")
+    screen.say()
+    if found.problem:
+        screen.say(f"  NOT SETTLED: {found.problem}.", style="bold red")
+        return
+    settled = "was settled by the window after it" if lost.settled_next else "IS STILL NOT SETTLED"
+    words = lost.kind.replace("_", " ")
+    screen.say(f"  Record {lost.n} of lane {lost.lane}, {words}, {settled}.")
 
 
 def _show_verdict(summary: CoalitionSummary, screen: Screen) -> None:

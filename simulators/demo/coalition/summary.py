@@ -81,7 +81,8 @@ class CoalitionSummary:
     def settled(self) -> bool:
         """Whether the window is settled: nets that sum to zero, and everybody who checks it agrees."""
         found = self.settlement
-        sound = found.verified and found.change_found and found.nets_sum == 0
+        sound = found.verified and found.change_found and found.nets_sum == 0 and not found.problem
+        sound = sound and bool(found.mismatch.kind) and found.mismatch.settled_next
         return sound and len(found.agreed) == len(self.books)
 
     @property
@@ -154,6 +155,7 @@ class CoalitionSummary:
                 "verified": self.settlement.verified,
                 "agreed": self.settlement.agreed,
                 "change_found": self.settlement.change_found,
+                "mismatch": self.settlement.mismatch.shown,
             },
             "seconds": round(self.seconds, 1),
         }

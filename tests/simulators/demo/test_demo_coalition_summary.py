@@ -14,6 +14,7 @@ from simulators.demo import command
 from simulators.demo.coalition.chains import EARNED, SPENT, Pair
 from simulators.demo.coalition.day import CoalitionDay
 from simulators.demo.coalition.merchants import TRADERS, Merchant, members_of
+from simulators.demo.coalition.mismatch import Mismatch
 from simulators.demo.coalition.outage import Told
 from simulators.demo.coalition.phones import Phones
 from simulators.demo.coalition.settling import Settlement
@@ -33,6 +34,8 @@ SETTLED = Settlement(
     "SOUND",
     ["saffron", "nile", "camden"],
     True,
+    mismatch=Mismatch("saffron", "camden", 3, 7, "missing_at_acquirer", "HELD BACK. Members of", True),
+    later_sums=[0, 0],
 )
 
 
@@ -85,6 +88,10 @@ def test_a_good_day_says_so_with_its_figures(monkeypatch: pytest.MonkeyPatch, tm
     settlement = figures["settlement"]
     assert isinstance(settlement, dict)
     assert (settlement["nets_sum"], settlement["verified"]) == (0, True)
+    mismatch = settlement["mismatch"]
+    assert (mismatch["class"], mismatch["lane"], mismatch["n"]) == ("missing_at_acquirer", 3, 7)
+    assert "HELD BACK" in output
+    assert "Record 7 of lane 3, missing at acquirer, was settled by the window after it." in output
     # 3 × 100 issued at home and 50 abroad; 3 × 40 redeemed at home and 20 abroad.
     purses = figures["purses"]
     assert isinstance(purses, dict)
@@ -112,9 +119,31 @@ NOT_KEPT = Told("Camden", False, False, "HOME_UNREACHABLE", "")
         (summary(settlement=replace(SETTLED, change_found=False)), "NOT SETTLED AND VERIFIED"),
         (summary(settlement=replace(SETTLED, agreed=["nile"])), "NOT SETTLED AND VERIFIED"),
         (summary(settlement=replace(SETTLED, nets={"nile": 1})), "NOT SETTLED AND VERIFIED"),
+        (summary(settlement=replace(SETTLED, later_sums=[0, 5])), "NOT SETTLED AND VERIFIED"),
+        (summary(settlement=replace(SETTLED, mismatch=Mismatch())), "NOT SETTLED AND VERIFIED"),
+        (
+            summary(settlement=replace(SETTLED, mismatch=replace(SETTLED.mismatch, settled_next=False))),
+            "STILL NOT SETTLED",
+        ),
+        (summary(settlement=replace(SETTLED, problem="the lost record was not found")), "was not found"),
         (summary(settlement=Settlement(problem="only 5 of 6 pairs")), "only 5 of 6 pairs"),
     ],
-    ids=["chain", "check", "sum", "spent", "not kept", "unsound", "blind", "disagreed", "nets", "no closes"],
+    ids=[
+        "chain",
+        "check",
+        "sum",
+        "spent",
+        "not kept",
+        "unsound",
+        "blind",
+        "disagreed",
+        "nets",
+        "later nets",
+        "no mismatch",
+        "not mended",
+        "not found",
+        "no closes",
+    ],
 )
 def test_what_is_not_as_it_has_to_be_ends_with_a_failure_that_says_so(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, result: CoalitionSummary, words: str

@@ -60,6 +60,10 @@ def test_three_merchants_end_with_the_same_signed_chains_after_one_was_killed(tm
     assert "HOME_UNREACHABLE" in ended.stdout
     assert (figures["settlement"]["nets_sum"], figures["settlement"]["verified"]) == (0, True)
     assert sorted(figures["settlement"]["agreed"]) == ["camden", "nile", "saffron"]
+    mismatch = figures["settlement"]["mismatch"]
+    assert (mismatch["class"], mismatch["settled_next"]) == ("missing_at_acquirer", True)
+    assert mismatch["n"] > 1
+    assert f"Not settled: record {mismatch['n']} and those after it" in ended.stdout
 
 
 def test_recorded_baskets_of_a_whole_year_are_replayed(tmp_path: Path) -> None:
