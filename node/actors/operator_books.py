@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 
+import structlog
 from msgspec.structs import replace
 
 from node.actors.operator_money import NotDone, OperatorMoney, Why
@@ -46,6 +47,8 @@ from node.wire.settlement_lines import ReadStatement, read_signed_statement
 from node.wire.settlement_publish import head_hash, publish
 from node.wire.settlement_signing import Open, close_problem
 from node.wire.settlement_store import BalanceRecord, PairStarts, WindowRecord
+
+log = structlog.get_logger()
 
 
 class OperatorBooks:
@@ -285,7 +288,11 @@ class OperatorBooks:
         for line in read.lines:
             if isinstance(line, PrepaidLine):
                 known_balance = self.money.balance(line.partner_id).balance
-                after_window = prepaid.used(known_balance, line.used)
-                record = BalanceRecord(replace(after_window, left=line.closing))
+                after_window = replace(prepaid.used(known_balance, line.used), left=line.closing)
+                record = BalanceRecord(after_window)
+                terms = terms_of(self.directory, read.facts.window)
+                percents = terms.prepaid_alert_percents if terms else ()
+                for percent in prepaid.alerts_between(known_balance, after_window, percents):
+                    log.warning("prepaid_balance_low", partner=line.partner_id, percent=percent)
                 batch.put(item_key(Item.BALANCE, line.partner_id), store.BALANCE.encode(record))
         batch.delete_range(*item_range(Item.CORRECTION))

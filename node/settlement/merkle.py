@@ -1,4 +1,4 @@
-"""Merkle trees as RFC 6962, section 2.1, makes them: roots, inclusion proofs and consistency proofs.
+"""Merkle trees as RFC 6962, section 2.1, makes them: roots and inclusion proofs.
 
 A leaf is hashed behind the byte 0x00 and an inner node behind 0x01, so that neither passes for the other; the
 chain of a lane begins with a tag of its own, so that no hash of it is a node. `Tree` takes leaves one by
@@ -126,61 +126,6 @@ def includes(leaf: bytes, index: int, size: int, path: Sequence[bytes], root: by
     return next(rest, None) is None and digest == root
 
 
-def consistency_path(hashes: Sequence[bytes], old_size: int) -> list[bytes]:
-    """The proof (RFC 6962, 2.1.2) that the tree over the first `old_size` leaf hashes grew into that over
-    all.
-
-    ValueError unless 0 < old_size <= len(hashes). Of equal sizes it is empty.
-    """
-    if not 0 < old_size <= len(hashes):
-        raise ValueError("a tree grows from at least one leaf, and never shrinks")
-    return _subproof(list(hashes), old_size, whole=True)
-
-
-def _subproof(hashes: list[bytes], old_size: int, *, whole: bool) -> list[bytes]:
-    if old_size == len(hashes):
-        return [] if whole else [_root_of_hashes(hashes)]
-    split = 1 << ((len(hashes) - 1).bit_length() - 1)
-    if old_size <= split:
-        return [*_subproof(hashes[:split], old_size, whole=whole), _root_of_hashes(hashes[split:])]
-    return [
-        *_subproof(hashes[split:], old_size - split, whole=False),
-        _root_of_hashes(hashes[:split]),
-    ]
-
-
-def consistent(old_size: int, old_root: bytes, new_size: int, new_root: bytes, path: Sequence[bytes]) -> bool:
-    """Whether `path` proves that the tree under `old_root` is the beginning of that under `new_root`.
-
-    As RFC 9162, 2.1.4.2, walks the proofs of RFC 6962's trees.
-    """
-    if not 0 < old_size <= new_size or len(path) > PATH_MAX:
-        return False
-    if old_size == new_size:
-        return not path and old_root == new_root
-    node, last = old_size - 1, new_size - 1
-    while node & 1:
-        node, last = node >> 1, last >> 1
-    proof = list(path)
-    if node == 0:
-        # The old tree is complete: it is itself the first hash of the proof.
-        proof.insert(0, old_root)
-    if not proof:
-        return False
-    old = new = proof[0]
-    for sibling in proof[1:]:
-        if last == 0:
-            return False
-        if node & 1 or node == last:
-            old, new = node_hash(sibling, old), node_hash(sibling, new)
-            while node and not node & 1:
-                node, last = node >> 1, last >> 1
-        else:
-            new = node_hash(new, sibling)
-        node, last = node >> 1, last >> 1
-    return last == 0 and old == old_root and new == new_root
-
-
 def _next_level(level: list[bytes]) -> list[bytes]:
     above = _above(level)
     return [*above, level[-1]] if len(level) & 1 else above
@@ -194,10 +139,3 @@ def _above(level: list[bytes]) -> list[bytes]:
         hashing.update(left + right)
         above.append(hashing.digest())
     return above
-
-
-def _root_of_hashes(hashes: list[bytes]) -> bytes:
-    level = hashes
-    while len(level) > 1:
-        level = _next_level(level)
-    return level[0] if level else EMPTY_ROOT

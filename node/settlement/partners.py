@@ -1,13 +1,11 @@
 """What becomes of a pair when a partner is away at the cut, never signs, or leaves: each outcome is defined.
 
-    away at the cut    its partners wait out the time to sign; what it signs later, within it, is taken
-    never signs        the other side hands in what both had signed before; without that the pair is left
-    out and its
-                       records stay for the next window; after some windows the operator is advised to
-                       suspend it
-    leaves             it signs closes until its last window; what is still disputed then is between the two
-    merchants,
-                       who hold each other's signatures; nobody else's window waits
+away at the cut    its partners wait out the time to sign; what it signs within it is taken
+never signs        the other side hands in what both had signed before; what nobody can prove waits for the
+                   next window; after some windows the operator is advised to suspend it
+leaves             it signs closes until its last window; what is still disputed then is between the two
+                   merchants, who hold each other's signatures; nobody else's window waits
+does not pay       see `defaults`
 
 No outcome changes what any other pair owes.
 """
@@ -15,56 +13,14 @@ No outcome changes what any other pair owes.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import Enum, StrEnum
 
 from msgspec import Struct
 
 from node.coalition.directory import Directory, PartnerStatus
-from node.settlement.documents import MissingReason
 from node.settlement.windows import takes_part
 
 SILENT_WINDOWS_MAX = 2
 """Windows in a row without a signature, after which a partner should be suspended."""
-
-
-class Signed(StrEnum):
-    """What the operator has of a pair."""
-
-    BOTH = "both"
-    ONE_PROVEN = "one proven"
-    """One side's close, with what the silent one had signed of every lane in it; a zero close needs
-    nothing.
-    """
-    ONE_BARE = "one bare"
-    NOBODY = "nobody"
-
-
-class Outcome(Enum):
-    """What a statement does with a pair."""
-
-    SETTLED = "settled"
-    AWAITED = "awaited"
-    SETTLED_ALONE = "settled alone"
-    LEFT_OUT = "left out"
-
-
-OUTCOMES: dict[tuple[Signed, bool], Outcome] = {
-    (Signed.BOTH, False): Outcome.SETTLED,
-    (Signed.BOTH, True): Outcome.SETTLED,
-    (Signed.ONE_PROVEN, False): Outcome.AWAITED,
-    (Signed.ONE_PROVEN, True): Outcome.SETTLED_ALONE,
-    (Signed.ONE_BARE, False): Outcome.AWAITED,
-    (Signed.ONE_BARE, True): Outcome.LEFT_OUT,
-    (Signed.NOBODY, False): Outcome.AWAITED,
-    (Signed.NOBODY, True): Outcome.LEFT_OUT,
-}
-"""By what was signed, and whether the time to sign is over."""
-
-MISSING_REASONS = {
-    Signed.NOBODY: MissingReason.NOBODY_SENT,
-    Signed.ONE_BARE: MissingReason.NO_EVIDENCE,
-}
-"""How a statement names a pair that is left out."""
 
 
 class Advice(Struct, frozen=True):

@@ -106,27 +106,3 @@ def test_places_outside_the_tree_are_never_proved() -> None:
     assert not merkle.includes(root, 0, 1, [root] * (merkle.PATH_MAX + 1), root)
     with pytest.raises(IndexError):
         merkle.inclusion_path([root], 1)
-
-
-def test_a_tree_proves_that_it_only_grew() -> None:
-    for new in range(1, 26):
-        hashes = [merkle.leaf_hash(leaf) for leaf in _leaves(new)]
-        new_root = merkle.root_of(_leaves(new))
-        for old in range(1, new + 1):
-            old_root = merkle.root_of(_leaves(old))
-            path = merkle.consistency_path(hashes, old)
-            assert merkle.consistent(old, old_root, new, new_root, path), (old, new)
-            changed = merkle.root_of([b"changed", *_leaves(old)[1:]])
-            assert not merkle.consistent(old, changed, new, new_root, path)
-            assert not merkle.consistent(old, old_root, new, changed, path)
-            if path:
-                assert not merkle.consistent(old, old_root, new, new_root, path[:-1])
-                assert not merkle.consistent(old, old_root, new, new_root, [*path, old_root])
-
-
-def test_a_tree_neither_shrinks_nor_grows_from_nothing() -> None:
-    hashes = [merkle.leaf_hash(b"one")]
-    for old in (0, 2):
-        with pytest.raises(ValueError, match="never shrinks"):
-            merkle.consistency_path(hashes, old)
-        assert not merkle.consistent(old, b"", 1, hashes[0], [])

@@ -8,7 +8,8 @@ from msgspec.structs import replace
 from bench.settlement_records import make_coalition, window_start
 from node.actors.operator_books import OperatorBooks
 from node.actors.operator_money import NotDone, Why
-from node.settlement.documents import CloseBasis, Correction, MissingClose, Payment, PrepaidLine
+from node.coalition.directory import SettlementTerms
+from node.settlement.documents import CloseBasis, Correction, MissingClose, Net, Payment, PrepaidLine
 from node.settlement.windows import WindowState, pairs_of
 from node.storage.memory import MemoryStore
 from node.wire.coalition_trust import KnownDirectories
@@ -229,3 +230,35 @@ def test_only_a_payment_of_the_statement_in_full_is_marked(reference: str | None
     )
     assert _refusal(found)[0] is Why.INVALID
     assert operator.books.money.paid(1) == set()
+
+
+def test_a_prepaid_balance_that_comes_down_to_a_threshold_is_told_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    terms = SettlementTerms(1, "IRR", 0, close_grace_seconds=86_400, prepaid_alert_percents=(90, 50))
+    operator = Operator(World(coalition=make_coalition(3, prepaid=1, terms=terms)))
+    _trade(operator.world, 1)
+    operator.collect(1, CUT)
+    used = -next(one.payable for one in _dry(operator) if one.party_id == "m000")
+    assert used > 0
+    operator.books.money.top_up("t1", "m000", used * 2)
+    operator.settled(1, CUT)
+    told = [line for line in capsys.readouterr().out.splitlines() if "prepaid_balance_low" in line]
+    assert [("percent=90" in line, "percent=50" in line) for line in told] == [(True, False), (False, True)]
+    assert all("partner=m000" in line for line in told)
+    _trade(operator.world, 2)
+    operator.collect(2, window_start(3))
+    operator.settled(2, window_start(3))
+    again = [line for line in capsys.readouterr().out.splitlines() if "percent=90" in line]
+    assert again == []
+
+
+def _dry(operator: Operator) -> list[Net]:
+    """The nets that the window's closes come to, computed beside the books."""
+    other = Operator(operator.world)
+    other.collect(1, CUT)
+    other.books.close_window(1, CUT)
+    other.books.settle(1, CUT)
+    statement = other.books.statement(1)
+    assert statement is not None
+    return [line for line in statement.lines if isinstance(line, Net)]

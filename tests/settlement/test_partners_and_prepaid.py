@@ -1,21 +1,11 @@
 """Partners that fall silent, leave or pay ahead: each outcome is defined and none holds up the others."""
 
-import itertools
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.coalition.directory import CoalitionPurse, Directory, Funding, Partner, PartnerStatus
-from node.settlement.partners import (
-    MISSING_REASONS,
-    OUTCOMES,
-    SILENT_WINDOWS_MAX,
-    Outcome,
-    Signed,
-    advice_of,
-    silent_after,
-)
+from node.settlement.partners import SILENT_WINDOWS_MAX, advice_of, silent_after
 from node.settlement.prepaid import (
     Balance,
     Standing,
@@ -38,15 +28,6 @@ def _partner(
     last: int = 0,
 ) -> Partner:
     return Partner(name, name.upper(), status, funding=funding, last_window=last)
-
-
-def test_every_pair_has_an_outcome_and_none_is_awaited_once_the_time_to_sign_is_over() -> None:
-    assert set(OUTCOMES) == set(itertools.product(Signed, (False, True)))
-    assert Outcome.AWAITED not in {outcome for (_, over), outcome in OUTCOMES.items() if over}
-    left_out = {
-        signed for (signed, over), outcome in OUTCOMES.items() if over and outcome is Outcome.LEFT_OUT
-    }
-    assert left_out == set(MISSING_REASONS)
 
 
 def test_who_signs_nothing_for_some_windows_is_to_be_suspended_and_signing_once_forgives() -> None:
