@@ -105,8 +105,5 @@ def test_no_fixed_seed_finds_anything_that_is_not_as_it_must_be() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_no_fresh_seed_finds_anything_that_is_not_as_it_must_be() -> None:
-    # Without `restored`: of an acquirer put back to before a RESERVE was answered, one seed in some hundreds
-    # still finds goods given back that were handed over (docs/simulation.md).
     first = 10_000 + secrets.randbelow(1 << 40)
-    half = FRESH_SEEDS // 2
-    assert failures([*tasks(first, half, "node"), *tasks(first, half, "coalition")]) == []
+    assert failures(tasks(first, FRESH_SEEDS, "all")) == []
