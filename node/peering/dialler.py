@@ -93,10 +93,13 @@ class Dialler:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await call.initial_metadata()  # the dialled side sends it as soon as it has admitted the call
                 if call.done():
-                    return self._not_connected(endpoint, (await call.code()).name)
+                    code = await call.code()
+                    if code is grpc.StatusCode.ALREADY_EXISTS:
+                        return True  # the partner keeps the one that this node is about to hear of
+                    return self._not_connected(endpoint, code.name)
             self._dialled.add()
             self._channel = channel
-            await self._link.run(Connection(call, self._identity.partner_id, call.cancel))
+            await self._link.run(Connection(call, self._identity.partner_id, call.cancel, call.done_writing))
         except TimeoutError:
             return self._not_connected(endpoint, "TIMEOUT")
         except grpc.aio.AioRpcError as problem:

@@ -1,8 +1,9 @@
 """The link to one partner: whatever connections stand, one outbox, one bound on what is under way.
 
-Either side may dial. Where both did, both keep the connection that the smaller id dialled, so that they agree
-without a word. A partner that sends faster than this node works is not read until it has caught up: its own
-outbox fills and refuses, and nobody else is slowed down.
+Either side may dial. Where both did, both keep the connection that the smaller id dialled, so that they
+agree without a word; what is on the other one already is read to its end. A partner that sends faster than
+this node works is not read until it has caught up: its own outbox fills and refuses, and nobody else is
+slowed down.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ UNDER_WAY = 256
 OPEN_CALLS = 64
 """Questions for records that wait for one partner's answer."""
 CALL_SECONDS = 30.0
+HANDOVER_SECONDS = 5.0
+"""How long a connection that another one replaces is still read; its ends stop writing at once."""
 LINGER_SECONDS = 5.0
 """How long work on messages that came may take when the link is closed."""
 
@@ -52,13 +55,24 @@ class Pipe(Protocol):
         ...
 
 
-class Connection:
-    """A pipe, who dialled it, and how to end it."""
+async def _nothing_to_finish() -> None:
+    """The dialled side of a stream ends it when it has read it to its end."""
 
-    def __init__(self, pipe: Pipe, dialler_id: str, end: Callable[[], object]) -> None:
+
+class Connection:
+    """A pipe, who dialled it, how to end it, and how its dialler says that nothing more will be written."""
+
+    def __init__(
+        self,
+        pipe: Pipe,
+        dialler_id: str,
+        end: Callable[[], object],
+        finish: Callable[[], Awaitable[None]] = _nothing_to_finish,
+    ) -> None:
         self.pipe = pipe
         self.dialler_id = dialler_id
         self.end = end
+        self.finish = finish
 
 
 class PeerLink:
@@ -81,6 +95,7 @@ class PeerLink:
         self._exchanging = exchanging
         self._act = act
         self._current: Connection | None = None
+        self._replaced: list[Connection] = []  # still read, and to be finished by the pump, which writes
         self._changed = asyncio.Event()  # the connection, or something to send
         self._gone = asyncio.Event()
         self._gone.set()
@@ -135,15 +150,16 @@ class PeerLink:
         return standing is None or dialler_id <= standing.dialler_id
 
     async def run(self, connection: Connection) -> None:
-        """Runs a connection until it ends; returns at once where the one that stands is to be kept.
+        """Runs a connection until it ends; where the one that stands is to be kept, until it is read out.
 
         Of two by one dialler the newer is kept: the older may be half dead without anybody knowing.
         """
         if not self.admits(connection.dialler_id):
+            await self._read_out(connection)
             return
         replaced, self._current = self._current, connection
         if replaced is not None:
-            replaced.end()
+            self._replace(replaced, by=connection)
         self._gone.clear()
         self._changed.set()
         self._stands.set(1)
@@ -155,6 +171,22 @@ class PeerLink:
             greeting.cancel()
             if self._current is connection:
                 self._lost()
+
+    def _replace(self, replaced: Connection, *, by: Connection) -> None:
+        """Ends a connection at once where its own dialler has dialled anew, else once it is read out."""
+        self._give_up_calls()
+        if replaced.dialler_id == by.dialler_id:
+            replaced.end()
+            return
+        self._replaced.append(replaced)
+        asyncio.get_running_loop().call_later(HANDOVER_SECONDS, replaced.end)
+
+    async def _read_out(self, connection: Connection) -> None:
+        """Reads what was written before both sides knew that another connection is kept."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HANDOVER_SECONDS):
+                await connection.finish()
+                await self._read(connection)
 
     async def handle(self, carried: bytes) -> Sequence[bytes] | None:
         """One message that came by a call of its own; None where too many are under way already."""
@@ -186,12 +218,16 @@ class PeerLink:
         self._current = None
         self._gone.set()
         self._stands.set(0)
+        self._give_up_calls()
+        log.info("peer_disconnected", partner=self.partner_id, waiting=len(self.outbox))
+
+    def _give_up_calls(self) -> None:
+        """Questions for records are asked of the connection that they went out on, or not at all."""
         self._to_ask.clear()
         self._to_reply.clear()
         for future in self._calls.values():
             if not future.done():
                 future.set_result(None)
-        log.info("peer_disconnected", partner=self.partner_id, waiting=len(self.outbox))
 
     async def _greet(self) -> None:
         await self._guarded(self._exchanging.connected(self.partner_id))
@@ -201,6 +237,9 @@ class PeerLink:
         while True:
             await self._changed.wait()
             self._changed.clear()
+            while self._replaced:
+                with contextlib.suppress(Exception):  # it has ended by itself
+                    await self._replaced.pop().finish()
             while (connection := self._current) is not None and (frame := self._next_frame()) is not None:
                 try:
                     await connection.pipe.write(frame_bytes(frame))

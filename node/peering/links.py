@@ -142,6 +142,11 @@ class GrpcLinks:
         dialler = self._diallers.get(partner_id)
         return await dialler.unary("GetDirectory", b"") if dialler else None
 
+    def admits(self, partner_id: str) -> bool:
+        """Whether a connection that the partner has dialled would be kept beside the one that stands."""
+        link = self._links.get(partner_id)
+        return link is None or link.admits(partner_id)
+
     async def accept(self, partner_id: str, connection: Connection) -> None:
         """Runs a connection that the partner dialled and that was admitted, until it ends."""
         link = self._links.get(partner_id)

@@ -92,6 +92,9 @@ class PeerService:
 
     async def _link(self, _requests: object, context: Any) -> None:
         partner_id = await self._partner(context)
+        if not self._links.admits(partner_id):
+            text = "Nothing was done. The connection that this node has dialled is kept."
+            await context.abort(grpc.StatusCode.ALREADY_EXISTS, text)
         await context.send_initial_metadata(())  # tells the dialling side that it is admitted
         running: asyncio.Task[None] | None = None
         connection = Connection(context, partner_id, lambda: running and running.cancel())
