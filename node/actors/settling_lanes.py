@@ -34,6 +34,10 @@ from node.wire.settlement_wishes import (
 ANSWER_SECONDS = 10.0
 MAX_WAITING = 256
 """Questions that wait for partners at a time."""
+MAX_REMEMBERED = 4_096
+"""Questions, asked and answered, of which the ids are remembered. Heads are question and answer alike: without
+this, an answer that comes twice or late would be answered, and that answer too, for ever.
+"""
 
 
 class ShardLanes:
@@ -136,12 +140,14 @@ class PeerVoice:
         self._exchanging = exchanging
         self._entropy = entropy
         self._waiting: dict[tuple[str, bytes], asyncio.Future[Said]] = {}
+        self._known: dict[bytes, None] = {}
         self.answer: Callable[[str, Said], Awaitable[Said | None]] = _nothing
 
     async def ask(self, partner_id: str, said: Said) -> Said | None:
         if len(self._waiting) >= MAX_WAITING:
             return None
         message_id = self._entropy(ID_BYTES)
+        self._is_new(message_id)
         future: asyncio.Future[Said] = asyncio.get_running_loop().create_future()
         self._waiting[partner_id, message_id] = future
         try:
@@ -166,10 +172,19 @@ class PeerVoice:
         if future is not None:
             if not future.done():
                 future.set_result(said)
-        elif isinstance(said, (*QUESTIONS, Heads)):
+        elif isinstance(said, (*QUESTIONS, Heads)) and self._is_new(message_id):
             answer = await self.answer(sender_id, said)
             if answer is not None:
                 await self._send(sender_id, message_id, answer)
+
+    def _is_new(self, message_id: bytes) -> bool:
+        """Whether a question was never asked or answered here, as far back as is remembered; it is now."""
+        if message_id in self._known:
+            return False
+        self._known[message_id] = None
+        if len(self._known) > MAX_REMEMBERED:
+            del self._known[next(iter(self._known))]
+        return True
 
     async def _send(self, partner_id: str, message_id: bytes, said: Said) -> bool:
         body = Settlement(peer_bytes(message_id, said))
