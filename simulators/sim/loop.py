@@ -148,6 +148,8 @@ class SimLoop(asyncio.AbstractEventLoop):
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         """Keeps what nobody caught, for the checkers: in the node that is a fault."""
         fault = context.get("exception")
+        if fault is not None and not isinstance(fault, Exception):
+            return  # the process that ran it has ended there
         self.faults.append(f"{context.get('message')}: {type(fault).__name__}: {fault}")
 
     # --- driving it -----------------------------------------------------------------------------
