@@ -193,7 +193,7 @@ class JobBook:
         chip = self.open_numbers.get(number)
         try:
             if chip is not None and card.uid != chip:
-                # The job's journal has it durably; here it is synced with the first visit.
+                # The job's journal has it durably; here it is synced with what is done first.
                 card.note(What.ASSIGNED, sync=False, number=number, uid=chip)
         except BaseException:
             card.close()

@@ -204,7 +204,9 @@ class Runner:
         """One powering of the card, with its wrong keys counted even if this process is killed."""
         with self._place.powered() as transport:
             visit = self._recipe.visit(self._chain(transport), self._random)
-            card.note(What.VISIT, wrong_keys=MAX_WRONG_KEYS if hasattr(visit, "wrong_keys") else 0)
+            # On the disk beforehand where wrong keys wear the card out: whoever pulls the plug may be trying.
+            at_risk = MAX_WRONG_KEYS if hasattr(visit, "wrong_keys") else 0
+            card.note(What.VISIT, sync=at_risk > 0, wrong_keys=at_risk)
             try:
                 done = work(visit)
             except CardError as wrong:
