@@ -5,22 +5,26 @@ verifier agrees.
 from collections.abc import Iterable
 
 import pytest
+from msgspec.structs import replace
 
-from bench.settlement_records import make_coalition, window_start
+from bench.settlement_records import Coalition, make_coalition, window_start
 from node.actors.operator_books import OperatorBooks
 from node.actors.operator_money import NotDone
 from node.actors.settling_keeper import LOOK_SECONDS, SettlingKeeper
+from node.coalition.directory import PartnerStatus
 from node.settlement.documents import (
     CloseBasis,
     Mismatch,
     MismatchClass,
     MissingClose,
+    Net,
     PairClose,
     Payment,
     SignedClose,
 )
 from node.settlement.windows import WindowState, pairs_of
 from node.storage.memory import MemoryStore
+from node.wire.coalition_directory import sign_directory
 from node.wire.coalition_trust import KnownDirectories
 from node.wire.settlement import mismatch_message, read_mismatch_bytes
 from node.wire.settlement_alone import AloneCheck
@@ -80,8 +84,8 @@ class NearOperator:
 class Week:
     """A coalition whose weeks pass."""
 
-    def __init__(self, merchants: int = 3) -> None:
-        self.world = World(coalition=make_coalition(merchants))
+    def __init__(self, merchants: int = 3, coalition: Coalition | None = None) -> None:
+        self.world = World(coalition=coalition or make_coalition(merchants))
         self.now_ms = window_start(1)
         self.bazaar = Bazaar(self.world, self.now_ms)
         self._operators_store = MemoryStore()
@@ -249,6 +253,34 @@ async def test_what_was_acknowledged_in_a_later_window_proves_nothing_of_an_earl
     await week.look()
     [lane] = _close_of(await week.settled(2), "m000", "m001").lanes
     assert (lane.from_number, lane.to_number) == (1, week.world.acks["m000", "m001", 3][-1][1])
+
+
+async def test_who_leaves_signs_until_its_last_window_and_nothing_of_it_is_awaited_afterwards() -> None:
+    made = make_coalition(3)
+    partners = tuple(
+        replace(one, status=PartnerStatus.LEFT, last_window=1) if one.partner_id == "m002" else one
+        for one in made.directory.partners
+    )
+    directory = replace(made.directory, partners=partners)
+    signed = sign_directory(directory, made.operator)
+    week = Week(coalition=Coalition(made.signers, made.operator, directory, signed))
+    week.shop(1)
+    week.world.trade("m002", "m000", 5, 1, 20)
+    week.bazaar.lanes["m000"].held["m002", "m000", 5] = week.world.records["m002", "m000", 5][:12]
+    week.at(window_start(2) + 2 * DAY_MS)
+    await week.look()
+    statement = await week.settled(1)
+    assert len(_bases(statement)) == 6
+    [held] = _close_of(statement, "m002", "m000").disputed  # what is left of it is between these two
+    assert held.agreed_number == 12
+    week.bazaar.away.add("m002")
+    week.shop(2)
+    week.at(window_start(3) + 1)
+    await week.look()
+    later = await week.settled(2)  # without waiting for anybody's time to sign
+    assert set(_bases(later)) == {("m000", "m001"), ("m001", "m000")}
+    assert not [line for line in later.lines if isinstance(line, MissingClose)]
+    assert "m002" not in {line.party_id for line in later.lines if isinstance(line, Net)}
 
 
 async def test_one_dispute_holds_up_nothing_else_and_reaches_the_operator() -> None:
