@@ -226,6 +226,17 @@ async def test_what_a_silent_acquirer_had_acknowledged_the_home_node_hands_in_al
     assert now.record_count == ours.close.record_count + 1
 
 
+async def test_what_is_acknowledged_after_the_cut_is_kept_beside_what_was_before_it(bazaar: Bazaar) -> None:
+    lanes = ShardLanes(bazaar.nile.exchanging)
+    close = await Settler(bazaar.nile).settling.compute((NILE, SAFFRON), 1)
+    before = {one.lane: one.to_number for one in close.lanes}
+    await _cut(bazaar)  # its markers are of the next window, and are acknowledged too
+    for lane, number in before.items():
+        assert (await lanes.acked(SAFFRON, lane, 1))[0] == number
+        assert (await lanes.acked(SAFFRON, lane, 2))[0] > number
+    assert await lanes.acked(SAFFRON, next(at for at in range(PARTITIONS) if at not in before), 2) == (0, b"")
+
+
 async def test_a_cap_that_is_used_up_is_free_again_once_what_was_owed_is_settled_and_paid(
     bazaar: Bazaar,
 ) -> None:
