@@ -35,8 +35,8 @@ ANSWER_SECONDS = 10.0
 MAX_WAITING = 256
 """Questions that wait for partners at a time."""
 MAX_REMEMBERED = 4_096
-"""Questions, asked and answered, of which the ids are remembered. Heads are question and answer alike: without
-this, an answer that comes twice or late would be answered, and that answer too, for ever.
+"""Questions, asked and answered, of which the ids are remembered. Heads are question and answer alike:
+without this, an answer that comes late would be answered, and that answer too, for ever.
 """
 
 
