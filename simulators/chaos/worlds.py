@@ -6,6 +6,7 @@ import traceback
 from collections.abc import Callable
 from typing import Protocol
 
+from simulators.chaos.hostile import Hostile
 from simulators.sim.bazaar import Bazaar, Restored
 from simulators.sim.shop import Shop
 from simulators.sim.world import Outcome
@@ -21,7 +22,12 @@ class Livable(Protocol):
 
 Show = Callable[[str], None] | None
 
-WORLDS: dict[str, Callable[[int, Show], Livable]] = {"node": Shop, "coalition": Bazaar, "restored": Restored}
+WORLDS: dict[str, Callable[[int, Show], Livable]] = {
+    "node": Shop,
+    "coalition": Bazaar,
+    "restored": Restored,
+    "hostile": Hostile,
+}
 """By the name that the command line knows."""
 
 

@@ -101,9 +101,14 @@ class SimLinks:
         if self.under_way[partner_id] >= UNDER_WAY:
             self._unread.setdefault(partner_id, deque()).append(carried)
             return
-        self.under_way[partner_id] += 1
+        self._begin(partner_id)
         task = self.process.spawn(self.exchanging.received(partner_id, carried))
         task.add_done_callback(lambda _: self._done(partner_id))
+
+    def _begin(self, partner_id: str) -> None:
+        self.under_way[partner_id] += 1
+        most, pair = self._network.most_under_way, (self.own_id, partner_id)
+        most[pair] = max(most[pair], self.under_way[partner_id])
 
     def _done(self, partner_id: str) -> None:
         self.under_way[partner_id] -= 1
@@ -117,7 +122,7 @@ class SimLinks:
         if self.under_way[partner_id] >= UNDER_WAY:
             self._figures.count(PEER_REFUSED, partner_id, "OVERLOADED").add()
             return None
-        self.under_way[partner_id] += 1
+        self._begin(partner_id)
         task = self.process.spawn(work(self.exchanging))
         task.add_done_callback(lambda _: self._done(partner_id))
         return task
@@ -143,6 +148,8 @@ class Network:
     def __init__(self, loop: SimLoop, chance: random.Random, trace: Trace) -> None:
         self.weather = Weather()
         self.tap: Tap | None = None
+        self.most_under_way: Counter[tuple[str, str]] = Counter()
+        """The most messages that a node has worked on at a time, of a partner."""
         self._loop = loop
         self._chance = chance
         self._trace = trace

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -54,7 +55,7 @@ class Outcome(Struct, frozen=True):
     lines: tuple[str, ...] = ()
 
 
-class World:
+class World(ABC):
     """Nodes, tills and staff under the faults of a seed. `run` it once.
 
     `weights` says which faults, and how often each among them. What is in the world, and what must be true of
@@ -138,13 +139,13 @@ class World:
             *(one.work(self.tasks, PAUSE_SECONDS) for one in self.staff),
         )
 
+    @abstractmethod
     def enrolments(self) -> Sequence[tuple[Staff, str]]:
         """Who enrols which card."""
-        raise NotImplementedError
 
+    @abstractmethod
     def violations(self) -> Sequence[str]:
         """Everything that is not as it must be."""
-        raise NotImplementedError
 
     def _look_into_claims(self) -> None:
         """Has nodes do now what they do every ten minutes, with claims that have become old enough."""

@@ -1,0 +1,150 @@
+"""A partner that misuses its keys is refused by name, counted, and moves nothing; honest traffic goes on."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from node.coalition import acquirer_posted, caps, lanes, proofs
+from node.coalition.directory import Key
+from node.wire.coalition_directory import DIRECTORY_LABEL, armoured
+from node.wire.fork_proofs import FORK_PROOF_LABEL
+from simulators.chaos.hostile import THIEF, Hostile
+from simulators.chaos.hostile_checks import proof_of
+from simulators.chaos.hostile_histories import CONTRADICTIONS, HISTORIES
+from simulators.chaos.hostile_partner import Attack
+from simulators.chaos.hostile_spending import SPENDING
+from simulators.sim.coalition import MERCHANTS, OPERATOR
+from simulators.sim.network import UNDER_WAY
+from simulators.sim.partner import PartnerNode
+from tests.cli.cli_shop import run_vafa
+
+ATTACKS = {attack.name: attack for attack in (*SPENDING, *HISTORIES, *CONTRADICTIONS)}
+GROUPS = (*(SPENDING[at::3] for at in range(3)), HISTORIES, *((one,) for one in CONTRADICTIONS))
+"""What happens in one world, beginning with what waits for a chance; what sets lanes aside has its own."""
+SEED = 5
+
+
+class Calm(Hostile):
+    """Nothing goes wrong but what the hostile partner does."""
+
+    faults = (0, 0)
+
+
+@cache
+def lived(*names: str) -> Calm:
+    """A world in which these attacks are made."""
+    world = Calm(SEED, attacks=[ATTACKS[name] for name in names])
+    outcome = world.run()
+    assert outcome.violations == ()
+    return world
+
+
+@pytest.mark.parametrize("attack", ATTACKS.values(), ids=lambda one: one.name.replace(" ", "-"))
+def test_is_refused_by_name_and_moves_nothing(attack: Attack) -> None:
+    group = next(group for group in GROUPS if attack in group)
+    world = lived(*(one.name for one in group))
+    deed = next(one for one in world.thief.deeds if one.attack is attack)
+    assert deed.made >= 1, "there was no chance to"
+    assert deed.refused >= 1
+    assert node_of(world, deed.victim).refused(THIEF)[attack.reason.name] >= deed.refused
+    assert all(one.answer is not None or one.refusal for one in world.afterwards)
+    assert {dispute.why for dispute in world.disputes.values()} == ({attack.why} if attack.why else set())
+
+
+def node_of(world: Hostile, merchant: str) -> PartnerNode:
+    return next(node for node in world.partners if node.plan.merchant == merchant)
+
+
+@pytest.mark.parametrize("name", ["another newest record", "another old record"])
+def test_two_histories_leave_a_file_that_anybody_verifies_with_the_directory(
+    name: str, tmp_path: Path
+) -> None:
+    world = lived(name)
+    ((victim, lane),) = world.disputes
+    directory, proof = tmp_path / "bazaar.directory", tmp_path / "fork.proof"
+    directory.write_text(armoured(DIRECTORY_LABEL, world.directory), "utf-8")
+    proof.write_text(armoured(FORK_PROOF_LABEL, proof_of(world, victim, lane)), "utf-8")
+    shown = run_vafa("lane", "verify-proof", proof, "--directory", directory, "--json")
+    assert shown.status == 0, shown.err
+    said = shown.json()
+    assert (said["proven"], said["home_id"], said["acquirer_id"]) == (True, THIEF, victim)
+    assert (said["lane"], said["operator_key"]) == (lane, OPERATOR.public_uri)
+
+
+def test_a_flood_is_worked_on_within_its_bound_and_what_is_beyond_it_is_counted() -> None:
+    group = next(group for group in GROUPS if ATTACKS["a flood"] in group)
+    world = lived(*(one.name for one in group))
+    deed = next(one for one in world.thief.deeds if one.attack.name == "a flood")
+    assert world.network.most_under_way[deed.victim, THIEF] == UNDER_WAY
+    assert deed.refused >= 10
+
+
+def test_honest_partners_are_never_refused_by_the_names_of_misuse() -> None:
+    world = lived()
+    counted = sum(
+        (node.refused(other) for node in world.partners for other in MERCHANTS), start=Counter[str]()
+    )
+    ordinary = {"INSUFFICIENT_BALANCE", "LANE_NOT_READY", "WRONG_EPOCH", "RECORD_MISSING", "UNKNOWN_EXCHANGE"}
+    ordinary |= {"HOLD_EXPIRED", "CANCELLED", "STALE"}
+    assert set(counted) <= ordinary
+
+
+# --- a guard that is missing is found ----------------------------------------------------------------------
+
+
+def takes_any_signature(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr("node.wire.coalition.signature_holds", lambda *_: True)
+
+
+def takes_a_proof_again(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(proofs, "_consume", lambda state, *_: (proofs.Verdict.GOOD, state))
+
+
+def takes_more_than_the_cap(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(caps, "may_accrue", lambda *_: True)
+
+
+def compares_no_histories(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(acquirer_posted, "_is_another_history", lambda *_: False)
+
+
+def looks_at_no_window(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(acquirer_posted, "_problem", lambda *_: None)
+
+
+def follows_over_gaps(patch: pytest.MonkeyPatch) -> None:
+    arrival = lanes.arrival
+    patch.setattr(
+        acquirer_posted,
+        "arrival",
+        lambda *given: lanes.Arrival.NEXT if (at := arrival(*given)) is lanes.Arrival.GAP else at,
+    )
+
+
+def forgets_old_keys_ends(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Key, "valid_at", lambda key, at_ms: True)
+
+
+@pytest.mark.parametrize(
+    ("without", "name"),
+    [
+        (takes_any_signature, "a signature changed by a bit"),
+        (takes_a_proof_again, "a proof used twice"),
+        (takes_more_than_the_cap, "more than the cap"),
+        (compares_no_histories, "another old record"),
+        (looks_at_no_window, "a wrong window"),
+        (follows_over_gaps, "a record withheld"),
+        (forgets_old_keys_ends, "an old key"),
+    ],
+    ids=lambda one: getattr(one, "__name__", ""),
+)
+def test_a_node_without_a_guard_is_found(
+    without: Callable[[pytest.MonkeyPatch], None], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without(monkeypatch)
+    assert Calm(5, attacks=[ATTACKS[name]]).run().violations != ()
