@@ -38,6 +38,8 @@ from node.ledger.refusals import Refused
 RETRY_SOON_MS = 500
 RETRY_LATER_MS = 60_000
 """After what only time, the operator or a settlement mends."""
+SHARE_WAIT_MS = 4_000
+"""How long a RESERVE waits for other partitions' shares of the cap; its till waits a little longer."""
 HOLD_SECONDS_MIN = 30
 
 _EVENTS = {
@@ -127,6 +129,10 @@ def _reserve(message: Message, body: Reserve, facts: HomeFacts) -> HomeStep:
     if not proofs.within_limits(state, kind, body.units, facts.day, facts.rules):
         return _decline(message, facts, ExchangeReason.PROOF_LIMIT, state)
     if not caps.may_reserve(facts.usage, facts.slices.home_units, body.units):
+        whole = facts.directory.cap(facts.home_id, facts.partner_id)
+        waited_ms = facts.now_ms - message.header.issue_time_ms
+        if waited_ms < SHARE_WAIT_MS and caps.may_reserve(facts.usage, whole, body.units):
+            return refuse(message, facts, ExchangeReason.CAP_EXCEEDED, RETRY_SOON_MS)  # the proof stays good
         return _decline(message, facts, ExchangeReason.CAP_EXCEEDED, state)
     bounds = facts.directory.bounds
     seconds = min(max(body.hold_seconds, HOLD_SECONDS_MIN), bounds.hold_seconds_max)
@@ -189,8 +195,10 @@ def _accrue(message: Message, body: Accrue, facts: HomeFacts) -> HomeStep:
     if not -bounds.freshness_ms <= late_ms <= bounds.accrual_lateness_days * 86_400_000:
         return _decline(message, facts, ExchangeReason.STALE)
     if not caps.may_accrue(facts.usage, facts.slices.acquirer_units, body.units):
-        # The member has earned it: it waits for a settlement, rather than be lost.
-        return refuse(message, facts, ExchangeReason.CAP_EXCEEDED, RETRY_LATER_MS)
+        # The member has earned it: it waits for others' shares or a settlement, rather than be lost.
+        whole = facts.directory.cap(facts.partner_id, facts.home_id)
+        retry_ms = RETRY_SOON_MS if caps.may_accrue(facts.usage, whole, body.units) else RETRY_LATER_MS
+        return refuse(message, facts, ExchangeReason.CAP_EXCEEDED, retry_ms)
     credited = earned(facts, body, facts.account)
     if isinstance(credited, Refused):
         return _decline(message, facts, reason_of(credited.reason))

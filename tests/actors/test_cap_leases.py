@@ -173,3 +173,42 @@ async def test_nobody_gives_what_its_own_members_have_spent(bazaar: Bazaar) -> N
     await of(bazaar.nile).move(SAFFRON, taker, Slice(CAP, 0))
     assert (await slices(bazaar.nile))[spender] == 700
     assert (await slices(bazaar.nile))[taker] == CAP - 700 - 1, "a part of a unit is nobody's"
+
+
+async def test_a_spend_above_one_partitions_share_waits_a_moment_for_others_shares_with_its_proof(
+    bazaar: Bazaar,
+) -> None:
+    leases = kept(bazaar.nile)
+    await bazaar.nile.buys(card(1), CAP)
+    code = await bazaar.saffron.asks_for_code(1, 4 * EVEN)
+    await bazaar.saffron.spends("r1", 1, 4 * EVEN, code, True)
+    await bazaar.pump()
+    assert await state(bazaar, "r1") is AcquirerState.INTENT  # it was not declined
+    await leases.move_wanted()
+    await bazaar.time_passes(1_000)
+    assert await state(bazaar, "r1") is AcquirerState.DONE
+    bazaar.assert_agreed()
+
+
+async def test_a_spend_for_which_there_are_no_shares_is_declined_while_its_till_still_waits(
+    bazaar: Bazaar,
+) -> None:
+    await bazaar.nile.buys(card(1), CAP)
+    code = await bazaar.saffron.asks_for_code(1, 4 * EVEN)
+    await bazaar.saffron.spends("r1", 1, 4 * EVEN, code, True)
+    await bazaar.pump()
+    for _ in range(7):  # nobody moves anything
+        await bazaar.time_passes(1_000)
+    found = await bazaar.saffron.looks("r1")
+    assert (found.state, found.reason) == (AcquirerState.FAILED, ExchangeReason.CAP_EXCEEDED)
+    assert await bazaar.nile.points(card(1)) == 1_000 + CAP
+
+
+async def test_an_earning_above_one_partitions_share_arrives_in_a_moment(bazaar: Bazaar) -> None:
+    leases = kept(bazaar.nile)
+    await bazaar.saffron.earns("r1", 1, 4 * EVEN)
+    await bazaar.pump()
+    await leases.move_wanted()
+    await bazaar.time_passes(1_000)
+    assert await state(bazaar, "r1") is AcquirerState.DONE
+    bazaar.assert_agreed()

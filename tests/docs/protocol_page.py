@@ -102,7 +102,7 @@ _MEANINGS = {
     ExchangeReason.INSUFFICIENT_BALANCE: "There is too little to spend; ask for less.",
     ExchangeReason.PROOF_REFUSED: "The proof is missing, wrong, used, or of another sale: ask anew.",
     ExchangeReason.PROOF_LIMIT: "A lets this kind of proof spend less; ask for less, or for another proof.",
-    ExchangeReason.CAP_EXCEEDED: "The bilateral cap would be passed; an earning waits for a settlement.",
+    ExchangeReason.CAP_EXCEEDED: "The bilateral cap would be passed, or as a refusal the part of it at hand.",
     ExchangeReason.STALE: "Too old for a message that is not known; sign an earning anew.",
     ExchangeReason.CONFLICT: "The id stands for another body: a fault in B, or an id used twice.",
     ExchangeReason.HOLD_EXPIRED: "The hold's time was over by A's clock.",
