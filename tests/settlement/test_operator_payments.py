@@ -172,6 +172,20 @@ def test_declaring_it_twice_changes_nothing_and_one_who_owes_nothing_is_never_in
         assert refused.why is Why.INVALID
 
 
+def test_a_payment_that_others_came_in_the_place_of_is_not_taken_for_paid() -> None:
+    operator, statement = _published(6)
+    payments = _payments(statement)
+    debtor = payments[0].debtor_id
+    between_others = [one for one in payments if debtor not in (one.debtor_id, one.creditor_id)]
+    assert between_others
+    assert isinstance(operator.books.payments.default("d1", 1, debtor, "why", LATE), WindowRecord)
+    payment = between_others[0]
+    [shown] = _reports(operator, "r", payment.creditor_id, Booked(payment.reference, payment.amount, "B2"))
+    assert shown is not None
+    assert shown.state is PaymentState.REPLACED  # it would be paid twice
+    assert operator.books.money.paid(1) == set()
+
+
 def test_what_comes_late_from_the_one_in_default_lessens_what_stands() -> None:
     operator, statement = _published(4)
     payment = _payments(statement)[0]
