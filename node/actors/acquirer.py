@@ -35,8 +35,9 @@ from node.coalition.messages import (
 from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
 from node.wire import coalition_store as store
-from node.wire.coalition import carried_bytes, reopen
+from node.wire.coalition import carried_bytes
 from node.wire.coalition_frames import lane_record_bytes
+from node.wire.coalition_read import carried_by
 from node.wire.coalition_records import EXCHANGE_WISH, LANE_WISH, WISH, Said, WishRecord
 from node.wire.commands import Answer, Op
 
@@ -163,7 +164,7 @@ class AcquirerSide:
 
     def _message(self, opening: Opening) -> Answer | None:
         """A home node's message, verified by the gateway."""
-        carried = reopen(opening.command.body)
+        carried = carried_by(opening.command)
         message = carried.message
         partner = self._books.lanes.partner(opening.partition.number, message.header.sender_id, opening.work)
         if isinstance(message.body, Hello):

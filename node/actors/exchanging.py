@@ -27,6 +27,7 @@ from node.storage.keyspace import ID_BYTES, partition_of, partner_partition
 from node.telemetry import PEER_REFUSED, Figures
 from node.wire.coalition import ANSWERS, BY_HOME, Carried, Opener, Unopened, carried_bytes
 from node.wire.coalition_frames import RecordsWish
+from node.wire.coalition_read import pack
 from node.wire.coalition_records import (
     DISPUTE_ANSWER,
     OUTCOME,
@@ -186,7 +187,7 @@ class Exchanging:
         sender_id, partitions = header.sender_id, self.router.partitions
         if header.type in BY_HOME or header.type is MessageType.REFUSAL:
             partition = partner_partition(sender_id, partitions)
-            return [self._partners(Op.ACQUIRER_MESSAGE, partition, sender_id, carried)]
+            return [self._partners(Op.ACQUIRER_MESSAGE, partition, sender_id, carried, pack(opened))]
         if header.type is MessageType.HELLO_REQUEST:
             asked = opened.message.body
             assert isinstance(asked, HelloRequest), "the type says what the body is"
@@ -194,12 +195,12 @@ class Exchanging:
             lanes = sorted({head.lane for head in asked.heads if head.lane < partitions})
             return [self._partners(Op.HOME_HELLO, at, sender_id, body) for at in lanes]
         if header.lane != LANE_UNKNOWN:
-            return [self._partners(Op.HOME_MESSAGE, header.lane, sender_id, carried)]
+            return [self._partners(Op.HOME_MESSAGE, header.lane, sender_id, carried, pack(opened))]
         found = await self._find(opened)
         if isinstance(found, ExchangeReason):
             return found
         partition = partition_of(found.account_id or found.digest, partitions)
-        command = self._partners(Op.HOME_MESSAGE, partition, sender_id, carried)
+        command = self._partners(Op.HOME_MESSAGE, partition, sender_id, carried, pack(opened))
         return [replace(command, account_id=found.account_id, digest=found.digest)]
 
     async def _find(self, opened: Carried) -> Found | ExchangeReason:
@@ -299,10 +300,9 @@ class Exchanging:
             log.error("exchange_key_unusable", problem=str(unusable))
             return None
 
-    def _partners(self, op: Op, partition: int, partner_id: str, body: bytes) -> Command:
-        return Command(
-            op, partition, b"", b"", f"partner/{partner_id}", "", f"partner:{partner_id}", "", body
-        )
+    def _partners(self, op: Op, partition: int, partner_id: str, body: bytes, read: bytes = b"") -> Command:
+        scope, author = f"partner/{partner_id}", f"partner:{partner_id}"
+        return Command(op, partition, b"", b"", scope, "", author, "", body, read=read)
 
     def _outcome(self, partition: int, answer: Answer) -> Outcome | Refused:
         if answer.kind != AnswerKind.DONE:

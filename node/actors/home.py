@@ -39,7 +39,8 @@ from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
 from node.wire import coalition_store as store
 from node.wire.card_words import CardFound
-from node.wire.coalition import Carried, carried_bytes, reopen
+from node.wire.coalition import Carried, carried_bytes
+from node.wire.coalition_read import carried_by
 from node.wire.coalition_records import LANE_WISH, Said, SpendNotice
 from node.wire.commands import Answer, Op, refused
 
@@ -72,7 +73,7 @@ class HomeSide:
 
     def _message(self, opening: Opening) -> Answer | None:
         """A partner's message, verified by the gateway."""
-        carried = reopen(opening.command.body)
+        carried = carried_by(opening.command)
         message = carried.message
         life = self.lanes.life(opening.partition.number, message.header.sender_id, opening.work)
         if opening.now_ms is None:

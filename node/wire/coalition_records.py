@@ -1,8 +1,8 @@
 """What travels between the gateway and the shards for the coalition: bodies of commands and their answers.
 
 A message from a partner goes to its shard as the very bytes that came (a Carried), once the gateway has
-verified it; the shard reads it again with `wire.coalition.reopen`. What a shard wants said comes back as
-bytes, signed and already durable, and is sent as it is.
+verified it, and beside them as what the gateway has read (`wire.coalition_read`). What a shard wants said
+comes back as bytes, signed and already durable, and is sent as it is.
 
 Where a command goes:
     from an acquirer   the partition of the member's account, or of the header's lane where it names one

@@ -134,7 +134,8 @@ class Command(Struct, frozen=True, array_like=True, gc=False):
     named by its id. `scope` is the terminal as store/terminal, within which request ids are unique;
     `author` is the caller for the journal. `body` is the request as it came, or for the node's own steps the
     msgpack of one of the structs below. `extra` is msgpack of what the gateway adds. `read` is what the
-    gateway has read of the request (`requests.pack`); then there is no `body`.
+    gateway has read of the request (`requests.pack`); then there is no `body`, but for a partner's message
+    (`coalition_read.pack`).
     """
 
     op: Op

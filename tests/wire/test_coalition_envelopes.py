@@ -16,10 +16,11 @@ from node.coalition.card_messages import CardStep, CardStepped
 from node.coalition.envelopes import AppAnswer, Draft, Header, MemberProof, Message
 from node.coalition.messages import BODIES, ExchangeReason, LaneHead, MessageType
 from node.proto.vafa.coalition.v1 import envelope_pb2
-from node.wire import coalition
+from node.wire import coalition, coalition_read
 from node.wire.coalition import BY_HOME, ON_A_LANE, PAYLOAD_TYPE, Carried, Unopened, carried_bytes
 from node.wire.coalition_bodies import ENCODER, header_bytes, read_body
 from node.wire.coalition_fields import MAX_UNITS
+from node.wire.commands import Command, Op
 from tests.wire.coalition_parties import HOUR_MS, NOW_MS, Keys, Party, signer
 
 KEYS = Keys()
@@ -147,6 +148,8 @@ def test_what_is_sealed_opens_as_it_was_said_with_its_exact_bytes(draft: Draft) 
     assert isinstance(opened, Carried), opened
     assert opened.message == message
     assert coalition.reopen(carried_bytes(message, **beside(draft))) == opened
+    taken = Command(Op.HOME_MESSAGE, 0, b"", b"", "", "", "", "", b"", read=coalition_read.pack(opened))
+    assert coalition_read.carried_by(taken) == opened
     assert opened.message.body == draft.body
     assert (opened.message.header.lane, opened.message.header.epoch) == (3, 7)
     if beside(draft):
