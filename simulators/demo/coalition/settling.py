@@ -65,6 +65,8 @@ class Settlement:
     mismatch: Mismatch = field(default_factory=Mismatch)
     later_sums: list[int] = field(default_factory=list)
     """What the nets of the later windows sum to."""
+    service_restarts: int = 0
+    """How often the operator's service had ended by itself, and was started again."""
 
     @property
     def nets_sum(self) -> int:
@@ -87,6 +89,9 @@ class OperatorService:
             opened_ms = opens_ms
         self._windows = tuple(windows)
         self._process: subprocess.Popen[bytes] | None = None
+        self._endpoint = ""
+        self.restarts = 0
+        """How often its process had ended by itself."""
 
     def seconds_until_cut(self, window: int) -> float:
         """How long a window still takes postings; 0 once it is cut."""
@@ -96,23 +101,37 @@ class OperatorService:
     def publish(self) -> Path:
         """Publishes, starts the service, and publishes where that is: a real calendar's windows are days."""
         self._publish(OperatorNode())
+        self._endpoint = self._start("127.0.0.1:0")
+        authority = authority_of(self.home)
+        assert authority is not None, "the service has made it"
+        return self._publish(OperatorNode((self._endpoint,), authority.certificate_pem))
+
+    def keep_running(self, screen: Screen) -> None:
+        """Starts the service anew at the same address if its process has ended, as a service manager would."""
+        assert self._process is not None, "it was published"
+        status = self._process.poll()
+        if status is not None:
+            self.restarts += 1
+            screen.say(f"  THE OPERATOR'S SERVICE HAD ENDED (status {status}); it is started again.")
+            self._start(self._endpoint)
+
+    def _start(self, listen: str) -> str:
+        """Starts the process and waits until it serves; gives the address."""
+        address = self.home.directory / "service.address"
+        address.unlink(missing_ok=True)
         log = self.home.directory / "service.log"
-        with log.open("wb") as out:
-            command = [sys.executable, "-m", "node.cli.main", "operator", "run", "--listen", "127.0.0.1:0"]
+        with log.open("ab") as out:
+            command = [sys.executable, "-m", "node.cli.main", "operator", "run", "--listen", listen]
             self._process = subprocess.Popen(  # noqa: S603 - the operator's own command
                 [*command, "--dir", str(self.home.directory)],
                 stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
-        address = self.home.directory / "service.address"
         give_up_at = time.monotonic() + 120.0
         while not address.exists():
             if self._process.poll() is not None or time.monotonic() > give_up_at:
                 raise NodeFailed(f"The operator's service did not start:\n{log.read_text(encoding='utf-8')}")
             time.sleep(0.05)
-        authority = authority_of(self.home)
-        assert authority is not None, "the service has made it"
-        endpoint = address.read_text(encoding="utf-8").strip()
-        return self._publish(OperatorNode((endpoint,), authority.certificate_pem))
+        return address.read_text(encoding="utf-8").strip()
 
     def stop(self) -> None:
         """Ends the service in good order; a second time nothing is left to do."""
@@ -161,6 +180,7 @@ def settle(
     statement = directory / f"window-{WINDOW}.statement"
     known = ("--directory", str(home.directory / f"{_coalition(home)}.directory"))
     with screen.step("the operator closes the window and publishes the statement"):
+        service.keep_running(screen)
         shown = _published(home, WINDOW, statement)
         found.table = vafa("settlement", "show", str(statement), *known)
         found.nets = {party: int(amount) for party, amount in shown["nets"].items()}
@@ -179,6 +199,7 @@ def settle(
         copy.write_bytes(data)
         found.change_found = not verified(copy, *known)[0]
     _settle_the_loss(service, merchants, directory, screen, found)
+    found.service_restarts = service.restarts
     return found
 
 
@@ -206,6 +227,7 @@ def _settle_the_loss(
         statement = directory / f"window-{window}.statement"
         previous = ("--previous", str(directory / f"window-{window - 1}.statement"))
         with screen.step(f"window {window} is settled and verified"):
+            service.keep_running(screen)
             shown = _published(service.home, window, statement)
             found.later_sums.append(sum(map(int, shown["nets"].values())))
             sound, verdict = verified(statement, *known, *previous)
@@ -224,6 +246,7 @@ def _all_closed(service: OperatorService, window: int, pairs: int, screen: Scree
         give_up_at = time.monotonic() + CLOSE_SECONDS
         while closed < pairs and time.monotonic() < give_up_at:
             time.sleep(_POLL_SECONDS)
+            service.keep_running(screen)
             at = ("--dir", str(service.home.directory))
             listed = json.loads(vafa("operator", "window", "list", "--json", *at))
             closes = next((one["closes"] for one in listed if one["number"] == window), 0)

@@ -156,6 +156,7 @@ class CoalitionSummary:
                 "agreed": self.settlement.agreed,
                 "change_found": self.settlement.change_found,
                 "mismatch": self.settlement.mismatch.shown,
+                "service_restarts": self.settlement.service_restarts,
             },
             "seconds": round(self.seconds, 1),
         }
