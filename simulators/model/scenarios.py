@@ -35,13 +35,17 @@ _SMALL = (
                neighbour=True),
 )  # fmt: skip
 
-PROTOCOL = (
-    *_SMALL,
+_MIDDLE = (
     *_protocol("a restart and an old backup of the home node's", Faults(home_restarts=1, home_rollbacks=1)),
     *_protocol("old backups of both", Faults(home_rollbacks=1, acquirer_rollbacks=1)),
+    *_protocol("an old backup of the acquirer's, a neighbour", Faults(acquirer_rollbacks=1), neighbour=True),
+)
+
+PROTOCOL = (
+    *_SMALL,
+    *_MIDDLE,
     *_protocol("old backups of both, a restart", Faults(1, 1, 0, 1)),
     *_protocol("old backups of the home node's twice and of the acquirer's", Faults(0, 2, 0, 1)),
-    *_protocol("an old backup of the acquirer's, a neighbour", Faults(acquirer_rollbacks=1), neighbour=True),
 )
 
 _BACKUP = Faults(home_rollbacks=1)
@@ -92,4 +96,4 @@ LONG_SHORTCUTS = (
 )
 """Shortcuts that it takes many faults, and so many states, to see through."""
 
-QUICK = (*_SMALL, *SHORTCUTS)
+QUICK = (*_SMALL, *_MIDDLE, *SHORTCUTS)

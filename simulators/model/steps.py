@@ -72,6 +72,10 @@ def _home_alone(state: State, rules: Rules) -> Iterator[Step]:
     if rules.hello and not state.acquirer.heard and not home.asked:
         asked = state._replace(home=home._replace(asked=True))
         yield Step("home is asked for HELLO", _propose(asked, rules, home.mem.epoch))
+    if home.phase == READY and home.mem.state is _H.RESERVED:  # by its own clock, and nobody is told
+        row = HOME[_H.RESERVED, HomeEvent.HOLD_OVER]
+        over = home._replace(mem=home.mem._replace(state=_H(row.then)))
+        yield Step("home: a hold is over", _say(state, over, rules))
     if rules.neighbour and home.phase == READY and "n" not in home.mem.chain:
         chain = home.mem.chain + "n"
         posted = home._replace(mem=home.mem._replace(chain=chain))
