@@ -71,7 +71,7 @@ def verify(
         met, recipe, visit = _meet(transport)
         manifest, identity = _described(met, address_base, key_version or 1)
         with opened(store, passphrase_file) as keeper:
-            keys = _keys(keeper, met.issuer)
+            keys = _keys(keeper, met.issuer, key_version)
         manifest = _with_version(manifest, key_version or keys.verification.current.version)
         plan = recipe.plan(manifest, keys, identity)
         found = recipe.read_back(visit, plan)
@@ -116,7 +116,7 @@ def retire(
         if not yes:
             typer.confirm(f"Retire card {met.alias} of {met.issuer} for good?", abort=True)
         with opened(store, passphrase_file) as keeper:
-            keys = _keys(keeper, met.issuer)
+            keys = _keys(keeper, met.issuer, key_version)
         manifest = _with_version(manifest, key_version or keys.management.current.version)
         if not card_only:
             _retire_at_node(NodeEnroller(config, address, certificate), identity, manifest.keys.version)
@@ -181,8 +181,8 @@ def _with_version(manifest: Manifest, version: int) -> Manifest:
     return msgspec.structs.replace(manifest, keys=KeysWanted(version))
 
 
-def _keys(keeper: Any, merchant: str) -> IssuerKeys:
-    ring: Callable[[Domain], Any] = lambda domain: key_ring(keeper, merchant, domain)  # noqa: E731
+def _keys(keeper: Any, merchant: str, version: int) -> IssuerKeys:
+    ring: Callable[[Domain], Any] = lambda domain: key_ring(keeper, merchant, domain, version)  # noqa: E731
     return IssuerKeys(ring(Domain.MANAGEMENT), ring(Domain.VERIFICATION))
 
 

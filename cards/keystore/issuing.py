@@ -46,10 +46,11 @@ def rotate(store: KeyStore, coalition: str, merchant: str, *, now_ms: int) -> li
     ]
 
 
-def key_ring(store: KeyStore, merchant: str, domain: Domain) -> KeyRing:
+def key_ring(store: KeyStore, merchant: str, domain: Domain, version: int = 0) -> KeyRing:
     """A merchant's newest issuer key of a domain and the one before it, as verification accepts them.
 
-    A store that keeps its keys inside derives them anew from the coalition's. `KeyUnknown` when it has none.
+    With a `version` that one and the one before: for a card that missed rotations. A store that keeps its
+    keys inside derives them anew from the coalition's. `KeyUnknown` when it has none.
     """
     records = {
         record.id.version: record
@@ -60,7 +61,9 @@ def key_ring(store: KeyStore, merchant: str, domain: Domain) -> KeyRing:
         raise KeyUnknown(
             f"{store.place} has no {_PURPOSES[domain]} key of {merchant}. Make one: vafa keys rotate."
         )
-    newest = max(records)
+    newest = version or max(records)
+    if newest not in records:
+        raise KeyUnknown(f"{store.place} has no {_PURPOSES[domain]} key of {merchant} of version {version}.")
     previous = records.get(newest - 1)
     return KeyRing(
         _issuer_key(store, records[newest], domain),

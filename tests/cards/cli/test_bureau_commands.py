@@ -122,6 +122,24 @@ def test_what_cannot_be_done_is_said_in_a_sentence(desk: Path) -> None:
     assert unknown.exit_code != 0
 
 
+@by_kind
+def test_a_card_that_missed_two_rotations_can_still_be_verified_and_retired(desk: Path, kind: Kind) -> None:
+    made = vafa(desk, "personalise", ordered(desk, kind, cards=1), "--virtual", kind.name)
+    assert made.exit_code == 0, made.output
+    with closing(SealedFileStore.open(desk / "keys", PASSPHRASE)) as store:
+        for at_ms in (3, 4):
+            rotate(store, "parsi", MERCHANT, now_ms=at_ms)
+    (card,) = (desk / "JOB.work" / "virtual").iterdir()
+    old = (*(("--address-base", BASE) if kind is NTAG else ()), "--key-version", "1", "--virtual", card)
+    verified = vafa(desk, "verify", *old)
+    assert verified.exit_code == 0, verified.output
+    unknown = vafa(desk, "verify", *old[:-3], "9", "--virtual", card)
+    assert (unknown.exit_code, "of version 9" in unknown.stderr) == (1, True)
+    retired = vafa(desk, "retire", *old, "--yes", "--card-only")
+    assert retired.exit_code == 0, retired.output
+    assert vafa(desk, "verify", *old).exit_code == 1
+
+
 def test_a_nodes_store_verifies_and_writes_no_card(desk: Path) -> None:
     write_secret(desk / "node.pass", b"other words at random\n")
     to = desk / "node-keys"

@@ -284,6 +284,43 @@ def test_cards_in_the_field_are_renewed_and_keep_their_numbers(tmp_path: Path, k
 
 
 @by_kind
+@pytest.mark.parametrize("takes_effect", [True, False])
+@pytest.mark.usefixtures("quick_disk")
+def test_a_card_torn_at_any_command_of_its_renewal_is_finished_and_told_no_key(
+    tmp_path_factory: pytest.TempPathFactory, kind: Kind, takes_effect: bool
+) -> None:
+    def in_the_field() -> Any:
+        (card,) = blank_cards(kind, 1)
+        a_batch(tmp_path_factory.mktemp("made"), kind).run(Hand([card]))
+        return card
+
+    def renewal() -> Batch:
+        more, head = "from_version = 1\n" + ENROLS, 'action = "rotate"\n'
+        return a_batch(tmp_path_factory.mktemp("renewed"), kind, more, head=head, version=2)
+
+    card = in_the_field()
+    before = card.commands_seen
+    renewal().run(Hand([card]))
+    total = card.commands_seen - before
+    assert total > 15
+    for command in range(1, total + 1):
+        card, batch = in_the_field(), renewal()
+        old = keys_on(card)
+        card.tear_at(command, takes_effect=takes_effect)
+        first, last = batch.run(Hand([card], puts=2))
+
+        assert first.result is Result.INTERRUPTED, command
+        assert last.result is Result.FINISHED, (command, last.words)
+        assert not any(is_default(key) for key in keys_on(card)), command
+        assert not any(key in old for key in keys_on(card)), "a key of the version before was left"
+        said = "\n".join(path.read_text() for path in (batch.directory / "work").rglob("*.jsonl"))
+        said += "\n".join(batch.trace) + repr(batch.outcomes)
+        said = said.replace(" ", "").lower()
+        for raw in (key.raw.hex() for key in (*old, *keys_on(card))):
+            assert not any(raw[at : at + 8] in said for at in range(0, len(raw) - 7, 2)), command
+
+
+@by_kind
 def test_no_key_byte_shows_in_journal_trace_outcome_or_request(tmp_path: Path, kind: Kind) -> None:
     batch = a_batch(tmp_path, kind, ENROLS)
     (card,) = blank_cards(kind, 1)
