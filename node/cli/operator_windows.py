@@ -12,6 +12,7 @@ from typing import Annotated
 import grpc
 import typer
 
+from node.cli.operator_files import write_files
 from node.cli.operator_home import OperatorHome, OperatorRefused
 from node.cli.operator_money import names_of, newest_terms
 from node.cli.operator_service import CALL_SECONDS, calling, serve
@@ -96,7 +97,7 @@ def settle(
         bool, typer.Option(help="Settle although pairs still have time to sign; they are left out.")
     ] = False,
 ) -> None:
-    """Compute, sign and publish a closed window's statement, and show it."""
+    """Compute, sign and publish a closed window's statement, show it, and write the payment files."""
     home = OperatorHome(directory)
     with calling(home) as channel:
         request = pb.SettleWindowRequest(
@@ -109,11 +110,13 @@ def settle(
         )
     path = out or home.directory / f"window-{number}.statement"
     path.write_bytes(data)
-    typer.echo(statement_table(read_signed_statement(data), names_of(home)))
+    statement = read_signed_statement(data)
+    typer.echo(statement_table(statement, names_of(home)))
     for one in balances:
         if one.used_up or one.alert_percent < 100:
             exponent = newest_terms(home).currency_exponent
             typer.echo(f"{one.partner_id}: {prepaid_text(one, exponent)}", err=True)
+    write_files(home, statement, path)
     typer.echo(f"Written: {path}. Anyone checks it with: vafa-verify {path} --directory FILE")
 
 

@@ -240,6 +240,11 @@ async def test_an_agents_bank_file_marks_what_came_in_and_what_went_out_and_says
     await town.start()
     try:
         payments = await _settled(town)
+        files = {one.name: one.read_bytes() for one in town.home.directory.glob("one.*")}
+        assert set(files) == {"one.csv", "one.pacs.029.xml", "one.pain.001.xml"}
+        assert all(one.reference.encode() in files["one.csv"] for one in payments)
+        paid_out = [one for one in payments if one.debtor_id == OPERATOR_ID]
+        assert files["one.pain.001.xml"].count(b"<EndToEndId>") == len(paid_out)
         assert all(OPERATOR_ID in (one.debtor_id, one.creditor_id) for one in payments)
         entries = [
             _entry(one.reference, str(one.amount), "CRDT" if one.creditor_id == OPERATOR_ID else "DBIT")

@@ -348,6 +348,27 @@ async def test_nothing_but_the_lost_record_itself_is_put_back(bazaar: Bazaar) ->
     bazaar.assert_agreed()
 
 
+async def test_a_hold_that_is_open_at_the_cut_is_captured_into_the_next_window(bazaar: Bazaar) -> None:
+    nile = Settler(bazaar.nile)
+    before = await nile.settling.compute((NILE, SAFFRON), 1)
+    bazaar.nile.now_ms += 60_000
+    bazaar.saffron.now_ms += 60_000
+    left_ms = DIRECTORY.windows[0].cut_time_ms - bazaar.nile.now_ms
+    await bazaar.time_passes(left_ms - 120_000)
+    code = await bazaar.saffron.asks_for_code(2, 500)
+    await bazaar.pump()
+    await bazaar.saffron.spends("held", 2, 70, code)
+    await bazaar.pump()
+    await bazaar.time_passes(180_000)
+    await bazaar.saffron.captures("held", 70)
+    await bazaar.pump()
+    assert (await bazaar.saffron.looks("held")).state is AcquirerState.DONE
+    assert (await nile.settling.compute((NILE, SAFFRON), 1)).sums == before.sums
+    both = await nile.settling.compute((NILE, SAFFRON), 2)
+    spent = {one.kind: one.units for one in both.sums}[RecordKind.REDEMPTION]
+    assert spent == {one.kind: one.units for one in before.sums}[RecordKind.REDEMPTION] + 70
+
+
 async def test_records_that_were_changed_on_the_disk_are_never_signed_over(bazaar: Bazaar) -> None:
     nile = Settler(bazaar.nile)
     await _cut(bazaar)
