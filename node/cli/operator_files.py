@@ -1,4 +1,4 @@
-"""The files that come with a statement at the operator: a table for finance, and payment files for its bank."""
+"""The files beside a statement at the operator: a table for finance, and payment files for its bank."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ decided by `identity.peers.partner_of`.
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 from typing import Any
 
 import grpc
@@ -47,11 +48,18 @@ def peer_credentials(
     identity: PeerIdentity, authorities: Callable[[], list[bytes]]
 ) -> grpc.ServerCredentials:
     """Credentials that demand a certificate of one of `authorities`, which is asked for every handshake."""
+    lock, used = Lock(), list[bytes]()
 
     def configuration() -> Any:
-        own = [(identity.key_pem, identity.certificate_pem)]
         # Without any root grpc would trust the system's; this node's own certificate vouches for nobody.
         trusted = b"".join(authorities()) or identity.certificate_pem
+        with lock:
+            if used == [trusted]:
+                # Nothing new: grpc goes on with what it has. Replaced at every handshake, it is freed while a
+                # handshake that came at the same time still uses it, and the process ends (SIGSEGV).
+                return None
+            used[:] = [trusted]
+        own = [(identity.key_pem, identity.certificate_pem)]
         return grpc.ssl_server_certificate_configuration(own, trusted)
 
     return grpc.dynamic_ssl_server_credentials(
