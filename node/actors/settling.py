@@ -246,15 +246,15 @@ class Settling:
 
     # --- statements -------------------------------------------------------------------------------------
 
-    def adopt(self, data: bytes) -> list[Finding]:
+    def adopt(self, data: bytes, alone: Mapping[Pair, bytes] = {}) -> list[Finding]:
         """Looks through a published statement; where all agrees it is kept, and its closes are where lanes
-        go on.
+        go on. `alone` is what `settling_alone.made_alone` gives for it.
 
         What disagrees is told and nothing is kept; so it is when another statement of the window is kept
         already. Raises DocumentUnreadable.
         """
         statement = read_signed_statement(data)
-        found = self.check(statement, data)
+        found = self.check(statement, data, alone)
         known = self.statement(statement.facts.window)
         if known is not None and known.head.head_bytes != statement.head.head_bytes:
             self.compare_heads(Heads((statement.head,)))
@@ -271,10 +271,12 @@ class Settling:
             self._commit(batch)
         return found
 
-    def check(self, statement: ReadStatement, data: bytes) -> list[Finding]:
-        """What agrees and what does not in a statement, by the closes that this node signed itself."""
+    def check(self, statement: ReadStatement, data: bytes, alone: Mapping[Pair, bytes] = {}) -> list[Finding]:
+        """What agrees and what does not in a statement, by the closes that this node signed with others; for
+        those that one side handed in `alone`, by what this node's own records give.
+        """
         window = statement.facts.window
-        own = {one.close.pair: one.close_bytes for one in self.closes(window)}
+        own = {one.close.pair: one.close_bytes for one in self.closes(window)} | dict(alone)
         before = self.statement(window - 1) if window else None
         carried: Mapping[Pair, int] | None = None
         if before is not None:

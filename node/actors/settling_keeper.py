@@ -15,6 +15,7 @@ import structlog
 from msgspec.structs import replace
 
 from node.actors.settling import Pair, Settling
+from node.actors.settling_alone import made_alone
 from node.actors.settling_disputes import record_bytes
 from node.actors.settling_mending import Mending
 from node.actors.settling_paid import PaymentsKnown, SettlingPaid
@@ -123,7 +124,7 @@ class SettlingKeeper:
         """Keeps a statement where all of it agrees, and compares with the partners; says whether it was
         kept.
         """
-        found = self._settling.adopt(data)
+        found = self._settling.adopt(data, await made_alone(self._settling, self._lanes, data))
         wrong = [one.what for one in found if not one.agrees]
         if wrong:
             log.error("statement_not_taken_over", window=number, problems=wrong[:10])
