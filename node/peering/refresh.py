@@ -22,6 +22,9 @@ from node.wire.coalition_directory import (
     unarmoured,
 )
 
+ALONE_SECONDS = 5.0
+"""How soon it looks again where nobody could be asked: after a start the links come to stand a little later."""
+
 log = structlog.get_logger()
 
 
@@ -56,8 +59,10 @@ class Refresh:
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def look(self) -> None:
-        """One look: at the file where it has changed, and at one partner that is connected."""
+    async def look(self) -> bool:
+        """One look: at the file where it has changed, and at one partner that is connected. Says whether one
+        was asked.
+        """
         if self._file is not None:
             data = await asyncio.to_thread(self._read, self._file)
             if data:
@@ -65,6 +70,7 @@ class Refresh:
         connected = [name for name, (stands, _) in self._links.waiting().items() if stands]
         if connected:
             await self._ask(self._chance.choice(connected))
+        return bool(connected)
 
     async def _ask(self, partner_id: str) -> None:
         answer = await self._links.fetch_directory(partner_id)
@@ -95,9 +101,11 @@ class Refresh:
 
     async def _run(self) -> None:
         while True:
+            asked = False
             try:
-                await self.look()
+                asked = await self.look()
             except Exception as fault:
                 log.error("directory_look_faulted", exc_info=fault)
             # A tenth of jitter: partners must not all ask at the same second.
-            await asyncio.sleep(self._period_seconds * self._chance.uniform(0.9, 1.1))
+            seconds = self._period_seconds if asked else min(self._period_seconds, ALONE_SECONDS)
+            await asyncio.sleep(seconds * self._chance.uniform(0.9, 1.1))

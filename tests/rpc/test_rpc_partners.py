@@ -140,6 +140,20 @@ async def test_a_partner_hands_its_newer_directory_over() -> None:
         assert saffron.version == 3
 
 
+async def test_a_node_that_was_down_follows_the_newer_directory_soon_after_its_links_stand(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("node.peering.refresh.ALONE_SECONDS", 0.1)
+    nile, saffron = Node("nile"), Node("saffron", listen="", period=3600)
+    async with running(nile):
+        one = directory(entry("nile", nile.partners.address), entry("saffron"))
+        for node in (nile, saffron):
+            node.adopt(published(one), OPERATOR.public_uri)
+        nile.adopt(published(next_version(one)))
+        async with running(saffron):
+            await until(lambda: saffron.version == 2)
+
+
 def test_whoever_left_stays_linked_until_all_is_finished_and_the_node_itself_is_no_partner() -> None:
     left = entry("saffron", status=PartnerStatus.LEFT)
     known = _known(directory(entry("nile", relay_partner_id="zagros"), left))
