@@ -23,7 +23,7 @@ from node.wire.coalition_directory import (
 )
 
 ALONE_SECONDS = 5.0
-"""How soon it looks again where nobody could be asked: after a start the links come to stand a little later."""
+"""How soon it looks again where nobody could be asked: after a start links take a moment to stand."""
 
 log = structlog.get_logger()
 

@@ -171,7 +171,7 @@ def partners(
         if not found:
             yield ok(
                 "partners",
-                f"{link.partner_id} ({partner.status.name.lower()}): connected, {len(link.lanes)} lanes open, "
+                f"{link.partner_id}, {partner.status.name.lower()}: connected, {len(link.lanes)} lanes open, "
                 f"{_used(link.used_units, link.cap_units)} of our cap used, "
                 f"{_used(link.partner_used_units, link.partner_cap_units)} of theirs.",
             )
