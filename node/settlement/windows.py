@@ -45,6 +45,7 @@ class WindowRefusal(StrEnum):
     EARLIER_WINDOW_UNSETTLED = "an earlier window has no statement yet; statements follow each other"
     CLOSES_AWAITED = "pairs have no close yet and their time to sign is not over"
     UNPAID = "payments are still awaited"
+    NOT_CLOSED = "it is still open; it is closed first"
     WRONG_STATE = "it is not in the state for that"
 
 
@@ -77,7 +78,7 @@ def step(
         return state
     after = TRANSITIONS.get((state, event))
     if after is None:
-        return WindowRefusal.WRONG_STATE
+        return WindowRefusal.NOT_CLOSED if state is WindowState.OPEN else WindowRefusal.WRONG_STATE
     return _GUARDS[event](window, given) or after
 
 

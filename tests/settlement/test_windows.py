@@ -69,6 +69,8 @@ def test_a_window_is_closed_published_and_paid_in_this_order_and_no_other() -> N
             Circumstances(2_000, None, closes_awaited=1),
             WindowRefusal.CLOSES_AWAITED,
         ),
+        (WindowState.OPEN, WindowEvent.PUBLISH, DONE, WindowRefusal.NOT_CLOSED),
+        (WindowState.CLOSED, WindowEvent.PAY, DONE, WindowRefusal.WRONG_STATE),
         (
             WindowState.PENDING,
             WindowEvent.PAY,
