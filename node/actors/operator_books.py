@@ -22,6 +22,7 @@ from node.settlement.documents import (
     CloseBasis,
     MissingClose,
     MissingReason,
+    PairClose,
     Payment,
     PrepaidLine,
     SignedClose,
@@ -180,12 +181,25 @@ class OperatorBooks:
             return NotDone(Why.INVALID, f"{name} was not taken: they are not both partners in it.")
         problem = close_problem(self.directory, window, signed, now_ms, self._open)
         if problem is not None:
+            self._note_refused(close, MissingReason.NO_EVIDENCE)
             return NotDone(Why.INVALID, f"{name} was not taken: {problem}.")
         if not follows(close, {one.lane: one for one in self.starts(close.pair).lanes}):
+            self._note_refused(close, MissingReason.NOT_CONTINUOUS)
             return NotDone(Why.INVALID, f"{name} was not taken: it does not go on where the last one ended.")
         if close.basis is not CloseBasis.AGREED and not grace_over(self.directory, window, now_ms):
             return NotDone(Why.NOT_YET, f"{name} was not taken: the other side still has time to sign.")
         return None
+
+    def _note_refused(self, close: PairClose, reason: MissingReason) -> None:
+        """Keeps why a pair's close was not taken, for the statement to say it if no other one comes."""
+        key, value = item_key(Item.REFUSED, close.window, *close.pair), bytes((reason,))
+        if self.store.get(key) != value:
+            self.money.commit(Batch.of({key: value}))
+
+    def _missing(self, window: int, pair: tuple[str, str]) -> MissingClose:
+        """The line of a pair without a close."""
+        data = self.store.get(item_key(Item.REFUSED, window, *pair))
+        return MissingClose(*pair, MissingReason(data[0]) if data else MissingReason.NOBODY_SENT)
 
     def starts(self, pair: tuple[str, str]) -> PairStarts:
         """Where the pair's next close goes on."""
@@ -223,7 +237,7 @@ class OperatorBooks:
         before = self.statement(number - 1)
         given = WindowInput(
             tuple(closes),
-            tuple(MissingClose(*pair, MissingReason.NOBODY_SENT) for pair in lacking),
+            tuple(self._missing(number, pair) for pair in lacking),
             tuple(self.money.corrections()),
             self._carried(before, terms, number),
             self.money.opening_balances(partners_of(self.directory, number)),

@@ -180,9 +180,7 @@ class SettlementService:
         return self._take(signed, caller) or pb.SubmitCloseResponse()
 
     def _take(self, signed: SignedClose, caller: str) -> NotDone | None:
-        if caller not in (OPERATOR_ID, *signed.close.pair):
-            return NotDone(Why.INVALID, "A close is handed in by one of its two sides.")
-        return self._books.submit(signed, self._clock_ms())
+        return _not_theirs(signed, caller) or self._books.submit(signed, self._clock_ms())
 
     async def SubmitCloseAlone(  # noqa: N802
         self, requests: AsyncIterator[pb.SubmitCloseAloneRequest], caller: str
@@ -192,7 +190,7 @@ class SettlementService:
         async for request in requests:
             if request.WhichOneof("part") == "close":
                 signed = read_signed_close(request.close)
-                refusal = self._books.close_refusal(signed, self._clock_ms())
+                refusal = _not_theirs(signed, caller) or self._books.close_refusal(signed, self._clock_ms())
                 if refusal is not None:
                     return refusal
                 check = AloneCheck(signed, self._books.directory)
@@ -230,6 +228,12 @@ class SettlementService:
         if data is None:
             return NotDone(Why.UNKNOWN, f"Window {request.window} has no statement yet.")
         return _parts(data)
+
+
+def _not_theirs(signed: SignedClose, caller: str) -> NotDone | None:
+    if caller in (OPERATOR_ID, *signed.close.pair):
+        return None
+    return NotDone(Why.INVALID, "A close is handed in by one of its two sides.")
 
 
 class SettlementServer:

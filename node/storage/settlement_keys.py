@@ -36,6 +36,8 @@ class Item(IntEnum):
     """The payments that came in the place of a statement's, by window."""
     RELIEVED = 0x0E
     """The newest window whose payments a merchant has taken off its caps."""
+    REFUSED = 0x0F
+    """Why a pair's close was not taken, by window, home and acquirer: a MissingReason's number."""
     HEAD = 0x0A
     """A statement's head as somebody else has it, by window and by whom."""
 

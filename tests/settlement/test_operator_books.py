@@ -9,7 +9,15 @@ from bench.settlement_records import make_coalition, window_start
 from node.actors.operator_books import OperatorBooks
 from node.actors.operator_money import NotDone, Why
 from node.coalition.directory import SettlementTerms
-from node.settlement.documents import CloseBasis, Correction, MissingClose, Net, Payment, PrepaidLine
+from node.settlement.documents import (
+    CloseBasis,
+    Correction,
+    MissingClose,
+    MissingReason,
+    Net,
+    Payment,
+    PrepaidLine,
+)
 from node.settlement.windows import WindowState, pairs_of
 from node.storage.memory import MemoryStore
 from node.wire.coalition_trust import KnownDirectories
@@ -169,6 +177,25 @@ def test_a_partner_away_at_the_cut_is_waited_for_and_then_left_out_without_holdi
     _trade(operator.world, 2)
     operator.collect(2, window_start(3))
     operator.settled(2, window_start(3))
+
+
+def test_a_pair_whose_close_was_not_taken_is_left_out_with_the_reason() -> None:
+    operator = _trading()
+    operator.collect(1, CUT)
+    operator.settled(1, CUT)
+    operator.world.starts.clear()
+    again = operator.world.signed(operator.world.close(("m000", "m001"), 2))
+    assert operator.books.submit(again, window_start(3)) is not None
+    unproved = operator.world.close(("m001", "m002"), 2, basis=CloseBasis.ACQUIRER_ALONE)
+    assert operator.books.submit(operator.world.signed(unproved), window_start(3)) is not None
+    operator.again()
+    settled = operator.settled(2, window_start(3) + 86_400_000)
+    reasons = {
+        (one.home_id, one.acquirer_id): one.reason for one in settled.lines if isinstance(one, MissingClose)
+    }
+    assert reasons["m000", "m001"] is MissingReason.NOT_CONTINUOUS
+    assert reasons["m001", "m002"] is MissingReason.NO_EVIDENCE
+    assert reasons["m002", "m001"] is MissingReason.NOBODY_SENT
 
 
 def test_the_operator_may_settle_before_the_time_to_sign_is_over_if_it_says_so() -> None:

@@ -107,7 +107,7 @@ class OperatorService:
         return self._publish(OperatorNode((self._endpoint,), authority.certificate_pem))
 
     def keep_running(self, screen: Screen) -> None:
-        """Starts the service anew at the same address if its process has ended, as a service manager would."""
+        """Starts the service anew at the same address if its process has ended, as a service unit would."""
         assert self._process is not None, "it was published"
         status = self._process.poll()
         if status is not None:
