@@ -20,6 +20,7 @@ from simulators.staff import Staff
 
 LINK_SECONDS = 90.0
 _POLL_SECONDS = 0.1
+_BASKETS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,9 @@ async def ask_meanwhile(place: Place, home: Merchant) -> Told:
     town.out.add(member.card)
     town.homes[member.card] = home
     card, figures = card_identifier(member.card), town.figures_of(member)
-    basket = town.next_basket(member, place.stand.store_id)
+    # A sale too small to earn anything would not have to be kept for later.
+    baskets = [town.next_basket(member, place.stand.store_id) for _ in range(_BASKETS)]
+    basket = max(baskets, key=lambda one: one.total_minor)
     accrued = await till.accrue(card, basket.purchase())
     figures.counts["accruals"] += 1
     figures.told(accrued.effects)
