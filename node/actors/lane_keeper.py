@@ -78,7 +78,8 @@ class LaneKeeper:
     def note(self, partition: int, outcome: Outcome) -> None:
         """What a shard said of itself beside an answer: what is due when, and which lanes are open."""
         if outcome.refused == ExchangeReason.LANE_NOT_READY:  # its shard has started anew
-            for partner_id, ready in self._home_ready.items():
+            for partner_id in {said.partner_id for said in outcome.says}:
+                ready = self._home_ready.get(partner_id, set())
                 if partition in ready:
                     ready.discard(partition)
                     self.greet(partner_id)

@@ -13,7 +13,7 @@ from node.actors.lane_keeper import LaneKeeper
 from node.coalition.caps import Slice
 from node.coalition.messages import ExchangeReason
 from node.storage.keyspace import partner_partition
-from node.wire.coalition_records import LANE_WISH, Outcome
+from node.wire.coalition_records import LANE_WISH, Outcome, Said
 from node.wire.commands import Op
 from tests.wire.coalition_terms import SOUND
 
@@ -104,7 +104,10 @@ async def test_a_shard_that_started_anew_has_its_lanes_opened_again(world: tuple
     made, keeper = world
     keeper.greet("nile")
     await until(lambda: keeper._opening["nile"].done())
-    keeper.note(1, Outcome(refused=int(ExchangeReason.LANE_NOT_READY)))
+    not_ready = int(ExchangeReason.LANE_NOT_READY)
+    keeper.note(1, Outcome(refused=not_ready, says=(Said("zagros", b""),)))
+    assert keeper.lanes_open("nile") == PARTITIONS, "it is another partner's lane that is shut"
+    keeper.note(1, Outcome(refused=not_ready, says=(Said("nile", b""),)))
     assert keeper.lanes_open("nile") == PARTITIONS - 1
     await until(lambda: keeper.lanes_open("nile") == PARTITIONS)
     assert made.times(Op.HOME_HELLO, 0) == 1
