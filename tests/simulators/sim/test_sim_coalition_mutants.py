@@ -148,10 +148,9 @@ class ShortHolds(Restored):
 
 
 LATE: dict[FaultKind, int] = {
-    FaultKind.ISOLATED: 4,
-    FaultKind.STORM: 3,
-    FaultKind.BACKUP: 3,
-    FaultKind.ROLLBACK: 3,
+    FaultKind.STORM: 6,
+    FaultKind.BACKUP: 4,
+    FaultKind.ROLLBACK: 6,
 }
 RELAYED: dict[FaultKind, int] = {
     FaultKind.WITHHELD: 6,
