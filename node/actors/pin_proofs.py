@@ -62,6 +62,14 @@ def forget(case: Case, account: Account) -> None:
     case.puts.append((_key(case, account), b""))
 
 
+def pin_state(case: Case, account: Account) -> str:
+    """Whether the member has a PIN, and whether it is locked, in a word for staff."""
+    state, rule = _state(case, account), rule_of(case.edition.compiled.programme)
+    if not state.digest:
+        return ""
+    return "locked" if state.wrong >= (rule.tries if rule else pins.DEFAULT_TRIES) else "set"
+
+
 def judge(desk: Desk, case: Case, account: Account, use: bytes, *, hands_on: bool = False) -> Refused | None:
     """Why the PIN does not let this spend be done, or that one is required; None where nothing is in the way.
 

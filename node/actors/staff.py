@@ -7,6 +7,7 @@ import msgspec
 from node.actors import persons
 from node.actors.card_proofs import cards_of
 from node.actors.desk import Case, Decider, Desk, Inquiry
+from node.actors.pin_proofs import pin_state
 from node.ledger import adjusting, membership
 from node.ledger.account import Account, AccountKind, Link
 from node.ledger.decision import Decision
@@ -119,7 +120,9 @@ def get_member(desk: Desk, case: Case, account: Account) -> bytes | Refused:
     number = case.partition.number
     quarantined = case.work.get(quarantine_key(number, account.account_id)) is not None
     cards, purses = cards_of(case, account), case.edition.purses
-    return member_shown(account, number, person, purses, desk.settings.currency, quarantined, cards)
+    return member_shown(
+        account, number, person, purses, desk.settings.currency, quarantined, cards, pin_state(case, account)
+    )
 
 
 def probe(desk: Desk, case: Case, account: Account) -> bytes:

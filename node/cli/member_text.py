@@ -34,6 +34,8 @@ def member_lines(member: pb.GetMemberResponse, zone: str) -> Iterator[str]:
         yield _line("linked", f"{what} …{isolate(linked.hint)} since {moment(linked.since_time, zone)}")
     for recorded in member.cards:
         yield _line("chip card", card_line(recorded))
+    if member.pin_state:
+        yield _line("PIN", member.pin_state)
     if member.pool_account_id:
         yield _line("pool", member.pool_account_id)
     yield from balance_lines(member.balances, zone)

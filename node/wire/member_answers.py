@@ -103,6 +103,7 @@ def member_shown(
     currency: str,
     quarantined: bool,
     cards: Sequence[CardEntry] = (),
+    pin_state: str = "",
 ) -> bytes:
     """A member as staff see them; `partition` is the account's, which the names of proposals carry."""
     return pb.GetMemberResponse(
@@ -134,6 +135,7 @@ def member_shown(
         ],
         open_time=stamp(account.opened_ms),
         cards=[recorded(entry) for entry in cards],
+        pin_state=pin_state,
     ).SerializeToString()
 
 

@@ -74,7 +74,9 @@ async def test_wrong_tries_outlive_restarts_and_lock_the_pin_until_staff_reset_i
         assert told(await shop.spends(10, "0000")) == "wrong_pin"
         shop.restart()
     assert told(await shop.spends(10, PIN)) == "locked"
+    assert (await shop.member(MEMBER)).pin_state == "locked"
     body_of(await shop.resets())
+    assert (await shop.member(MEMBER)).pin_state == "set"
     body_of(await shop.spends(10, PIN))
 
 
@@ -131,6 +133,7 @@ async def test_a_hold_is_proved_by_pin_like_a_spend(shop: Shop) -> None:
 
 async def test_staff_take_a_pin_away_and_erasing_a_person_destroys_it(shop: Shop) -> None:
     body_of(await shop.resets(remove=True))
+    assert (await shop.member(MEMBER)).pin_state == ""
     assert told(await shop.spends(10, PIN)) == "not_set"
     await shop.sets()
     assert list(shop.stored(Kind.MEMBER_PIN))

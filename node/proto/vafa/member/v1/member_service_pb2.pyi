@@ -201,6 +201,7 @@ class GetMemberResponse(_message.Message):
     PROPOSALS_FIELD_NUMBER: _builtins.int
     OPEN_TIME_FIELD_NUMBER: _builtins.int
     CARDS_FIELD_NUMBER: _builtins.int
+    PIN_STATE_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """The account's id."""
     kind: Global___AccountKind.ValueType
@@ -209,6 +210,8 @@ class GetMemberResponse(_message.Message):
     """"active", "blocked", "closed", "erased" or "quarantined"."""
     pool_account_id: _builtins.str
     """The pool that it has joined; empty where none."""
+    pin_state: _builtins.str
+    """"set", or "locked" after too many wrong ones; empty where the member has no PIN."""
     @_builtins.property
     def person(self) -> _person_pb2.Person:
         """The person; absent for a pool or bearer account, and after erasure."""
@@ -246,10 +249,11 @@ class GetMemberResponse(_message.Message):
         proposals: _abc.Iterable[Global___Proposal] | None = ...,
         open_time: _timestamp_pb2.Timestamp | None = ...,
         cards: _abc.Iterable[_chip_card_pb2.RecordedCard] | None = ...,
+        pin_state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["open_time", b"open_time", "person", b"person"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "balances", b"balances", "cards", b"cards", "identifiers", b"identifiers", "kind", b"kind", "open_time", b"open_time", "person", b"person", "pool_account_id", b"pool_account_id", "proposals", b"proposals", "status", b"status"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "balances", b"balances", "cards", b"cards", "identifiers", b"identifiers", "kind", b"kind", "open_time", b"open_time", "person", b"person", "pin_state", b"pin_state", "pool_account_id", b"pool_account_id", "proposals", b"proposals", "status", b"status"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
