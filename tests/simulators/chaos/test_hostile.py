@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from node.coalition import acquirer_posted, caps, lanes, proofs
-from node.coalition.directory import Key
 from node.wire.coalition_directory import DIRECTORY_LABEL, armoured
 from node.wire.fork_proofs import FORK_PROOF_LABEL
 from simulators.chaos.hostile import THIEF, Hostile
@@ -18,6 +16,7 @@ from simulators.chaos.hostile_checks import proof_of
 from simulators.chaos.hostile_histories import CONTRADICTIONS, HISTORIES
 from simulators.chaos.hostile_partner import Attack
 from simulators.chaos.hostile_spending import SPENDING
+from simulators.sim import lane_checks
 from simulators.sim.coalition import MERCHANTS, OPERATOR
 from simulators.sim.network import UNDER_WAY
 from simulators.sim.partner import PartnerNode
@@ -27,6 +26,7 @@ ATTACKS = {attack.name: attack for attack in (*SPENDING, *HISTORIES, *CONTRADICT
 GROUPS = (*(SPENDING[at::3] for at in range(3)), HISTORIES, *((one,) for one in CONTRADICTIONS))
 """What happens in one world, beginning with what waits for a chance; what sets lanes aside has its own."""
 SEED = 5
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "simulation.md"
 
 
 class Calm(Hostile):
@@ -54,6 +54,15 @@ def test_is_refused_by_name_and_moves_nothing(attack: Attack) -> None:
     assert node_of(world, deed.victim).refused(THIEF)[attack.reason.name] >= deed.refused
     assert all(one.answer is not None or one.refusal for one in world.afterwards)
     assert {dispute.why for dispute in world.disputes.values()} == ({attack.why} if attack.why else set())
+
+
+def test_the_page_names_everything_that_is_tried_and_by_which_name_it_is_counted() -> None:
+    table = PAGE.read_text("utf-8").partition("<!-- attacks -->")[2].partition("<!-- /attacks -->")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines() if "|" in line
+    ]
+    told = {(name, counted.split(";")[0]) for names, counted in rows[2:] for name in names.split("; ")}
+    assert told == {(attack.name, attack.reason.name) for attack in ATTACKS.values()}
 
 
 def node_of(world: Hostile, merchant: str) -> PartnerNode:
@@ -94,57 +103,22 @@ def test_honest_partners_are_never_refused_by_the_names_of_misuse() -> None:
     assert set(counted) <= ordinary
 
 
-# --- a guard that is missing is found ----------------------------------------------------------------------
-
-
-def takes_any_signature(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr("node.wire.coalition.signature_holds", lambda *_: True)
-
-
-def takes_a_proof_again(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(proofs, "_consume", lambda state, *_: (proofs.Verdict.GOOD, state))
-
-
-def takes_more_than_the_cap(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(caps, "may_accrue", lambda *_: True)
-
-
-def compares_no_histories(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(acquirer_posted, "_is_another_history", lambda *_: False)
-
-
-def looks_at_no_window(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(acquirer_posted, "_problem", lambda *_: None)
-
-
-def follows_over_gaps(patch: pytest.MonkeyPatch) -> None:
-    arrival = lanes.arrival
-    patch.setattr(
-        acquirer_posted,
-        "arrival",
-        lambda *given: lanes.Arrival.NEXT if (at := arrival(*given)) is lanes.Arrival.GAP else at,
+def test_a_victims_books_and_lanes_that_say_something_else_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = lived("another newest record")
+    book, chain_problem = lane_checks.Side.book, lane_checks.chain_problem
+    monkeypatch.setattr(lane_checks.Side, "book", lambda side, *of: book(side, *of) + 1)
+    assert any("its books say" in problem for problem in world.violations())
+    monkeypatch.setattr(lane_checks.Side, "book", book)
+    monkeypatch.setattr(
+        lane_checks, "chain_problem", lambda records, *more: chain_problem(records[1:], *more)
     )
-
-
-def forgets_old_keys_ends(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(Key, "valid_at", lambda key, at_ms: True)
-
-
-@pytest.mark.parametrize(
-    ("without", "name"),
-    [
-        (takes_any_signature, "a signature changed by a bit"),
-        (takes_a_proof_again, "a proof used twice"),
-        (takes_more_than_the_cap, "more than the cap"),
-        (compares_no_histories, "another old record"),
-        (looks_at_no_window, "a wrong window"),
-        (follows_over_gaps, "a record withheld"),
-        (forgets_old_keys_ends, "an old key"),
-    ],
-    ids=lambda one: getattr(one, "__name__", ""),
-)
-def test_a_node_without_a_guard_is_found(
-    without: Callable[[pytest.MonkeyPatch], None], name: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without(monkeypatch)
-    assert Calm(5, attacks=[ATTACKS[name]]).run().violations != ()
+    assert any("as cedar keeps it" in problem for problem in world.violations())
+    monkeypatch.setattr(lane_checks, "chain_problem", chain_problem)
+    aside, disputes = dict(world.thief.aside), dict(world.disputes)
+    world.thief.aside.clear()
+    assert any("nothing was said on it that is a reason" in problem for problem in world.violations())
+    world.thief.aside.update(aside)
+    world.disputes.update({place: replace(one, fork_proof=(), links=()) for place, one in disputes.items()})
+    assert any("proves nothing" in problem for problem in world.violations())
+    world.disputes.update(disputes)
+    assert world.violations() == []
