@@ -23,6 +23,9 @@ _DRIVERS = (
     "/usr/lib64/pcsc/drivers/serial/libifdvpcd.so",
     "/usr/local/lib/pcsc/drivers/serial/libifdvpcd.so",
 )
+_CLIENTS_SOCKET = "/pcscd.comm"
+_ACCEPTS = "00010000"
+"""The flags of a socket that listens, in /proc/net/unix (__SO_ACCEPTCON)."""
 _PACKAGES = "On Debian: apt-get install pcscd libpcsclite-dev vsmartcard-vpcd."
 
 
@@ -84,7 +87,7 @@ class PcscStack:
         while time.monotonic() < until:
             if self._process.poll() is not None:
                 break
-            if _listens(self.port):
+            if _listens(self.port) and _serves():
                 return
             time.sleep(_POLL_SECONDS)
         said = (self._directory / "log").read_text("utf-8", "replace").strip().splitlines()
@@ -149,3 +152,11 @@ def _listens(port: int) -> bool:
         if any(fields[1].endswith(wanted) and fields[3] == "0A" for fields in map(str.split, lines)):
             return True
     return False
+
+
+def _serves() -> bool:
+    """Whether pcscd takes clients by now: its reader is there some time before."""
+    path = Path("/proc/net/unix")
+    lines = path.read_text("utf-8", "replace").splitlines()[1:] if path.exists() else []
+    listening = (fields for fields in map(str.split, lines) if fields[3] == _ACCEPTS)
+    return any(fields[-1].endswith(_CLIENTS_SOCKET) for fields in listening)
