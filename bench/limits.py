@@ -23,7 +23,7 @@ from bench.contest import (
     take_turns,
     unary_turn,
 )
-from bench.load import Target
+from bench.load import Measurement, Target
 from bench.messages import BASKET_LINES, BATCH_ACCRUALS, AccrualMaker, card_number
 from bench.processes import Served, cpu_seconds
 from bench.report import (
@@ -195,7 +195,9 @@ def _contest(subject: Subject, echoing: Served, maker: AccrualMaker, seconds: fl
         return Contestant("echo", level, lambda: echo_turn(echoed, level, seconds), echo_cpu)
 
     def a_unary(level: int) -> Contestant:
-        turn = lambda: unary_turn(unary, maker, level, seconds)  # noqa: E731
+        def turn() -> Measurement:
+            return unary_turn(unary, maker, level, seconds)
+
         return Contestant("unary accrual", level, turn, subject.cpu_seconds)
 
     highest = LEVELS[-1]

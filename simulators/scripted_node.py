@@ -4,8 +4,6 @@ It keeps no books. It executes each request id once and remembers that it did, w
 discipline depends on.
 """
 
-# ruff: noqa: N802 - the methods are named as in the protos
-
 from __future__ import annotations
 
 import asyncio

@@ -193,9 +193,7 @@ class Till:
             terminal_id=change.terminal_id,
         )
         try:
-            answer: inquiry_pb2.GetTransactionResponse = await self._persist(
-                self.pos.GetTransaction, request
-            )
+            answer: inquiry_pb2.GetTransactionResponse = await self._persist(self.pos.GetTransaction, request)
         except Refused as refused:
             if refused.refusal.reason == "TRANSACTION_NOT_FOUND":
                 return None

@@ -32,7 +32,7 @@ def toml(**changes: object) -> str:
         "currency_exponent": 0,
         **changes,
     }
-    return default_toml(**arguments)  # type: ignore[arg-type]
+    return default_toml(**arguments)  # type: ignore[arg-type]  # as the test gives them
 
 
 def load_text(directory: Path, text: str) -> Config:
@@ -83,7 +83,7 @@ def test_every_key_is_in_the_file_with_a_comment_above_it() -> None:
 def test_what_is_read_cannot_be_changed(tmp_path: Path) -> None:
     config = load_text(tmp_path, toml())
     with pytest.raises(AttributeError):
-        config.limits.queue_per_shard = 1  # type: ignore[misc]
+        config.limits.queue_per_shard = 1  # type: ignore[misc]  # it is frozen: that is the test
 
 
 def test_paths_start_at_the_file_wherever_the_process_stands(

@@ -209,4 +209,4 @@ def _continued(
 
 
 def _only(lines: list[StatementLine], kind: str) -> list:  # type: ignore[type-arg]  # of whichever message `kind` is
-    return [getattr(line, kind) for line in lines if line.HasField(kind)]  # type: ignore[arg-type]
+    return [getattr(line, kind) for line in lines if line.HasField(kind)]  # type: ignore[arg-type]  # `kind` is the name of a field

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
@@ -182,8 +181,10 @@ def _with_version(manifest: Manifest, version: int) -> Manifest:
 
 
 def _keys(keeper: Any, merchant: str, version: int) -> IssuerKeys:
-    ring: Callable[[Domain], Any] = lambda domain: key_ring(keeper, merchant, domain, version)  # noqa: E731
-    return IssuerKeys(ring(Domain.MANAGEMENT), ring(Domain.VERIFICATION))
+    management, verification = (
+        key_ring(keeper, merchant, domain, version) for domain in (Domain.MANAGEMENT, Domain.VERIFICATION)
+    )
+    return IssuerKeys(management, verification)
 
 
 def _told(event: StepEvent) -> None:

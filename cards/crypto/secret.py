@@ -15,7 +15,7 @@ class CardKey:
     """
 
     __slots__ = ("_raw",)
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None  # type: ignore[assignment]  # Python's way to say that there is no hash
 
     def __init__(self, raw: bytes) -> None:
         if len(raw) not in KEY_SIZES:

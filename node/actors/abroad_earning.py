@@ -112,7 +112,7 @@ async def _returned(
     known = await trade.look(errand, mine)
     original = await trade.look(errand, ref.exchange_id)
     if isinstance(known, Refused) or isinstance(original, Refused):
-        return refused(known if isinstance(known, Refused) else original)  # type: ignore[arg-type]
+        return refused(known if isinstance(known, Refused) else original)  # type: ignore[arg-type]  # one of the two is a refusal
     if known is not None:  # a retry: what was asked for then stands
         return known
     if original is None or original.state is AcquirerState.FAILED:

@@ -143,7 +143,7 @@ class RayShard:
         if self._batches is not None:
             return await self._batches.ask(message)
         try:
-            return await self._actor.apply.remote(message)  # type: ignore[no-any-return]
+            return await self._actor.apply.remote(message)  # type: ignore[no-any-return]  # Ray's handles have no types
         except (RayError, StoreError) as gone:
             raise ShardGone(type(gone).__name__) from gone
 

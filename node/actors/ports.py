@@ -70,7 +70,7 @@ class LocalShard:
 
     async def apply(self, message: bytes) -> bytes:
         """Hands over a batch."""
-        return await self._on_thread(self.host.apply, message)  # type: ignore[no-any-return]
+        return await self._on_thread(self.host.apply, message)  # type: ignore[no-any-return]  # the thread gives what `apply` gives
 
     async def call(self, name: str, *arguments: Any) -> Any:
         """Any other method of the host."""

@@ -97,7 +97,7 @@ def _with_options(command: Callable[..., None], options: tuple[Any, ...]) -> Cal
 
     # Typer reads the signature and the annotations, and takes a command's help from its docstring.
     parameters = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY, annotation=hints[one.name]) for one in own]
-    run.__signature__ = inspect.Signature([*parameters, *added])  # type: ignore[attr-defined]
+    run.__signature__ = inspect.Signature([*parameters, *added])  # type: ignore[attr-defined]  # what typer reads the options from
     run.__annotations__ = {one.name: one.annotation for one in (*parameters, *added)}
     run.__name__, run.__doc__ = command.__name__, command.__doc__
     return run

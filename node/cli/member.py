@@ -108,7 +108,7 @@ def _person(
         day = parse_date(birth_date, calendars[calendar])
         if isinstance(day, Invalid):
             raise typer.BadParameter(day.message, param_hint="--birth-date")
-        person.birth_date.calendar = int(day.calendar)  # type: ignore[assignment]
+        person.birth_date.calendar = int(day.calendar)  # type: ignore[assignment]  # the protos' own numbers
         person.birth_date.date = day.isoformat()
     return person
 
@@ -145,7 +145,7 @@ def _add_consents(
 
 
 def _names(enum: Any, prefix: str) -> str:
-    names = (name.removeprefix(prefix).lower().replace("_", "-") for name in enum.keys() if enum.Value(name))  # noqa: SIM118
+    names = (name.removeprefix(prefix).lower().replace("_", "-") for name in enum.keys() if enum.Value(name))  # noqa: SIM118 - a proto enum is no mapping
     return ", ".join(names)
 
 

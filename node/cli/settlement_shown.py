@@ -23,7 +23,7 @@ Names = Mapping[str, str]
 
 def state_name(state: int) -> str:
     """A window's state in small letters."""
-    return operator_pb.WindowState.Name(state).removeprefix("WINDOW_STATE_").lower()  # type: ignore[arg-type]
+    return operator_pb.WindowState.Name(state).removeprefix("WINDOW_STATE_").lower()  # type: ignore[arg-type]  # the protos' own numbers and names
 
 
 def amount(data: bytes) -> int:
@@ -135,7 +135,7 @@ def _held_back(window: pb.OwnWindow, names: Names) -> list[str]:
 
 def _core(found: dispute_pb2.Mismatch | None, name: str) -> PostedCore | None:
     """The posted core of a record that a side showed."""
-    if found is None or not found.HasField(name):  # type: ignore[arg-type]
+    if found is None or not found.HasField(name):  # type: ignore[arg-type]  # the protos' own numbers and names
         return None
     posted: Envelope = entry_of(getattr(found, name).SerializeToString()).posted
     body = ENCODER.read(MessageType.POSTED, posted.body)

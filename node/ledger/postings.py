@@ -75,11 +75,11 @@ def movements(event: AnyEvent) -> Iterable[tuple[str, str, int]]:
     """What an event moves, as (book, purse, units gained by the member)."""
     kind = type(event)
     if kind is Earned or kind is ActivityEarned:
-        return _awarded(event.awards)  # type: ignore[union-attr]
+        return _awarded(event.awards)  # type: ignore[union-attr]  # `kind` says which event it is
     if kind is Spent:
-        return _spent(event.taken, event.book)  # type: ignore[union-attr]
+        return _spent(event.taken, event.book)  # type: ignore[union-attr]  # `kind` says which event it is
     if kind is HoldClosed:
-        return _spent(event.spent, event.book)  # type: ignore[union-attr]
+        return _spent(event.spent, event.book)  # type: ignore[union-attr]  # `kind` says which event it is
     if isinstance(event, Credited):
         return ((event.book, event.purse, total(event.lots) + event.debt),)
     if isinstance(event, Debited):

@@ -54,7 +54,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         self._books = books
         self._backups = backups
 
-    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:  # noqa: N802
+    async def GetStatus(self, request: pb.GetStatusRequest, context: Context) -> pb.GetStatusResponse:
         """How the node and its shards are."""
         states = await asyncio.gather(
             *(shard.call("state") for shard in self._shards), return_exceptions=True
@@ -88,7 +88,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             accounts=sum(state.accounts for state in known),
         )
 
-    async def CreateBackup(  # noqa: N802
+    async def CreateBackup(
         self, request: pb.CreateBackupRequest, context: Context
     ) -> pb.CreateBackupResponse:
         """Writes a backup while the node serves."""
@@ -106,7 +106,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
         size = sum(file.size_bytes for store in manifest.stores for file in store.files)
         return pb.CreateBackupResponse(path=str(destination), size_bytes=size)
 
-    async def CheckBooks(self, request: pb.CheckBooksRequest, context: Context) -> pb.CheckBooksResponse:  # noqa: N802
+    async def CheckBooks(self, request: pb.CheckBooksRequest, context: Context) -> pb.CheckBooksResponse:
         """Proves the books as they are now."""
         findings = await self._books.check()
         rows = [(book, purse, units) for (book, purse), units in findings.books.items()]
@@ -118,7 +118,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             totals=[_totals(one) for one in totals_of(rows)],
         )
 
-    async def ListQuarantined(  # noqa: N802
+    async def ListQuarantined(
         self, request: pb.ListQuarantinedRequest, context: Context
     ) -> pb.ListQuarantinedResponse:
         """Accounts that were set aside, by account id."""
@@ -143,7 +143,7 @@ class AdminService(admin_service_pb2_grpc.AdminServiceServicer):
             next_page_token=after[size - 1].account_id.hex() if len(after) > size else "",
         )
 
-    async def ReleaseQuarantined(  # noqa: N802
+    async def ReleaseQuarantined(
         self, request: pb.ReleaseQuarantinedRequest, context: Context
     ) -> pb.ReleaseQuarantinedResponse:
         """Puts an account that was set aside back to work."""

@@ -38,7 +38,7 @@ class CoalitionService:
         self._directories = exchanging.directories
         self._partners = partners
 
-    async def AdoptDirectory(  # noqa: N802 - the proto's name
+    async def AdoptDirectory(
         self, request: pb.AdoptDirectoryRequest, context: Context
     ) -> pb.AdoptDirectoryResponse:
         """Takes a directory into use."""
@@ -49,7 +49,7 @@ class CoalitionService:
             raise AssertionError("fail always raises")
         return pb.AdoptDirectoryResponse(version=found.newest.version, coalition_id=found.coalition_id)
 
-    async def GetCoalition(  # noqa: N802 - the proto's name
+    async def GetCoalition(
         self, request: pb.GetCoalitionRequest, context: Context
     ) -> pb.GetCoalitionResponse:
         """Shows the directory in use, and how this node stands with each partner."""
@@ -67,9 +67,7 @@ class CoalitionService:
                 show_standing(link, standings[partner_id])
         return response
 
-    async def ListRecords(  # noqa: N802 - the proto's name
-        self, request: pb.ListRecordsRequest, context: Context
-    ) -> pb.ListRecordsResponse:
+    async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
         """Reads records of a lane; none where there is no such lane."""
         own_id, partner_id = self._exchanging.own_id, request.partner_id
         home_id, acquirer_id = (own_id, partner_id) if request.home else (partner_id, own_id)
@@ -80,9 +78,7 @@ class CoalitionService:
             response.records.add().MergeFromString(data)
         return response
 
-    async def GetDispute(  # noqa: N802 - the proto's name
-        self, request: pb.GetDisputeRequest, context: Context
-    ) -> pb.GetDisputeResponse:
+    async def GetDispute(self, request: pb.GetDisputeRequest, context: Context) -> pb.GetDisputeResponse:
         """Shows why a lane was set aside; nothing where it was not."""
         known = self._directories.known
         if known is None or known.newest.partner(request.partner_id) is None:
@@ -102,7 +98,7 @@ class CoalitionService:
             response.fork_proof.MergeFromString(data)
         return response
 
-    async def GetAppSecret(  # noqa: N802 - the proto's name
+    async def GetAppSecret(
         self, request: pb.GetAppSecretRequest, context: Context
     ) -> pb.GetAppSecretResponse:
         """Hands over a member's app secret; refused where nobody carries the identifier."""

@@ -29,9 +29,7 @@ class FeedService(feed_service_pb2_grpc.FeedServiceServicer):
         self._partitions = partitions
         self._figures = figures
 
-    async def Follow(  # noqa: N802 - the proto's name
-        self, request: pb.FollowRequest, context: Context
-    ) -> AsyncIterator[pb.FollowResponse]:
+    async def Follow(self, request: pb.FollowRequest, context: Context) -> AsyncIterator[pb.FollowResponse]:
         """Streams entries from a cursor on."""
         seen = cursor_from(request.cursor, self._partitions)
         if isinstance(seen, Refused):

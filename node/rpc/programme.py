@@ -41,7 +41,7 @@ class ProgrammeService(programme_service_pb2_grpc.ProgrammeServiceServicer):
         self._published = published
         self._tz, self._currency, self._language = tz, currency, language
 
-    async def PublishProgramme(  # noqa: N802 - the proto's name
+    async def PublishProgramme(
         self, request: pb.PublishProgrammeRequest, context: Context
     ) -> pb.PublishProgrammeResponse:
         """Makes a draft the next version."""
@@ -62,7 +62,7 @@ class ProgrammeService(programme_service_pb2_grpc.ProgrammeServiceServicer):
             version=published.version, effective_time=stamp(published.effective_ms)
         )
 
-    async def GetProgramme(  # noqa: N802
+    async def GetProgramme(
         self, request: pb.GetProgrammeRequest, context: Context
     ) -> pb.GetProgrammeResponse:
         """One version, or the one in force at a moment."""
@@ -77,7 +77,7 @@ class ProgrammeService(programme_service_pb2_grpc.ProgrammeServiceServicer):
             raise AssertionError("fail always raises")
         return pb.GetProgrammeResponse(programme=programme_to_proto(found))
 
-    async def ListProgrammes(  # noqa: N802
+    async def ListProgrammes(
         self, request: pb.ListProgrammesRequest, context: Context
     ) -> pb.ListProgrammesResponse:
         """The versions, newest first."""
@@ -105,7 +105,7 @@ class ProgrammeService(programme_service_pb2_grpc.ProgrammeServiceServicer):
             next_page_token=str(page[-1].version) if len(versions) > size else "",
         )
 
-    async def PreviewProgramme(  # noqa: N802
+    async def PreviewProgramme(
         self, request: pb.PreviewProgrammeRequest, context: Context
     ) -> pb.PreviewProgrammeResponse:
         """What a purchase would earn under a draft."""

@@ -124,7 +124,7 @@ class SettlementService:
 
     # --- windows -------------------------------------------------------------------------------------------
 
-    async def ListWindows(self, request: pb.ListWindowsRequest, caller: str) -> pb.ListWindowsResponse:  # noqa: N802
+    async def ListWindows(self, request: pb.ListWindowsRequest, caller: str) -> pb.ListWindowsResponse:
         """The windows that have begun."""
         most = min(request.page_size or 50, MAX_PAGE)
         found = self._books.windows(self._clock_ms(), request.from_number, most)
@@ -154,14 +154,14 @@ class SettlementService:
         assert window is not None, "a window of the books is in the calendar, which only grows"
         return self._window(window, record)
 
-    async def CloseWindow(  # noqa: N802
+    async def CloseWindow(
         self, request: pb.CloseWindowRequest, caller: str
     ) -> pb.CloseWindowResponse | NotDone:
         """Closes a window after its cut."""
         record = self._books.close_window(request.number, self._clock_ms())
         return self._shown(record, pb.CloseWindowResponse)
 
-    async def SettleWindow(  # noqa: N802
+    async def SettleWindow(
         self, request: pb.SettleWindowRequest, caller: str
     ) -> pb.SettleWindowResponse | NotDone:
         """Publishes a window's statement."""
@@ -170,7 +170,7 @@ class SettlementService:
 
     # --- closes --------------------------------------------------------------------------------------------
 
-    async def SubmitClose(  # noqa: N802
+    async def SubmitClose(
         self, request: pb.SubmitCloseRequest, caller: str
     ) -> pb.SubmitCloseResponse | NotDone:
         """Takes a close of the caller's, with both signatures or a zero close by one side alone."""
@@ -182,7 +182,7 @@ class SettlementService:
     def _take(self, signed: SignedClose, caller: str) -> NotDone | None:
         return _not_theirs(signed, caller) or self._books.submit(signed, self._clock_ms())
 
-    async def SubmitCloseAlone(  # noqa: N802
+    async def SubmitCloseAlone(
         self, requests: AsyncIterator[pb.SubmitCloseAloneRequest], caller: str
     ) -> pb.SubmitCloseAloneResponse | NotDone:
         """Takes a close by one side alone, once all its records were seen and both sides' signatures hold."""
@@ -207,7 +207,7 @@ class SettlementService:
             return NotDone(Why.INVALID, f"The close was not taken: {problem}.")
         return self._take(check.signed, caller) or pb.SubmitCloseAloneResponse()
 
-    async def ReportMismatch(  # noqa: N802
+    async def ReportMismatch(
         self, request: pb.ReportMismatchRequest, caller: str
     ) -> pb.ReportMismatchResponse | NotDone:
         """Keeps what the caller found where its records and a partner's part."""
@@ -220,7 +220,7 @@ class SettlementService:
 
     # --- statements ---------------------------------------------------------------------------------------
 
-    def GetStatement(  # noqa: N802
+    def GetStatement(
         self, request: pb.GetStatementRequest
     ) -> AsyncIterator[pb.GetStatementResponse] | NotDone:
         """A published statement in parts."""

@@ -35,7 +35,7 @@ class MoneyCalls:
         self._clock_ms = clock_ms
         self._window = window
 
-    async def ConfirmPayment(  # noqa: N802 - the proto's name
+    async def ConfirmPayment(
         self, request: pb.ConfirmPaymentRequest, caller: str
     ) -> pb.ConfirmPaymentResponse | NotDone:
         """Marks a payment as made."""
@@ -51,7 +51,7 @@ class MoneyCalls:
             return record
         return pb.ConfirmPaymentResponse(window=self._window(record))
 
-    async def ListPayments(  # noqa: N802 - the proto's name
+    async def ListPayments(
         self, request: pb.ListPaymentsRequest, caller: str
     ) -> pb.ListPaymentsResponse | NotDone:
         """The payments of a window as they stand."""
@@ -71,7 +71,7 @@ class MoneyCalls:
             due_time=stamp(found.due_ms),
         )
 
-    async def ReportPayments(  # noqa: N802 - the proto's name
+    async def ReportPayments(
         self, request: pb.ReportPaymentsRequest, caller: str
     ) -> pb.ReportPaymentsResponse | NotDone:
         """Takes what a bank booked of the caller's payments."""
@@ -90,7 +90,7 @@ class MoneyCalls:
             window=self._window(record),
         )
 
-    async def DeclareDefault(  # noqa: N802 - the proto's name
+    async def DeclareDefault(
         self, request: pb.DeclareDefaultRequest, caller: str
     ) -> pb.DeclareDefaultResponse | NotDone:
         """Declares a partner in default."""
@@ -106,9 +106,7 @@ class MoneyCalls:
             return record
         return pb.DeclareDefaultResponse(window=self._window(record))
 
-    async def TopUp(  # noqa: N802 - the proto's name
-        self, request: pb.TopUpRequest, caller: str
-    ) -> pb.TopUpResponse | NotDone:
+    async def TopUp(self, request: pb.TopUpRequest, caller: str) -> pb.TopUpResponse | NotDone:
         """Adds to a prepaid balance."""
         amount = read_wide(request.amount, "TopUpRequest.amount")
         record = self._books.money.top_up(request.request_id, request.partner_id, amount)
@@ -116,7 +114,7 @@ class MoneyCalls:
             return record
         return pb.TopUpResponse(balance=self._balance(request.partner_id, record.balance))
 
-    async def AddCorrection(  # noqa: N802 - the proto's name
+    async def AddCorrection(
         self, request: pb.AddCorrectionRequest, caller: str
     ) -> pb.AddCorrectionResponse | NotDone:
         """Puts something right in the next statement."""
@@ -129,15 +127,13 @@ class MoneyCalls:
             )
         return self._books.money.correct(request.request_id, correction) or pb.AddCorrectionResponse()
 
-    async def ListPositions(  # noqa: N802 - the proto's name
-        self, request: pb.ListPositionsRequest, caller: str
-    ) -> pb.ListPositionsResponse:
+    async def ListPositions(self, request: pb.ListPositionsRequest, caller: str) -> pb.ListPositionsResponse:
         """How partners stand; for a partner itself alone."""
         found = positions(self._books)
         mine = [one for one in found if caller in (OPERATOR_ID, one.partner_id)]
         return pb.ListPositionsResponse(positions=[self._position(one) for one in mine])
 
-    async def ListPrepaidBalances(  # noqa: N802 - the proto's name
+    async def ListPrepaidBalances(
         self, request: pb.ListPrepaidBalancesRequest, caller: str
     ) -> pb.ListPrepaidBalancesResponse:
         """All prepaid balances; for a partner its own."""

@@ -77,9 +77,7 @@ class EnrolmentService(_Issuing, terminal_service_pb2_grpc.EnrolmentServiceServi
         super().__init__(control, authority, merchant)
         self._trying = asyncio.Lock()
 
-    async def RedeemCode(  # noqa: N802 - the proto's name
-        self, request: pb.RedeemCodeRequest, context: Context
-    ) -> pb.RedeemCodeResponse:
+    async def RedeemCode(self, request: pb.RedeemCodeRequest, context: Context) -> pb.RedeemCodeResponse:
         """Turns a code and a request into a certificate."""
         number = ticket_number(request.code)
         if number is None:
@@ -111,7 +109,7 @@ class EnrolmentService(_Issuing, terminal_service_pb2_grpc.EnrolmentServiceServi
 class TerminalService(_Issuing, terminal_service_pb2_grpc.TerminalServiceServicer):
     """See the proto."""
 
-    async def CreateEnrolment(  # noqa: N802
+    async def CreateEnrolment(
         self, request: pb.CreateEnrolmentRequest, context: Context
     ) -> pb.CreateEnrolmentResponse:
         """Makes a one-time code."""
@@ -150,9 +148,7 @@ class TerminalService(_Issuing, terminal_service_pb2_grpc.TerminalServiceService
         )
         raise AssertionError("fail always raises")
 
-    async def ListCallers(  # noqa: N802
-        self, request: pb.ListCallersRequest, context: Context
-    ) -> pb.ListCallersResponse:
+    async def ListCallers(self, request: pb.ListCallersRequest, context: Context) -> pb.ListCallersResponse:
         """Who holds a certificate, by serial number."""
         size = min(max(request.page_size, 0) or 50, MAX_PAGE)
         records = [record for record in self._control.callers() if record.serial > request.page_token]
@@ -174,14 +170,14 @@ class TerminalService(_Issuing, terminal_service_pb2_grpc.TerminalServiceService
             next_page_token=records[size - 1].serial if len(records) > size else "",
         )
 
-    async def RevokeCaller(  # noqa: N802
+    async def RevokeCaller(
         self, request: pb.RevokeCallerRequest, context: Context
     ) -> pb.RevokeCallerResponse:
         """Revokes all certificates of a caller."""
         caller = await self._caller_of(request.identity, context)
         return pb.RevokeCallerResponse(revoked_certificates=self._control.revoke(caller))
 
-    async def RenewCertificate(  # noqa: N802
+    async def RenewCertificate(
         self, request: pb.RenewCertificateRequest, context: Context
     ) -> pb.RenewCertificateResponse:
         """A new certificate for the caller itself; the old one stays good until it expires."""

@@ -177,7 +177,7 @@ def transaction(
     """An entry as tills and members see it."""
     message = transaction_pb2.Transaction(
         transaction_id=transaction_id(partition, entry.sequence),
-        kind=int(entry.kind),  # type: ignore[arg-type]
+        kind=int(entry.kind),  # type: ignore[arg-type]  # the protos' own numbers
         terminal_id=entry.terminal,
         request_id=entry.request_id,
         occurred_time=stamp(entry.occurred_ms),

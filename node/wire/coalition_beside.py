@@ -62,7 +62,7 @@ def unsealed(key: SealingKey, carried: bytes) -> bytes | None:
         return None
     outer.ClearField("sealed")
     for field in _BESIDE:
-        outer.ClearField(field)  # type: ignore[arg-type]
+        outer.ClearField(field)  # type: ignore[arg-type]  # the names above are its fields
     opened = envelope_pb2.Carried(salt=beside.salt)
     if beside.HasField("identifier"):
         opened.identifier.CopyFrom(beside.identifier)

@@ -211,7 +211,7 @@ def converter(kind: type[Struct]) -> Converter:
 
 def read_as(kind: type[S], message: ProtoMessage) -> S:
     """A message as a struct; raises OutOfBounds."""
-    return converter(kind).read(message)  # type: ignore[no-any-return]
+    return converter(kind).read(message)  # type: ignore[no-any-return]  # the converter of `kind` gives a `kind`
 
 
 _Part = tuple[str, Callable[[Any, Any], None], Callable[[Any], Any], _Check]

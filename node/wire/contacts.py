@@ -13,7 +13,7 @@ def contact_asked(account_id: bytes) -> bytes:
 
 def member_asked(kind: int, value: str) -> bytes:
     """A GetMemberRequest about whoever carries an identifier."""
-    identifier = identifier_pb2.Identifier(kind=kind, value=value)  # type: ignore[arg-type]
+    identifier = identifier_pb2.Identifier(kind=kind, value=value)  # type: ignore[arg-type]  # the protos' own numbers
     return member_service_pb2.GetMemberRequest(identifier=identifier).SerializeToString()
 
 

@@ -38,7 +38,7 @@ def journal_entry(partition: int, stored: StoredEntry) -> pb.JournalEntry:
         account_id=entry.account_id.hex(),
         post_time=stamp(entry.at_ms),
         occurred_time=stamp(entry.occurred_ms),
-        kind=int(entry.kind),  # type: ignore[arg-type]
+        kind=int(entry.kind),  # type: ignore[arg-type]  # the protos' own numbers
         terminal_id=entry.terminal,
         request_id=entry.request_id,
         programme_version=entry.version,

@@ -108,12 +108,12 @@ def member_shown(
     """A member as staff see them; `partition` is the account's, which the names of proposals carry."""
     return pb.GetMemberResponse(
         account_id=account.account_id.hex(),
-        kind=int(account.kind),  # type: ignore[arg-type]
+        kind=int(account.kind),  # type: ignore[arg-type]  # the protos' own numbers
         status=_status(account, quarantined),
         person=None if person is None else person_message(person),
         identifiers=[
             pb.LinkedIdentifier(
-                kind=link.kind,  # type: ignore[arg-type]
+                kind=link.kind,  # type: ignore[arg-type]  # the protos' own numbers
                 hint=link.hint,
                 # The first owner of an identifier has had it always, which says nothing to a person.
                 since_time=stamp(max(link.since_ms, account.opened_ms)),

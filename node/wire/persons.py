@@ -135,7 +135,7 @@ def person_message(person: Person) -> pb.Person:
         source=person.source,
     )
     if person.birth_date is not None:
-        message.birth_date.calendar = int(person.birth_date.calendar)  # type: ignore[assignment]
+        message.birth_date.calendar = int(person.birth_date.calendar)  # type: ignore[assignment]  # the protos' own numbers
         message.birth_date.date = person.birth_date.isoformat()
     return message
 
@@ -143,8 +143,8 @@ def person_message(person: Person) -> pb.Person:
 def _consent_message(consent: Consent) -> pb.Consent:
     return pb.Consent(
         # A channel that the protos do not name (all at once, print) is shown as not said.
-        channel=_CHANNEL_NUMBERS.get(consent.channel, 0),  # type: ignore[arg-type]
-        purpose=_PURPOSE_NUMBERS[consent.purpose],  # type: ignore[arg-type]
+        channel=_CHANNEL_NUMBERS.get(consent.channel, 0),  # type: ignore[arg-type]  # the protos' own numbers
+        purpose=_PURPOSE_NUMBERS[consent.purpose],  # type: ignore[arg-type]  # the protos' own numbers
         granted=consent.granted,
         source=consent.source,
         text_version=consent.text_version,

@@ -143,7 +143,7 @@ def refusal_message(refused: Refused) -> refusal_pb2.Refusal:
     """A refusal as an item of a batch or stream."""
     refused = fitted(worded(refused))
     return refusal_pb2.Refusal(
-        reason=int(refused.reason),  # type: ignore[arg-type]
+        reason=int(refused.reason),  # type: ignore[arg-type]  # the protos' own numbers
         action=ACTIONS[refused.reason],
         message=refused.message,
         retry_delay_ms=refused.retry_delay_ms,

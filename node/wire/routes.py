@@ -98,9 +98,9 @@ def route_of(op: Op, message: Message) -> Route | Refused:
         receipt = (ask.purchase.store_id, ask.purchase.receipt_number)
     anchor = request_id
     if op is Op.REVERSE:
-        anchor = message.original_request_id  # type: ignore[attr-defined]
+        anchor = message.original_request_id  # type: ignore[attr-defined]  # the operation says which message it is
     elif op is Op.RETURN and not kind:
-        anchor = message.transaction_id  # type: ignore[attr-defined]
+        anchor = message.transaction_id  # type: ignore[attr-defined]  # the operation says which message it is
     return Route(request_id, terminal_id, kind, value, occurred_ms, anchor, receipt, tap)
 
 

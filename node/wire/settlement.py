@@ -265,7 +265,7 @@ def read_mismatch(message: dispute_pb2.Mismatch) -> Mismatch:
 
     def record(name: str) -> bytes:
         found: exchange_pb2.LaneRecord = getattr(message, name)
-        return found.SerializeToString() if message.HasField(name) else b""  # type: ignore[arg-type]
+        return found.SerializeToString() if message.HasField(name) else b""  # type: ignore[arg-type]  # a field's name, as the caller has it
 
     return Mismatch(
         slug(message.coalition_id, "Mismatch.coalition_id"),

@@ -7,7 +7,7 @@ a minus.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
 
 from node.settlement.documents import (
@@ -92,5 +92,8 @@ def _harmless(text: str) -> str:
 
 
 def _cells(texts: Iterable[str]) -> str:
-    quote: Callable[[str], str] = lambda text: '"' + text.replace('"', '""') + '"'  # noqa: E731
-    return ",".join(quote(text) if set(text) & set('",\r\n;') else text for text in texts) + "\r\n"
+    return ",".join(_quoted(text) if set(text) & set('",\r\n;') else text for text in texts) + "\r\n"
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '""') + '"'

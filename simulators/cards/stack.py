@@ -71,8 +71,7 @@ class PcscStack:
         (self._directory / "vpcd").write_text(_configuration(driver, self.port), encoding="ascii")
         log = (self._directory / "log").open("wb")
         with log:
-            # Found by name on the path, with arguments that are all our own.
-            self._process = subprocess.Popen(  # noqa: S603
+            self._process = subprocess.Popen(  # noqa: S603 - found by name on the path; the arguments are our own
                 [daemon, "--foreground", "--config", str(self._directory)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,

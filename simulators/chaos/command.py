@@ -63,7 +63,7 @@ def _show(given: argparse.Namespace) -> int:
     """One seed in a process whose hashes are not salted, as in a run of many."""
     if os.environ.get("PYTHONHASHSEED") != "0":
         again = [sys.executable, "-m", "simulators", *sys.argv[1:]]
-        return subprocess.run(again, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode  # noqa: S603
+        return subprocess.run(again, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode  # noqa: S603 - this program itself
     (task,) = tasks(given.first, 1, given.world)
     outcome = live(task.world, task.seed, print)
     for violation in outcome.violations:

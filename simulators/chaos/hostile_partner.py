@@ -198,7 +198,7 @@ class Thief:
 
     def say(self, victim: str, draft: Draft, beside: Carried | None = None, **more: object) -> None:
         """Signs and sends, with what travelled beside another message."""
-        message = self.seal(draft, victim, **more)  # type: ignore[arg-type]
+        message = self.seal(draft, victim, **more)  # type: ignore[arg-type]  # each of them is what `seal` calls it
         self.put(victim, with_beside(message, beside))
 
     # --- its day ------------------------------------------------------------------------------------------

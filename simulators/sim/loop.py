@@ -239,7 +239,7 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._timers.clear()
         for task in self._tasks:
             if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch against its warning
                 with contextlib.suppress(BaseException):  # whatever it says now, its world is over
                     task.get_coro().close()
         self._tasks.clear()

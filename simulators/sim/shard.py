@@ -216,7 +216,7 @@ class SimShard:
 
     async def apply(self, message: bytes) -> bytes:
         """Hands over a batch of commands."""
-        return await self.call("apply", message)  # type: ignore[no-any-return]
+        return await self.call("apply", message)  # type: ignore[no-any-return]  # what `apply` of a host gives
 
     async def call(self, name: str, *arguments: Any) -> Any:
         """Any method of the host, after all calls before it."""

@@ -140,7 +140,7 @@ class Merchant(Actors):
             abroad.entropy = self._entropy
         signer = ed25519_signer(_KEYS[self.own_id])
         self.exchanging = Exchanging(
-            self.own_id, self.router, self.resolver, self.directories,  # type: ignore[arg-type]
+            self.own_id, self.router, self.resolver, self.directories,  # type: ignore[arg-type]  # a double
             lambda: EnvelopeSealer(DIRECTORY.coalition_id, self.own_id, _always(signer)), Figures(),
             clock_ms=lambda: self.now_ms,
         )  # fmt: skip

@@ -92,7 +92,7 @@ class Tills(Bazaar):
         """A spend with a proof."""
         request = self.saffron.stamped(spending_pb2.RedeemRequest(identifier=who))
         request.spends.add(purse="points", units=units)
-        request.proof.CopyFrom(envelope_pb2.MemberProof(**proof))  # type: ignore[arg-type]
+        request.proof.CopyFrom(envelope_pb2.MemberProof(**proof))  # type: ignore[arg-type]  # a double
         return request
 
     async def code(self, units: int, who: Identifier = MEMBER) -> str:

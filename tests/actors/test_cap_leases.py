@@ -116,7 +116,7 @@ async def test_a_crash_between_any_two_steps_of_a_move_loses_nothing_for_long(do
         nile = bazaar.nile
         cut = Wire(nile, at, done)
         try:
-            await CapLeases(cut).move(SAFFRON, 0, Slice(3 * EVEN, 3 * EVEN))  # type: ignore[arg-type]
+            await CapLeases(cut).move(SAFFRON, 0, Slice(3 * EVEN, 3 * EVEN))  # type: ignore[arg-type]  # a double
             finished = True
         except Cut:
             assert sum(await slices(nile)) <= CAP
@@ -139,7 +139,7 @@ async def test_a_move_for_one_that_comes_late_and_again_moves_nothing(bazaar: Ba
         sent.append((op, partition, body))
         return await real(op, partition, body)
 
-    nile.exchanging.do = do  # type: ignore[method-assign, assignment]
+    nile.exchanging.do = do  # type: ignore[method-assign, assignment]  # a double
     await of(nile).move(SAFFRON, 0, Slice(2 * EVEN, 0))
     after = await slices(nile)
     assert after[0] == 3 * EVEN

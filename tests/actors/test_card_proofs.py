@@ -60,7 +60,7 @@ async def test_a_retried_spend_gets_the_same_answer_though_its_proof_is_used_up(
 
     actors, bureau = await a_shop_with(NTAG)
     proof = await converse(actors, bureau)
-    request = actors.stamped(spending_pb2.RedeemRequest(identifier=CARD, proof=proof))  # type: ignore[arg-type]
+    request = actors.stamped(spending_pb2.RedeemRequest(identifier=CARD, proof=proof))  # type: ignore[arg-type]  # a double
     request.spends.add(purse="points", units=40)
     first = await actors.at_till(Op.REDEEM, request)
     assert first.kind == AnswerKind.DONE

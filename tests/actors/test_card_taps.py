@@ -79,7 +79,7 @@ async def test_of_two_tills_that_race_with_one_tap_one_is_refused_by_name() -> N
     asked = [
         ask_of(Op.ACCRUE, request, b"") for request in (a_sale(actors, address), a_sale(actors, address))
     ]
-    answers = await actors.counter.ask_many(TILL, asked, "t" * 32)  # type: ignore[arg-type]
+    answers = await actors.counter.ask_many(TILL, asked, "t" * 32)  # type: ignore[arg-type]  # each was taken
     assert [answer.kind == AnswerKind.DONE for answer in answers] == [True, False]
     assert card_reason(answers[1]) == "replayed"
 

@@ -355,7 +355,7 @@ async def test_a_pool_that_could_not_be_asked_yet_is_no_second_use_of_the_card()
             return refused(refuse(Reason.OVERLOADED, "The pool's shard has a full queue."))
         return await original(command)
 
-    router.ask = ask  # type: ignore[method-assign]
+    router.ask = ask  # type: ignore[method-assign]  # a double
     task = asyncio.ensure_future(till.saffron.at_till(Op.REDEEM, _redeem(till, evidence)))
     while not task.done():
         await asyncio.sleep(0)

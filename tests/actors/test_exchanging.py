@@ -109,14 +109,14 @@ class Home:
         self.known = found
         self.gateway = Exchanging(
             "saffron",
-            self.shards,  # type: ignore[arg-type]
-            self.index,  # type: ignore[arg-type]
+            self.shards,  # type: ignore[arg-type]  # a double
+            self.index,  # type: ignore[arg-type]  # a double
             self.directories,
             lambda: self.sealer("saffron", 2),
             self.figures,
             clock_ms=lambda: NOW_MS,
         )
-        self.gateway.links = self.links  # type: ignore[assignment]
+        self.gateway.links = self.links  # type: ignore[assignment]  # a double
 
     def sealer(self, partner_id: str, seed: int) -> EnvelopeSealer:
         return EnvelopeSealer(SOUND.coalition_id, partner_id, lambda _: signer(seed))

@@ -74,7 +74,7 @@ async def test_a_second_record_under_one_number_is_a_dispute_with_a_proof_that_a
     assert found.why == "forked"
     known = bazaar.saffron.directories.known
     assert known is not None
-    service: Any = CoalitionService(bazaar.saffron.exchanging, None, None, None, None)  # type: ignore[arg-type]
+    service: Any = CoalitionService(bazaar.saffron.exchanging, None, None, None, None)  # type: ignore[arg-type]  # asked for nothing here
     answer = await service.GetDispute(pb.GetDisputeRequest(partner_id=NILE, lane=lane), None)
     assert (answer.why, answer.number) == ("forked", 1)
     assert answer.fork_proof.directory_version == DIRECTORY.version
@@ -116,7 +116,7 @@ async def test_another_record_below_the_head_leaves_a_proof_also_when_the_lane_w
     assert found.why == "forked"
     known = bazaar.saffron.directories.known
     assert known is not None
-    service: Any = CoalitionService(bazaar.saffron.exchanging, None, None, None, None)  # type: ignore[arg-type]
+    service: Any = CoalitionService(bazaar.saffron.exchanging, None, None, None, None)  # type: ignore[arg-type]  # asked for nothing here
     answer = await service.GetDispute(pb.GetDisputeRequest(partner_id=NILE, lane=lane), None)
     fork = read_fork_proof(answer.fork_proof.SerializeToString(), known)
     assert (fork.home_id, fork.acquirer_id, fork.lane, fork.number) == (NILE, SAFFRON, lane, 1)

@@ -62,7 +62,7 @@ async def world(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[World, L
     monkeypatch.setattr(lane_keeper, "HELLO_LONGEST_SECONDS", 0.002)
     monkeypatch.setattr(lane_keeper, "TICK_SECONDS", 3600.0)
     made = World()
-    keeper = LaneKeeper(made, random.Random(1))  # type: ignore[arg-type]
+    keeper = LaneKeeper(made, random.Random(1))  # type: ignore[arg-type]  # a double
     yield made, keeper
     await keeper.stop()
 

@@ -23,9 +23,9 @@ FATEMEH = Person(
     family_name="احمدی‌نیا",
     phone="۰۹۱۲ ۳۴۵ ۶۷۸۹",
     email="fatemeh@example.ir",
-    birth_date=CalendarDate(calendar=2, date="۱۳۶۸/۰۵/۱۲"),  # type: ignore[arg-type]
+    birth_date=CalendarDate(calendar=2, date="۱۳۶۸/۰۵/۱۲"),  # type: ignore[arg-type]  # numbers of the protos, some unknown
     locale="fa_ir",
-    consents=[Consent(channel=1, purpose=2, granted=True, source="form", text_version="3")],  # type: ignore[arg-type]
+    consents=[Consent(channel=1, purpose=2, granted=True, source="form", text_version="3")],  # type: ignore[arg-type]  # numbers of the protos, some unknown
     source="till-7",
 )
 SECRETS = ("فاطمه", "احمدی", "۰۹۱۲", "09123456789", "9123456789", "fatemeh", "example.ir", "1368", "۱۳۶۸")
@@ -139,7 +139,7 @@ async def test_a_mask_says_what_changes_and_what_is_taken_away(actors: Actors) -
 async def test_consents_are_added_to_those_known(actors: Actors) -> None:
     await actors.enrol(card(1), person=FATEMEH)
     actors.now_ms += 1_000
-    assert await updated(actors, Person(consents=[Consent(channel=1, purpose=2, source="app")])) is None  # type: ignore[arg-type]
+    assert await updated(actors, Person(consents=[Consent(channel=1, purpose=2, source="app")])) is None  # type: ignore[arg-type]  # numbers of the protos, some unknown
     assert [one.granted for one in (await actors.member(card(1))).person.consents] == [True, False]
 
 
@@ -155,17 +155,17 @@ async def test_one_bad_detail_changes_nothing(actors: Actors) -> None:
     before = (await actors.member(card(1))).person
     bad = [
         (Person(birth_date=CalendarDate(date="2999-01-01")), ()),
-        (Person(birth_date=CalendarDate(calendar=7, date="1368-05-12")), ()),  # type: ignore[arg-type]
+        (Person(birth_date=CalendarDate(calendar=7, date="1368-05-12")), ()),  # type: ignore[arg-type]  # numbers of the protos, some unknown
         (Person(birth_date=CalendarDate(date="5/12/1989")), ()),
         (Person(email="nobody"), ()),
         (Person(given_name="x" * 300), ()),
         (Person(given_name="a\x00b"), ()),
         (Person(locale="!"), ()),
-        (Person(consents=[Consent(purpose=2)]), ()),  # type: ignore[arg-type]
-        (Person(consents=[Consent(channel=1)]), ()),  # type: ignore[arg-type]
-        (Person(consents=[Consent(channel=1, purpose=2, granted=True)]), ()),  # type: ignore[arg-type]
-        (Person(consents=[Consent(channel=99, purpose=2)]), ()),  # type: ignore[arg-type]
-        (Person(consents=[Consent(channel=1, purpose=2)] * 65), ()),  # type: ignore[arg-type]
+        (Person(consents=[Consent(purpose=2)]), ()),  # type: ignore[arg-type]  # numbers of the protos, some unknown
+        (Person(consents=[Consent(channel=1)]), ()),  # type: ignore[arg-type]  # numbers of the protos, some unknown
+        (Person(consents=[Consent(channel=1, purpose=2, granted=True)]), ()),  # type: ignore[arg-type]  # numbers of the protos, some unknown
+        (Person(consents=[Consent(channel=99, purpose=2)]), ()),  # type: ignore[arg-type]  # numbers of the protos, some unknown
+        (Person(consents=[Consent(channel=1, purpose=2)] * 65), ()),  # type: ignore[arg-type]  # numbers of the protos, some unknown
         (Person(given_name="Y"), ("source",)),
         (Person(given_name="Y"), ("birth_date.date",)),
         (Person(given_name="Y"), ("*", "phone")),
@@ -174,7 +174,7 @@ async def test_one_bad_detail_changes_nothing(actors: Actors) -> None:
         person = Person.FromString(person.SerializeToString())
         person.family_name = "Y"
         assert await updated(actors, person, *paths) is Reason.INVALID_ARGUMENT, person
-    later = Consent(channel=1, purpose=2, granted=True, text_version="1")  # type: ignore[arg-type]
+    later = Consent(channel=1, purpose=2, granted=True, text_version="1")  # type: ignore[arg-type]  # numbers of the protos, some unknown
     later.time.FromMilliseconds(actors.now_ms + 1)
     assert await updated(actors, Person(consents=[later])) is Reason.INVALID_ARGUMENT
     assert (await actors.member(card(1))).person == before
@@ -184,7 +184,7 @@ async def test_data_that_no_longer_opens_keeps_nobody_from_shopping(actors: Acto
     """A restored store with another master key."""
     await actors.enrol(card(1), person=FATEMEH)
     for shard in actors.shards:
-        shard._desk.vault._master = SecretKey(b"x" * 32)  # type: ignore[union-attr]
+        shard._desk.vault._master = SecretKey(b"x" * 32)  # type: ignore[union-attr]  # these shards have a vault
     body_of(await actors.buys(card(1), 50))
     answer = inquiry_pb2.IdentifyResponse.FromString(body_of(await actors.identify(card(1))))
     assert (answer.display_name, answer.balances[0].spendable) == ("", 50)

@@ -112,7 +112,7 @@ async def test_a_retry_is_answered_as_before_though_the_card_is_somebody_elses_n
     ("request_", "reason"),
     [
         (pb.EnrolRequest(kind=pb.ACCOUNT_KIND_POOL), Reason.INVALID_ARGUMENT),
-        (pb.EnrolRequest(kind=99), Reason.INVALID_ARGUMENT),  # type: ignore[arg-type]
+        (pb.EnrolRequest(kind=99), Reason.INVALID_ARGUMENT),  # type: ignore[arg-type]  # numbers of the protos, some unknown
         (pb.EnrolRequest(kind=pb.ACCOUNT_KIND_BEARER, person=Person()), Reason.INVALID_ARGUMENT),
         (pb.EnrolRequest(person=Person(referrer_account_id="xyz")), Reason.INVALID_ARGUMENT),
         (pb.EnrolRequest(person=Person(referrer_account_id="ab")), Reason.INVALID_ARGUMENT),
@@ -279,7 +279,7 @@ async def test_a_request_that_is_repeated_takes_effect_once(
     if op is not Op.CLOSE_ACCOUNT:
         await actors.buys(card(1), 50)
     request = actors.stamped(type(request_).FromString(request_.SerializeToString()))
-    request.identifier.CopyFrom(card(1))  # type: ignore[attr-defined]
+    request.identifier.CopyFrom(card(1))  # type: ignore[attr-defined]  # each of these messages has one
     actors.now_ms += 1_000
     first = await actors.tell(op, request)
     body_of(first)

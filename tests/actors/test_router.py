@@ -139,8 +139,8 @@ async def test_a_full_queue_refuses_at_once_and_answers_what_it_took() -> None:
     tasks = await ask_all(router, 20)
     await asyncio.sleep(0)
     turned_away = [task for task in tasks if task.done()]
-    assert {task.result().refusal.reason for task in turned_away} == {Reason.OVERLOADED}  # type: ignore[union-attr]
-    assert all(task.result().refusal.retry_delay_ms for task in turned_away)  # type: ignore[union-attr]
+    assert {task.result().refusal.reason for task in turned_away} == {Reason.OVERLOADED}  # type: ignore[union-attr]  # those that were turned away have a refusal
+    assert all(task.result().refusal.retry_delay_ms for task in turned_away)  # type: ignore[union-attr]  # those that were turned away have a refusal
     assert 20 - len(turned_away) in (5, 6, 7), "the queue, and two batches of what came first"
     shard.turn.set()
     answers = await asyncio.gather(*tasks)

@@ -62,7 +62,7 @@ class World:
     def command(self, op: Op, account: bytes, message: object, extra: bytes = b"") -> Command:
         """A till's command for an account."""
         place = int.from_bytes(account[:8], "big") % 4
-        body: bytes = message.SerializeToString()  # type: ignore[attr-defined]
+        body: bytes = message.SerializeToString()  # type: ignore[attr-defined]  # a protobuf message
         return Command(op, place, account, b"", "n/t", "n", "n/t", "", body, extra)
 
     def insist(self, commands: list[Command]) -> list[Answer]:
@@ -131,7 +131,7 @@ def test_an_account_that_is_set_aside_keeps_nobody_from_being_settled(
     def fault(*arguments: object) -> None:
         raise ZeroDivisionError
 
-    world.shard._desk.deciders[Op.ACCRUE] = fault  # type: ignore[assignment]
+    world.shard._desk.deciders[Op.ACCRUE] = fault  # type: ignore[assignment]  # a double
     for account in accounts[:9]:
         world.shard.handle([world.buys(account, 100)])
     world.shard._desk.deciders[Op.ACCRUE] = decide

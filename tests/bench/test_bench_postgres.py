@@ -53,12 +53,12 @@ class _Desk:
         self.front = PostgresFront(pool)
 
     async def accrue(self, body: bytes) -> AccrueResponse:
-        return AccrueResponse.FromString(await self.front.accrue(body, _Context()))  # type: ignore[arg-type]
+        return AccrueResponse.FromString(await self.front.accrue(body, _Context()))  # type: ignore[arg-type]  # a double
 
     async def submit(self, *bodies: bytes) -> SubmitResponse:
         operations = [Operation(accrue=AccrueRequest.FromString(body)) for body in bodies]
         request = SubmitRequest(operations=operations).SerializeToString()
-        return SubmitResponse.FromString(await self.front.submit(request, None))  # type: ignore[arg-type]
+        return SubmitResponse.FromString(await self.front.submit(request, None))  # type: ignore[arg-type]  # a double
 
     async def entries(self, card: str) -> list[Any]:
         found: list[Any] = await self.pool.fetch(

@@ -72,7 +72,7 @@ def test_a_command_whose_lengths_disagree_is_refused(raw: str) -> None:
 @pytest.mark.parametrize("make", [lambda: Command(256, 0, 0, 0), lambda: Command(0, 0, 0, 0, le=0)])
 def test_a_command_that_no_bytes_can_hold_is_refused(make: object) -> None:
     with pytest.raises(ApduMalformed):
-        make()  # type: ignore[operator]
+        make()  # type: ignore[operator]  # makes what must be refused
 
 
 def test_an_answer_without_a_status_word_is_refused() -> None:

@@ -187,7 +187,7 @@ def test_a_challenge_of_another_length_is_no_challenge() -> None:
 def test_a_second_key_goes_on_in_the_same_transaction_and_count() -> None:
     card = Wire(HandshakeCard(KEY))
     first = authenticate_first(card, KEY, 0, RND_A)
-    first._session = replace(first._session, commands=7)  # type: ignore[type-var]
+    first._session = replace(first._session, commands=7)  # type: ignore[type-var]  # an open channel has a session
     second = authenticate_non_first(first, KEY, 1, RND_A)
     assert not first.is_open
     _, session = second.give_up()

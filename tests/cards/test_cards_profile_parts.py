@@ -105,7 +105,7 @@ def test_a_file_without_an_https_address_is_told(content: bytes) -> None:
 
 @pytest.mark.parametrize("module", [ntag424, desfire, javacard], ids=["ntag424", "desfire", "javacard"])
 def test_a_plan_is_of_one_card(module: object) -> None:
-    kind = {ntag424: NTAG, desfire: DESFIRE, javacard: JAVACARD}[module]  # type: ignore[index]
+    kind = {ntag424: NTAG, desfire: DESFIRE, javacard: JAVACARD}[module]  # type: ignore[index]  # a module is hashable
     with pytest.raises(ValueError, match="two different cards"):
         replace(kind.plan(), label=CardLabel("saffron", "1"))
     other = CardProfile.DESFIRE if kind is not DESFIRE else CardProfile.NTAG424

@@ -138,7 +138,7 @@ def test_the_mac_of_an_answer_is_checked_also_when_it_has_no_data(level: Securit
 @pytest.mark.parametrize("level", WITH_R_MAC)
 def test_an_answer_stripped_of_its_mac_is_not_believed(level: SecurityLevel) -> None:
     channel = an_open_channel(EchoCard(a_key_set()), level)
-    session, _ = wrap(channel._session, Command(0x80, 0xE2, 0x90, 0x00))  # type: ignore[arg-type]
+    session, _ = wrap(channel._session, Command(0x80, 0xE2, 0x90, 0x00))  # type: ignore[arg-type]  # an open channel has a session
     with pytest.raises(ChannelBroken, match="carries no MAC"):
         unwrap(session, Response(b"", 0x9000))
 
@@ -162,7 +162,7 @@ def test_an_error_carries_no_mac_and_leaves_the_channel_open(level: SecurityLeve
 
 def test_data_beside_an_error_is_dropped_since_nothing_protects_it() -> None:
     channel = an_open_channel(EchoCard(a_key_set()), SecurityLevel.ALL)
-    session, _ = wrap(channel._session, Command(0x80, 0xE2, 0, 0))  # type: ignore[arg-type]
+    session, _ = wrap(channel._session, Command(0x80, 0xE2, 0, 0))  # type: ignore[arg-type]  # an open channel has a session
     assert unwrap(session, Response(b"forged", 0x6A80)) == Response(b"", 0x6A80)
 
 

@@ -29,7 +29,7 @@ async def starting(specs: Sequence[ShardSpec], pins: Sequence[str]) -> list[Loca
             raise ShardLost(WHY)
         return await sound(name, *arguments)
 
-    shards[0].call = call  # type: ignore[method-assign]
+    shards[0].call = call  # type: ignore[method-assign]  # a double
     return shards
 
 

@@ -241,7 +241,7 @@ async def test_both_sides_hold_the_same_signed_records_and_people_can_read_them(
         await nile.accrue(card, points)
     for lane in range(saffron.node.config.storage.partitions):
         async with asyncio.timeout(60):
-            while (held := [await records(*side, lane) for side in sides(two)])[0] != held[1]:  # noqa: ASYNC110
+            while (held := [await records(*side, lane) for side in sides(two)])[0] != held[1]:  # noqa: ASYNC110 - two nodes' state
                 await asyncio.sleep(0.05)
     shown = await asyncio.to_thread(
         run_vafa, "lane", "show", "nile", "--config", saffron.node.directory / "vafa.toml",

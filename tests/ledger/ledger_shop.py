@@ -42,7 +42,7 @@ def purchase(total: int = 100, *lines: Line) -> Purchase:
 
 def award(units: int, expires: int | None = None, purse: str = "points", **more: object) -> Award:
     """An award that expires so many days after the story began, None: never."""
-    return Award("rule", purse, units, expires_ms=NEVER_MS if expires is None else day(expires), **more)  # type: ignore[arg-type]
+    return Award("rule", purse, units, expires_ms=NEVER_MS if expires is None else day(expires), **more)  # type: ignore[arg-type]  # fields of an award
 
 
 BASKET = purchase()

@@ -160,7 +160,7 @@ def test_what_an_account_still_holds_lapses_only_where_that_is_said() -> None:
 
     refused = closing(shop)
     assert reason(refused) is Reason.ACCOUNT_NOT_EMPTY
-    assert refused.details == (("purses", "cash points"),)  # type: ignore[union-attr]
+    assert refused.details == (("purses", "cash points"),)  # type: ignore[union-attr]  # it is a refusal
     entry = shop.do(closing(shop, forfeit=True))
 
     assert entry.events[:2] == (
@@ -218,7 +218,7 @@ def as_a_pool_with_members(shop: Shop) -> None:
 )
 def test_an_account_does_not_close_while_something_is_open(state: object) -> None:
     shop = Shop(replace(POINTS, credit_limit=10))
-    state(shop)  # type: ignore[operator]
+    state(shop)  # type: ignore[operator]  # brings the shop to a state
 
     assert reason(closing(shop, forfeit=True)) is Reason.ACCOUNT_NOT_EMPTY
 

@@ -22,7 +22,7 @@ TWO_LINES = purchase(0, line(1, 60), line(2, 40))
 
 
 def returned(entry: object) -> Returned:
-    event = entry.events[0]  # type: ignore[attr-defined]
+    event = entry.events[0]  # type: ignore[attr-defined]  # an entry
     assert isinstance(event, Returned)
     return event
 

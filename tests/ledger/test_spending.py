@@ -71,7 +71,7 @@ def test_a_purse_that_is_named_twice_in_a_request_is_asked_for_the_sum() -> None
     twice = [SpendRequest("points", 12), SpendRequest("points", 9)]
     assert reason(redeeming(shop, *twice)) is Reason.INSUFFICIENT_BALANCE
     entry = shop.do(redeeming(shop, SpendRequest("points", 12), SpendRequest("points", 3)))
-    assert entry.events[0].taken == (Taken("points", (Lot(10, day(5)), Lot(5))),)  # type: ignore[union-attr]
+    assert entry.events[0].taken == (Taken("points", (Lot(10, day(5)), Lot(5))),)  # type: ignore[union-attr]  # a SPENT
 
 
 def test_money_is_paid_with_units_at_the_redemption_rate_rounded_up() -> None:

@@ -134,7 +134,7 @@ def test_points_spent_before_the_goods_come_back_leave_a_balance_below_zero_by_p
 def test_where_the_balance_may_not_go_below_zero_the_return_says_what_is_missing(
     definition: object,
 ) -> None:
-    shop = Shop(definition)  # type: ignore[arg-type]
+    shop = Shop(definition)  # type: ignore[arg-type]  # an account of its own for each example
 
     event = spent_before_the_goods_come_back(shop)
 

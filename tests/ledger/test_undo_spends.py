@@ -157,7 +157,7 @@ def test_undoing_the_return_of_a_spend_takes_no_units_that_expired_meanwhile() -
 def test_undoing_the_return_of_a_spend_goes_below_zero_only_by_policy(
     definition: object, left: int | None
 ) -> None:
-    shop = Shop(definition)  # type: ignore[arg-type]
+    shop = Shop(definition)  # type: ignore[arg-type]  # an account of its own for each example
     shop.earn(award(5))
     back = shop.give_back(shop.redeem(points=5))
     shop.redeem(points=3)

@@ -192,7 +192,7 @@ def test_a_panic_within_the_library_does_not_pass_the_condition() -> None:
         def execute(self, context: object) -> bool:
             raise Panic
 
-    condition = conditions.Condition(Panicking(), frozenset(), frozenset())  # type: ignore[arg-type]
+    condition = conditions.Condition(Panicking(), frozenset(), frozenset())  # type: ignore[arg-type]  # a double
     assert condition.judge(new_context({})) is Trouble.VALUES
 
 
@@ -215,8 +215,7 @@ def test_a_condition_at_its_bounds_needs_little_of_the_stack() -> None:
     answers: list[object] = []
 
     def judge() -> None:
-        for source in sources:
-            answers.append(compile_condition(source, RULE_FIELDS).judge(new_context({})))  # noqa: PERF401
+        answers.extend(compile_condition(source, RULE_FIELDS).judge(new_context({})) for source in sources)
 
     before = threading.stack_size(512 * 1_024)
     try:
@@ -286,7 +285,7 @@ def test_an_activity_is_rewarded_by_its_code_source_and_attributes() -> None:
 
 def test_an_activity_is_rewarded_whole_or_not_at_all() -> None:
     programme = compiled(activities=(ActivityRule("visit", "points", 10, daily_limit=2),))
-    [award] = programme.evaluate_activity(Activity("visit"), MEMBER, NOON_MS)  # type: ignore[misc]
+    [award] = programme.evaluate_activity(Activity("visit"), MEMBER, NOON_MS)  # type: ignore[misc]  # there is exactly one
     counted_when_it_brought_15 = replace(MEMBER, counters=(Counter(award.counter, award.day, 15),))
     assert programme.evaluate_activity(Activity("visit"), counted_when_it_brought_15, NOON_MS) == ()
 

@@ -65,7 +65,7 @@ def a_job(directory: Path, kind: Kind, place: Place, first: int) -> Batch:
     batch = a_batch(directory, kind, '[enrolment]\naccounts = "personal"\n')
     text = (directory / "JOB.toml").read_text().replace("6104000000017", f"61040000{first:05d}")
     batch.job = signed_job(directory, text)
-    batch.node = place.bureau  # type: ignore[assignment]
+    batch.node = place.bureau  # type: ignore[assignment]  # a double
     batch.ticks = count(place.node.now_ms())
     return batch
 
@@ -121,7 +121,7 @@ async def test_an_enrolment_that_is_sent_twice_takes_effect_once(place: Place, t
             accounts.extend(place.bureau.enrol(card) for _ in range(2))
             return accounts[-1]
 
-    batch.node = Twice()  # type: ignore[assignment]
+    batch.node = Twice()  # type: ignore[assignment]  # a double
     (outcome,) = await asyncio.to_thread(batch.run, Hand(blank_cards(NTAG, 1)))
     assert outcome.result is Result.FINISHED
     assert accounts[0] == accounts[1]

@@ -83,7 +83,7 @@ async def test_holds_and_spends_at_once_never_reserve_more_than_is_there(shop: S
 async def _spent(line: object, operation: object) -> str:
     """The reason for which a spend was refused; empty where it was done."""
     try:
-        await line.send(operation)  # type: ignore[attr-defined]
+        await line.send(operation)  # type: ignore[attr-defined]  # a stream of the shop
     except grpc.aio.AioRpcError as error:
         return refusal_of_error(error).reason
     return ""

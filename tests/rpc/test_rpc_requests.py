@@ -272,4 +272,4 @@ async def test_the_clock_of_the_node_never_runs_backwards(shop: Shop) -> None:
 
 def _partition(shop: Shop, card: Identifier) -> int:
     found = shop.node.node.resolver.cached(card.kind, card.value, 1 << 60)
-    return int.from_bytes(found.account_id[:8], "big") % 16  # type: ignore[union-attr]
+    return int.from_bytes(found.account_id[:8], "big") % 16  # type: ignore[union-attr]  # the card is enrolled

@@ -59,7 +59,7 @@ async def test_each_operation_gets_the_answer_that_its_own_call_would_give(shop:
         shop.write.reversal_of(sold),
         shop.write.accrual(None, sale(900)),
     ]
-    results = await send(shop, operations)  # type: ignore[operator]
+    results = await send(shop, operations)  # type: ignore[operator]  # one of the ways to submit
     kinds = [result.WhichOneof("result") for result in results]
     assert kinds == [operation.WhichOneof("operation") for operation in operations]
     for operation, result in zip(operations, results, strict=True):
@@ -75,7 +75,7 @@ async def test_operations_on_one_account_are_done_in_the_order_given(shop: Shop,
         for number in range(1, 9):
             operations.append(shop.write.accrual(card, sale(number * 100, receipt_number=receipt())))
             operations.append(shop.write.redemption(card, [spend(number)]))
-        results = await send(shop, operations)  # type: ignore[operator]
+        results = await send(shop, operations)  # type: ignore[operator]  # one of the ways to submit
         assert [item_reason(result) for result in results] == [""] * 16
         assert await shop.points(card) == 0
 
@@ -91,7 +91,7 @@ async def test_one_that_is_refused_leaves_the_others_whole(shop: Shop, send: obj
         shop.write.accrual(card, sale(-5)),
         shop.write.accrual(card, sale(300)),
     ]
-    results = await send(shop, operations)  # type: ignore[operator]
+    results = await send(shop, operations)  # type: ignore[operator]  # one of the ways to submit
     assert [item_reason(result) for result in results] == [
         "", "MEMBER_NOT_FOUND", "INVALID_ARGUMENT", "INSUFFICIENT_BALANCE", "INVALID_ARGUMENT", "",
     ]  # fmt: skip
@@ -102,14 +102,14 @@ async def test_one_that_is_refused_leaves_the_others_whole(shop: Shop, send: obj
 
 @both_ways
 async def test_nothing_sent_is_nothing_answered(shop: Shop, send: object) -> None:
-    assert await send(shop, []) == []  # type: ignore[operator]
+    assert await send(shop, []) == []  # type: ignore[operator]  # one of the ways to submit
 
 
 @both_ways
 async def test_the_same_operation_twice_takes_effect_once(shop: Shop, send: object) -> None:
     card = await shop.member()
     operation = shop.write.accrual(card, sale(500))
-    first, second = await send(shop, [operation, operation])  # type: ignore[operator]
+    first, second = await send(shop, [operation, operation])  # type: ignore[operator]  # one of the ways to submit
     assert first == second
     assert await shop.points(card) == 5
 

@@ -33,7 +33,7 @@ async def door(one_shop: Shop) -> AsyncIterator[grpc.aio.Channel]:
 
 async def code_for(shop: Shop, **identity: object) -> str:
     """A one-time code from the node's administrator."""
-    who = pb.CallerIdentity(**identity)  # type: ignore[arg-type]
+    who = pb.CallerIdentity(**identity)  # type: ignore[arg-type]  # numbers of the protos, some unknown
     answer = await shop.admin.terminals.CreateEnrolment(pb.CreateEnrolmentRequest(identity=who))
     return answer.code
 

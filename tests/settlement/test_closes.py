@@ -276,7 +276,7 @@ def test_lanes_summed_apart_and_in_any_order_make_the_same_close() -> None:
     parts = [_part(world.records[(*PAIR, lane)], lane=lane) for lane in (12, 0, 7)]
     names = PairNames("bench-coalition", 1, *PAIR)
     assert all(isinstance(part, LanePart) for part in parts)
-    assert pair_close(names, parts) == world.close(PAIR, 1)  # type: ignore[arg-type]
+    assert pair_close(names, parts) == world.close(PAIR, 1)  # type: ignore[arg-type]  # as the test gives them
 
 
 def test_the_record_after_the_window_is_seen_and_left() -> None:

@@ -213,7 +213,7 @@ async def test_what_a_silent_acquirer_had_acknowledged_the_home_node_hands_in_al
     await bazaar.saffron.earns("unheard", 3, 9)
     await bazaar.pump(loses=lambda at: at >= 1)  # POSTED is on its way, and is never acknowledged
     bazaar.nile.restart()
-    bazaar.nile.exchanging.links = Nobody()  # type: ignore[assignment]
+    bazaar.nile.exchanging.links = Nobody()  # type: ignore[assignment]  # a double
     nile = Settler(bazaar.nile)
     now_ms = bazaar.nile.now_ms = bazaar.nile.now_ms + DAY_MS + 3_700_000
     operator = HeardOperator(nile, now_ms)

@@ -161,9 +161,9 @@ def test_a_restored_store_and_what_it_replaced_are_never_accepted_together(
     assert 1 < manifest.generation < again.generation
     expected = {"merchant_id": "m", "kind": StoreKind.SHARD, "store_id": b"0" * 16}
     with pytest.raises(StoreForeign, match="before the restore"):
-        open_store(tmp_path / "live/shards/00", **expected, generation=manifest.generation)  # type: ignore[arg-type]
+        open_store(tmp_path / "live/shards/00", **expected, generation=manifest.generation)  # type: ignore[arg-type]  # as the test gives them
     with pytest.raises(StoreForeign, match="later than"):
-        open_store(tmp_path / "again/shards/00", **expected, generation=1)  # type: ignore[arg-type]
+        open_store(tmp_path / "again/shards/00", **expected, generation=1)  # type: ignore[arg-type]  # as the test gives them
     stores = open_all(tmp_path / "again", manifest.generation)
     known = registered_stores(stores["control"].store)
     assert {one.store_id: one.generation for one in known} == {

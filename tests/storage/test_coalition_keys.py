@@ -94,4 +94,4 @@ def test_holds_of_one_partner_scan_up_to_their_time() -> None:
 )
 def test_parts_that_make_no_key_and_keys_of_other_kinds_are_refused(make: object) -> None:
     with pytest.raises(BadKey):
-        make()  # type: ignore[operator]
+        make()  # type: ignore[operator]  # makes what must be refused

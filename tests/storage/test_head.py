@@ -30,7 +30,7 @@ def digest(number: int) -> bytes:
 
 def state(**changes: object) -> HeadState:
     values = {"store_id": ID, "generation": 3, "synced_batches": 7, "partitions": {2: Head(5, digest(5))}}
-    return HeadState(**(values | changes))  # type: ignore[arg-type]
+    return HeadState(**(values | changes))  # type: ignore[arg-type]  # as the test gives them
 
 
 @pytest.fixture

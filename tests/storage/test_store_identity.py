@@ -33,7 +33,7 @@ ID = StoreIdentity(b"i" * 16, StoreKind.SHARD, "فروشگاه", 4)
 
 def opened(directory: Path, **changes: object) -> OpenStore:
     expected = {"merchant_id": ID.merchant_id, "kind": ID.kind, "store_id": ID.store_id, "generation": 1}
-    return open_store(directory, **(expected | changes))  # type: ignore[arg-type]
+    return open_store(directory, **(expected | changes))  # type: ignore[arg-type]  # as the test gives them
 
 
 def commit(store: OpenStore, partition: int, sequence: int) -> None:

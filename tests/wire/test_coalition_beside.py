@@ -49,7 +49,7 @@ def test_what_was_sealed_for_another_or_beside_another_message_does_not_open() -
 
 def test_what_a_relay_puts_beside_the_seal_counts_for_nothing() -> None:
     changed = envelope_pb2.Carried.FromString(relayed())
-    changed.identifier.kind, changed.identifier.value = 1, "5022000000000000"  # type: ignore[assignment]
+    changed.identifier.kind, changed.identifier.value = 1, "5022000000000000"  # type: ignore[assignment]  # the protos' own numbers
     changed.proof.confirmation_code = "000000"
     assert unsealed(KEY, changed.SerializeToString()) == PLAIN
 

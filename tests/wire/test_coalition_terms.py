@@ -92,7 +92,7 @@ def test_a_dropped_key_ends_now_and_a_new_one_begins_a_little_before() -> None:
 )
 def test_windows_follow_each_other_at_local_midnights(every: str, days: set[int]) -> None:
     zone = ZoneInfo("Africa/Cairo")  # whose clocks jump at midnight
-    calendar = CalendarTerms("Africa/Cairo", date(2026, 3, 21), every, 30)  # type: ignore[arg-type]
+    calendar = CalendarTerms("Africa/Cairo", date(2026, 3, 21), every, 30)  # type: ignore[arg-type]  # one of the words that the test is given
     windows = windows_of(calendar, (), NOW_MS)
     assert windows[0].number == 1
     assert windows[0].open_time_ms <= NOW_MS < windows[0].cut_time_ms
@@ -122,7 +122,7 @@ def test_jalali_months_begin_on_their_first_day() -> None:
 def test_what_has_begun_never_moves_whatever_the_calendar_becomes(days_on: int, every: str) -> None:
     first = windows_of(CalendarTerms("Asia/Tehran", date(2026, 1, 1), "month", 24), (), NOW_MS)
     now_ms = NOW_MS + days_on * DAY_MS
-    changed = CalendarTerms("Asia/Tehran", date(2026, 1, 1), every, 5)  # type: ignore[arg-type]
+    changed = CalendarTerms("Asia/Tehran", date(2026, 1, 1), every, 5)  # type: ignore[arg-type]  # one of the words that the test is given
     after = windows_of(changed, first, now_ms)
     begun = [window for window in first if window.open_time_ms <= now_ms]
     assert list(after[: len(begun)]) == begun

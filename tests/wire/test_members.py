@@ -81,7 +81,7 @@ def test_a_day_of_birth_is_read_in_its_calendar_and_any_digits(
 
 
 def test_a_refusal_names_the_field_and_repeats_nothing_of_the_person() -> None:
-    message = person_pb2.Person(birth_date=person_pb2.CalendarDate(calendar=2, date="1368-12-31"))  # type: ignore[arg-type]
+    message = person_pb2.Person(birth_date=person_pb2.CalendarDate(calendar=2, date="1368-12-31"))  # type: ignore[arg-type]  # the protos' own numbers
     refused = changes_from(message, (), NOW_MS)
     assert isinstance(refused, Refused)
     assert dict(refused.details) == {"field": "person.birth_date", "problem": "NOT_A_DATE"}

@@ -88,7 +88,7 @@ def _newest(store: RocksStore, home_id: str, window: int) -> bytes | None:
                 last[lane] = key, value
     for key, value in last.values():
         entry = LANE_ENTRY.decode(value)
-        core = ENCODER.message(entry.posted).body.core  # type: ignore[union-attr]
+        core = ENCODER.message(entry.posted).body.core  # type: ignore[union-attr]  # a record is a POSTED
         if core.window == window and entry.request is not None and core.number > 1:
             return key
     return None

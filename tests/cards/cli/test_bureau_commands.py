@@ -30,7 +30,7 @@ by_kind = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A bureau's directory: a key store with both issuer keys, its passphrase, the orderer's key."""
-    real = SealedFileStore.create.__func__  # type: ignore[attr-defined]
+    real = SealedFileStore.create.__func__  # type: ignore[attr-defined]  # a class method has it
     monkeypatch.setattr(
         sealed_module.SealedFileStore,
         "create",
@@ -95,7 +95,7 @@ def test_nothing_that_a_batch_leaves_behind_shows_a_key_but_the_virtual_cards(de
         said += path.read_text()
     said = said.replace(" ", "").lower()
     cards = [take_out(path, os.urandom) for path in (desk / "JOB.work" / "virtual").iterdir()]
-    secret = [slot.value.hex() for card in cards for slot in card.memory.keys]  # type: ignore[union-attr]
+    secret = [slot.value.hex() for card in cards for slot in card.memory.keys]  # type: ignore[union-attr]  # keys that these cards have
     assert len(secret) == 10
     for key in (*secret, MASTER.raw.hex()):
         assert not any(key[at : at + 8] in said for at in range(0, len(key) - 7, 2))

@@ -115,7 +115,7 @@ def identified_by_a_tap(saffron: Saffron, card: Path) -> str:
         try:
             pos_service_pb2_grpc.PosServiceStub(channel).Identify(request, timeout=10)
         except grpc.RpcError as error:
-            return refusal_of_error(error).metadata["card"]  # type: ignore[arg-type]
+            return refusal_of_error(error).metadata["card"]  # type: ignore[arg-type]  # what grpc raises here
     return ""
 
 

@@ -21,7 +21,7 @@ CEREMONY = f"{PASSPHRASE}\n{PASSPHRASE}\nZahra\n{FIRST}\ny\nOmid\n{SECOND}\ny\n"
 @pytest.fixture(autouse=True)
 def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
     """Stores are made at the least cost; what they cost usually is for another test."""
-    real = SealedFileStore.create.__func__  # type: ignore[attr-defined]
+    real = SealedFileStore.create.__func__  # type: ignore[attr-defined]  # a class method has it
 
     def create(cls: type[SealedFileStore], path: Path, passphrase: str) -> SealedFileStore:
         made: SealedFileStore = real(cls, path, passphrase, cost_log2=CHEAP)

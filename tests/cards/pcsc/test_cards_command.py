@@ -71,7 +71,7 @@ def test_a_simulated_card_is_found_used_and_kept(seat: Seat, stack: PcscStack, t
         assert reader.wait_for_removal(WAIT_SECONDS)
 
     kept = take_out(state, os.urandom)
-    assert kept.memory.files[2].content[:2] == b"AB"  # type: ignore[union-attr]
+    assert kept.memory.files[2].content[:2] == b"AB"  # type: ignore[union-attr]  # a file that this card has
 
 
 def test_a_simulated_card_tears_itself_off(seat: Seat, stack: PcscStack, tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_simulated_card_tears_itself_off(seat: Seat, stack: PcscStack, tmp_pat
         assert card.wait(WAIT_SECONDS) == 1
 
     kept = take_out(state, os.urandom)
-    assert kept.memory.files[2].content[:2] == b"AB"  # type: ignore[union-attr]
+    assert kept.memory.files[2].content[:2] == b"AB"  # type: ignore[union-attr]  # a file that this card has
 
 
 def _said(*arguments: str) -> tuple[int, str]:

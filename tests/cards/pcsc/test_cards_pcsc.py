@@ -63,7 +63,7 @@ def test_every_kind_of_card_is_seen_and_answers(seat: Seat, profile: Profile) ->
 
 def test_long_answers_and_commands_come_through_whole(seat: Seat) -> None:
     simulated = card()
-    simulated.memory.files[2].content = bytes(range(256))  # type: ignore[union-attr]
+    simulated.memory.files[2].content = bytes(range(256))  # type: ignore[union-attr]  # a file that this card has
     seat.put(simulated)
 
     with Reader(NAME) as reader:

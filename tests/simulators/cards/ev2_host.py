@@ -17,7 +17,7 @@ def native(ins: int, data: bytes = b"") -> bytes:
 class Ev2Host:
     """One session. `tell` sends a command in a mode and gives the answer's plain data and status."""
 
-    def __init__(self, card: VirtualCard) -> None:  # type: ignore[type-arg]
+    def __init__(self, card: VirtualCard) -> None:  # type: ignore[type-arg]  # whatever the card keeps
         self.card = card
         self.transaction = b""
         self.counter = 0

@@ -71,11 +71,11 @@ def test_no_key_shows_in_what_is_printed_of_a_card(profile: Profile) -> None:
     card = new_card(profile, seeded(1))
     secret = bytes.fromhex("a1b2c3d4e5f60718293a4b5c6d7e8f90")
     if profile is Profile.JAVACARD:
-        card.memory.key_sets[0xFF].enc = secret  # type: ignore[union-attr]
+        card.memory.key_sets[0xFF].enc = secret  # type: ignore[union-attr]  # keys that this card has
     elif profile is Profile.DESFIRE:
-        card.memory.picc.keys[0].value = secret  # type: ignore[union-attr]
+        card.memory.picc.keys[0].value = secret  # type: ignore[union-attr]  # keys that this card has
     else:
-        card.memory.keys[0].value = secret  # type: ignore[union-attr]
+        card.memory.keys[0].value = secret  # type: ignore[union-attr]  # keys that this card has
 
     shown = repr(card.memory) + repr(card) + str(card)
     assert secret.hex() not in shown
