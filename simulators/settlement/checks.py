@@ -213,7 +213,7 @@ class Settled:
         )
 
     def _classified(self, act: Act) -> bool:
-        """Whether both sides signed what it is, and the home node keeps the evidence; or the act moved nothing.
+        """Whether both signed what it is, and the home node keeps the evidence; or the act moved nothing.
 
         It moves nothing where the pair could not close together: what one side hands in alone is checked
         record by record, and the close is what the honest records give, as was seen above.

@@ -1,4 +1,4 @@
-"""Windows of simulated coalitions, with faults and with people who cheat: three computations, the same bytes."""
+"""Windows of simulated coalitions, with faults and with cheats: three computations, the same bytes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from node.settlement.closes import LanePart, LaneStart
+from node.wire import settlement_scan
 from simulators.chaos.runner import Task, run
 from simulators.settlement import checks
 from simulators.settlement.acts import FOUND_AS, ActKind, plan_acts
@@ -20,15 +21,13 @@ from simulators.settlement.weeks import SettledOutcome, Weeks, lived
 
 ROOT = Path(__file__).resolve().parents[3]
 FIXED = {
-    "everybody honest": 2,
     "a record that nobody signed, and a moved net": 5,
     "a merchant silent at a cut, with a close that came too late": 6,
     "a fork": 8,
-    "two statements of a window": 15,
-    "a loss that only one side's close could settle": 26,
+    "two statements, and a loss that only one side's close could settle": 26,
 }
 """Seeds with what is in them."""
-FRESH = 4
+FRESH = 2
 
 
 def test_windows_of_known_seeds_settle_to_the_same_bytes_three_times_over() -> None:
@@ -38,7 +37,7 @@ def test_windows_of_known_seeds_settle_to_the_same_bytes_three_times_over() -> N
         assert isinstance(outcome, SettledOutcome)
         settled.update(outcome.settled)
     assert settled["statements"] == 7 * len(FIXED)
-    assert settled["closes made again from records"] > 60 * len(FIXED)
+    assert settled["closes made again from records"] > 50 * len(FIXED)
     assert settled["disputes: fork"] >= 1
     assert settled[f"found: {ActKind.TWO_STATEMENTS}"] >= 1
 
@@ -79,7 +78,7 @@ def test_every_kind_of_act_is_planned_for_some_seed() -> None:
 
 
 def test_a_merchant_whose_own_records_give_one_unit_more_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = checks.lane_part
+    real = settlement_scan.lane_part
 
     def more(start: LaneStart, window: int, stored: list[bytes], *, until: int | None) -> LanePart:
         part = real(start, window, stored, until=until)
