@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli import settlement_node
+from node.cli import settlement_node, settlement_two
 from node.cli.connection import (
     DEFAULT_CONFIG,
     AddressOption,
@@ -46,6 +46,8 @@ app = typer.Typer(help="Settlement: windows, position, statements, payments.", n
 app.command("show")(settlement_node.show)
 app.command("position")(settlement_node.position)
 app.command("paid")(settlement_node.paid)
+app.command("two-statements")(settlement_two.two_statements)
+app.command("check-two-statements")(settlement_two.check_two_statements)
 
 FileArgument = Annotated[Path, typer.Argument(help="A published statement's file.")]
 OwnOption = Annotated[str, typer.Option("--as", help="Whose point of view: a partner's id.")]

@@ -178,6 +178,14 @@ class MerchantSettlementService:
         for first in range(0, len(data), PART_BYTES):
             yield pb.GetOwnStatementResponse(part=data[first : first + PART_BYTES])
 
+    async def ListEquivocations(  # noqa: N802 - the proto's name
+        self, request: pb.ListEquivocationsRequest, context: Context
+    ) -> pb.ListEquivocationsResponse:
+        """Proofs that the operator signed two statements for one window."""
+        await self._known(context)
+        found = map(close_pb2.EquivocationProof.FromString, self._settling.equivocations())
+        return pb.ListEquivocationsResponse(proofs=found)
+
     async def ListOwnPayments(  # noqa: N802 - the proto's name
         self, request: pb.ListOwnPaymentsRequest, context: Context
     ) -> pb.ListOwnPaymentsResponse:

@@ -75,6 +75,7 @@ ROLES: dict[str, frozenset[Role]] = {
     f"{_SETTLEMENT}ListOwnWindows": _STAFF,
     f"{_SETTLEMENT}GetPosition": _STAFF,
     f"{_SETTLEMENT}GetOwnStatement": _STAFF,
+    f"{_SETTLEMENT}ListEquivocations": _STAFF,
     f"{_SETTLEMENT}ListOwnPayments": _STAFF,
     f"{_SETTLEMENT}ReportOwnPayments": _ADMIN,
     f"{_ADMINISTRATION}GetStatus": _STAFF,

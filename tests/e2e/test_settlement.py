@@ -13,14 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from node.actors.settling import Settling
 from node.cli.operator_home import OperatorHome
 from node.cli.operator_service import OperatorProcess, authority_of
 from node.coalition.directory import OperatorNode, SettlementTerms, Window
 from node.settlement.documents import CloseBasis, Net, SignedClose
+from node.settlement.peer_messages import Heads
 from node.settlement.windows import WindowState
 from node.wire.coalition_directory import sign_directory
 from node.wire.settlement_lines import ReadStatement, read_signed_statement
+from node.wire.settlement_signing import sign_head
 from node.wire.settlement_store import WindowRecord
 from tests.cli.cli_shop import run_vafa
 from tests.e2e.union import DAY_MS, Merchant, Union
@@ -192,9 +196,29 @@ async def _paid_by_the_banks(
     assert record.state is WindowState.SETTLED
     for merchant in week.merchants:
         await merchant.node.node.coalition.settlement._keeper.look()
+    assert "one statement for each window" in await _run(
+        "settlement", "two-statements", "--out", folder / "two", *_at(nile)
+    )
+    found = saffron.node.node.coalition.settlement.settling
+    assert await _cheated(week, found, statement) == 1
+    ran = await asyncio.to_thread(
+        run_vafa, "settlement", "two-statements", "--out", folder / "two", *_at(saffron)
+    )
+    assert ran.status == 1
+    said = await _run(
+        "settlement", "check-two-statements", folder / "two" / "window-1.two-statements",
+        "--directory", week.file,
+    )  # fmt: skip
+    assert "PROVED" in said
     position = json.loads(await _run("settlement", "position", "--json", *_at(saffron)))
     assert (position["partners"][0]["used_units"], position["operator"]["unpaid"]) == (0, "0")
     assert "settled" in await _run("settlement", "show", *_at(saffron))
+
+
+async def _cheated(week: Week, settling: Settling, statement: ReadStatement) -> int:
+    """The operator signs another head for the window, and a merchant hears of it."""
+    other = replace(statement.head.head, statement_hash=bytes(32))
+    return len(settling.compare_heads(Heads((sign_head(other, week.operator),))))
 
 
 async def _run(*arguments: object) -> str:

@@ -95,6 +95,7 @@ READS = {
     "programme.v1.ProgrammeService.PreviewProgramme",
     "settlement.v1.MerchantSettlementService.GetOwnStatement",
     "settlement.v1.MerchantSettlementService.GetPosition",
+    "settlement.v1.MerchantSettlementService.ListEquivocations",
     "settlement.v1.MerchantSettlementService.ListOwnPayments",
     "settlement.v1.MerchantSettlementService.ListOwnWindows",
     "settlement.v1.SettlementService.GetStatement",

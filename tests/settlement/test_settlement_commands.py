@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from node.settlement.documents import DisputedLane, MismatchClass, Payment
+from node.settlement.equivocation import Equivocation
 from node.settlement.statement import WindowInput
 from node.wire.coalition_directory import DIRECTORY_LABEL, armoured
+from node.wire.settlement import equivocation_bytes
 from node.wire.settlement_lines import read_signed_statement
+from node.wire.settlement_signing import sign_head
 from tests.cli.cli_shop import Ran, run_vafa
 from tests.settlement.settlement_world import World, busy_world
 from tests.settlement.test_payment_files import _camt, _entry
@@ -106,6 +109,26 @@ def test_what_the_bank_booked_is_marked_and_the_rest_is_called_for(desk: Desk) -
     assert ran.status == 1
     assert "NOT PAID" in ran.out
     assert f"it is of {own[0].amount - 1}, not of {own[0].amount}" in ran.out
+
+
+def test_two_statements_of_one_window_are_proved_to_anybody_with_the_directory(desk: Desk) -> None:
+    world = desk.world
+    world.starts.clear()
+    other = read_signed_statement(
+        world.settle(1, WindowInput(world.all_closes(1), carried={("m000", "m001"): 1}))
+    )
+    proof = desk.folder / "window-1.two-statements"
+    known = ("--directory", desk.directory)
+    proof.write_bytes(equivocation_bytes(Equivocation(desk.statement.head, other.head)))
+    ran = run_vafa("settlement", "check-two-statements", proof, *known)
+    assert (ran.status, "PROVED: the operator signed two statements of window 1" in ran.out) == (0, True)
+    proof.write_bytes(equivocation_bytes(Equivocation(desk.statement.head, desk.statement.head)))
+    ran = run_vafa("settlement", "check-two-statements", proof, *known)
+    assert (ran.status, "not two heads of one window" in ran.out) == (1, True)
+    forged = sign_head(other.head.head, world.coalition.signers["m001"])
+    proof.write_bytes(equivocation_bytes(Equivocation(desk.statement.head, forged)))
+    ran = run_vafa("settlement", "check-two-statements", proof, *known)
+    assert (ran.status, "has not signed both" in ran.out) == (1, True)
 
 
 def test_a_directory_that_is_not_the_operators_is_refused(desk: Desk) -> None:

@@ -367,6 +367,47 @@ class GetOwnStatementResponse(_message.Message):
 Global___GetOwnStatementResponse: _TypeAlias = GetOwnStatementResponse  # noqa: Y015
 
 @_typing.final
+class ListEquivocationsRequest(_message.Message):
+    """Asks for proofs against the operator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEquivocationsRequest: _TypeAlias = ListEquivocationsRequest  # noqa: Y015
+
+@_typing.final
+class ListEquivocationsResponse(_message.Message):
+    """Proofs against the operator."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROOFS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def proofs(self) -> _containers.RepeatedCompositeFieldContainer[_close_pb2.EquivocationProof]:
+        """By window; none where the operator was never found out."""
+
+    def __init__(
+        self,
+        *,
+        proofs: _abc.Iterable[_close_pb2.EquivocationProof] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["proofs", b"proofs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEquivocationsResponse: _TypeAlias = ListEquivocationsResponse  # noqa: Y015
+
+@_typing.final
 class ListOwnPaymentsRequest(_message.Message):
     """Asks how the payments of a window stand."""
 

@@ -50,6 +50,11 @@ class MerchantSettlementServiceStub:
                 request_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementRequest.SerializeToString,
                 response_deserializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementResponse.FromString,
                 _registered_method=True)
+        self.ListEquivocations = channel.unary_unary(
+                '/vafa.settlement.v1.MerchantSettlementService/ListEquivocations',
+                request_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListEquivocationsRequest.SerializeToString,
+                response_deserializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListEquivocationsResponse.FromString,
+                _registered_method=True)
         self.ListOwnPayments = channel.unary_unary(
                 '/vafa.settlement.v1.MerchantSettlementService/ListOwnPayments',
                 request_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListOwnPaymentsRequest.SerializeToString,
@@ -87,6 +92,13 @@ class MerchantSettlementServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEquivocations(self, request, context):
+        """The windows of which the operator has signed two statements, each with its proof.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListOwnPayments(self, request, context):
         """The payments of a window as the operator has them; see SettlementService.ListPayments.
         """
@@ -118,6 +130,11 @@ def add_MerchantSettlementServiceServicer_to_server(servicer, server):
                     servicer.GetOwnStatement,
                     request_deserializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementRequest.FromString,
                     response_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementResponse.SerializeToString,
+            ),
+            'ListEquivocations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEquivocations,
+                    request_deserializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListEquivocationsRequest.FromString,
+                    response_serializer=vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListEquivocationsResponse.SerializeToString,
             ),
             'ListOwnPayments': grpc.unary_unary_rpc_method_handler(
                     servicer.ListOwnPayments,
@@ -212,6 +229,33 @@ class MerchantSettlementService:
             '/vafa.settlement.v1.MerchantSettlementService/GetOwnStatement',
             vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementRequest.SerializeToString,
             vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.GetOwnStatementResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEquivocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/vafa.settlement.v1.MerchantSettlementService/ListEquivocations',
+            vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListEquivocationsRequest.SerializeToString,
+            vafa_dot_settlement_dot_v1_dot_merchant__settlement__service__pb2.ListEquivocationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

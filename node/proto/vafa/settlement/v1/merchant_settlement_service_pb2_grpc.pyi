@@ -39,6 +39,8 @@ class MerchantSettlementServiceStub:
     """What is owed to whom at this moment, the caps, and what the operator says of balance and payments."""
     GetOwnStatement: _grpc.UnaryStreamMultiCallable[_merchant_settlement_service_pb2.GetOwnStatementRequest, _merchant_settlement_service_pb2.GetOwnStatementResponse]
     """The statement of a window that this node has compared and kept."""
+    ListEquivocations: _grpc.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ListEquivocationsRequest, _merchant_settlement_service_pb2.ListEquivocationsResponse]
+    """The windows of which the operator has signed two statements, each with its proof."""
     ListOwnPayments: _grpc.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ListOwnPaymentsRequest, _merchant_settlement_service_pb2.ListOwnPaymentsResponse]
     """The payments of a window as the operator has them; see SettlementService.ListPayments."""
     ReportOwnPayments: _grpc.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ReportOwnPaymentsRequest, _merchant_settlement_service_pb2.ReportOwnPaymentsResponse]
@@ -55,6 +57,8 @@ class MerchantSettlementServiceAsyncStub(MerchantSettlementServiceStub):
     """What is owed to whom at this moment, the caps, and what the operator says of balance and payments."""
     GetOwnStatement: _aio.UnaryStreamMultiCallable[_merchant_settlement_service_pb2.GetOwnStatementRequest, _merchant_settlement_service_pb2.GetOwnStatementResponse]  # type: ignore[assignment]
     """The statement of a window that this node has compared and kept."""
+    ListEquivocations: _aio.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ListEquivocationsRequest, _merchant_settlement_service_pb2.ListEquivocationsResponse]  # type: ignore[assignment]
+    """The windows of which the operator has signed two statements, each with its proof."""
     ListOwnPayments: _aio.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ListOwnPaymentsRequest, _merchant_settlement_service_pb2.ListOwnPaymentsResponse]  # type: ignore[assignment]
     """The payments of a window as the operator has them; see SettlementService.ListPayments."""
     ReportOwnPayments: _aio.UnaryUnaryMultiCallable[_merchant_settlement_service_pb2.ReportOwnPaymentsRequest, _merchant_settlement_service_pb2.ReportOwnPaymentsResponse]  # type: ignore[assignment]
@@ -86,6 +90,14 @@ class MerchantSettlementServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_merchant_settlement_service_pb2.GetOwnStatementResponse], _abc.AsyncIterator[_merchant_settlement_service_pb2.GetOwnStatementResponse]]:
         """The statement of a window that this node has compared and kept."""
+
+    @_abc_1.abstractmethod
+    def ListEquivocations(
+        self,
+        request: _merchant_settlement_service_pb2.ListEquivocationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_merchant_settlement_service_pb2.ListEquivocationsResponse, _abc.Awaitable[_merchant_settlement_service_pb2.ListEquivocationsResponse]]:
+        """The windows of which the operator has signed two statements, each with its proof."""
 
     @_abc_1.abstractmethod
     def ListOwnPayments(
