@@ -1,4 +1,4 @@
-"""`vafa settlement two-statements`, `check-two-statements`: an operator that signed two results of a window."""
+"""`vafa settlement two-statements` and its check: an operator that signed two results of one window."""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -61,7 +62,7 @@ def demo(
     books do not sum to zero, `vafa check` is not clean, or two merchants hold different signed chains."""
     if json_file is not None and not json_file.parent.is_dir():
         raise typer.BadParameter(f"{json_file.parent} is not a directory", param_hint="--json")
-    screen = Screen(Console())
+    screen = Screen(Console(file=sys.stdout))
     directory = _new_directory(keep)
     plan = Plan(members, tills, purchases, seed, baskets)
     kept = keep is not None

@@ -10,16 +10,17 @@ import asyncio
 import random
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from node.proto.vafa.coalition.v1 import envelope_pb2
 from node.proto.vafa.common.v1 import balance_pb2, identifier_pb2
 from node.proto.vafa.pos.v1 import earning_pb2, inquiry_pb2, operation_pb2, undo_pb2
 from simulators import shoppers
 from simulators.demo.figures import Figures
-from simulators.demo.pockets import by_number
+from simulators.demo.pockets import Pockets, by_number
 from simulators.demo.screen import Advance
 from simulators.purchases import Basket, card_identifier, phone_identifier
+from simulators.reader import prove_at_till
 from simulators.refusal import Refused, refusal_of_item
 from simulators.shoppers import Member
 from simulators.till import OutcomeUnknown, Till
@@ -55,6 +56,8 @@ class Shop:
     members: Sequence[Member]
     figures: Figures
     next_sale: int = 0
+    pockets: Pockets | None = None
+    on_reader: set[str] = field(default_factory=set)
 
     def new_sale(self, store_id: str) -> tuple[int, Member | None, Basket]:
         """The next customer with a basket; the time of the sale is now."""
@@ -68,9 +71,32 @@ class Shop:
         """Where a visit of this customer's is counted."""
         return self.figures
 
-    def shown(self, member: Member | None, chance: random.Random) -> identifier_pb2.Identifier | None:
-        """What the customer shows at the till; None of somebody without a card."""
+    def named(self, member: Member | None, chance: random.Random) -> identifier_pb2.Identifier | None:
+        """How the customer is named while nobody can verify a tap; None of somebody without a card."""
         return identifier_shown(member, chance)
+
+    def pockets_of(self, member: Member) -> Pockets | None:
+        """Where the chip card of this customer came from."""
+        return self.pockets
+
+    def shown(self, member: Member | None, chance: random.Random) -> identifier_pb2.Identifier | None:
+        """What the customer shows at the till. A card with a chip is put on the till's reader, and named by
+        what that gets off it.
+        """
+        named = self.named(member, chance)
+        if named is None or member is None:
+            return named
+        self.on_reader.discard(member.card)
+        pockets = self.pockets_of(member)
+        if named.value != member.card or pockets is None or not pockets.holds(member.card):
+            return named
+        self.on_reader.add(member.card)
+        self.figures_of(member).counts["card_taps"] += 1
+        return pockets.shown(member.card)
+
+    def by_card(self, member: Member) -> bool:
+        """Whether the card on the reader proves what is spent."""
+        return member.card in self.on_reader
 
     def may_pay(self, member: Member) -> bool:
         """Whether the customer may pay with points now."""
@@ -80,10 +106,22 @@ class Shop:
         self, till: Till, member: Member, part: balance_pb2.Spend
     ) -> envelope_pb2.MemberProof | None:
         """How the customer agrees to a spend; None where nothing has to be shown for it."""
-        return None
+        return await card_proof(self, till, member, part) if self.by_card(member) else None
 
     def left(self, member: Member | None) -> None:
         """The customer has left the till."""
+
+
+async def card_proof(
+    shop: Shop, till: Till, member: Member, part: balance_pb2.Spend
+) -> envelope_pb2.MemberProof:
+    """What the card on the till's reader proves."""
+    pockets, figures = shop.pockets_of(member), shop.figures_of(member)
+    assert pockets is not None, "the card came out of one"
+    with figures.timed("card proof"), pockets.wallet.on_reader(member.card) as transmit:
+        proof = await prove_at_till(till.pos, card_identifier(member.card), part, transmit)
+    figures.counts["card_proofs"] += 1
+    return proof
 
 
 async def shop(shop: Shop, counters: Sequence[Counter], sales: int, advance: Advance) -> None:
@@ -248,7 +286,7 @@ async def sell_offline(shop: Shop, counter: Counter, sales: int) -> None:
     counter.till.go_offline()
     for _ in range(sales):
         sale, member, basket = shop.new_sale(counter.store_id)
-        shown = shop.shown(member, random.Random(f"visit {shop.seed} {sale}"))
+        shown = shop.named(member, random.Random(f"visit {shop.seed} {sale}"))
         # Each sale is synced to the till's disk before the receipt is printed.
         await asyncio.to_thread(
             counter.till.keep, counter.till.write.accrual(shown, basket.purchase(), basket.occurred_ms)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from simulators import shoppers
+from simulators.demo.coalition.commands import vafa
 from simulators.demo.coalition.merchants import COALITION, PURSE, TRADERS, Merchant, Trader, members_of
 from simulators.demo.coalition.phones import Phones
 from simulators.demo.pockets import Pockets
 from simulators.demo.screen import Screen
-from simulators.launch import NodeFailed, NodeUnderTest, launch_node, run_vafa
+from simulators.launch import NodeFailed, NodeUnderTest, launch_node
 
 OBJECT_STORE_BYTES = 78_643_200
 """The least that a node's private Ray takes: three of them share this machine."""
@@ -133,14 +134,3 @@ def take_into_use(merchants: Sequence[Merchant], published: Path, operator_key: 
             "join", "--directory", str(published), "--operator-key", operator_key,
             "--config", str(merchant.node.config_path), "--address", merchant.node.addresses.serving,
         )  # fmt: skip
-
-
-def vafa(*arguments: str) -> str:
-    """Runs the `vafa` command; what it said. `NodeFailed` with its words where it refuses."""
-    ended = run_vafa(*arguments)
-    if ended.returncode != 0:
-        shown = " ".join(arguments[:2])
-        raise NodeFailed(
-            f"`vafa {shown}` ended with status {ended.returncode}:\n{ended.stdout}{ended.stderr}"
-        )
-    return ended.stdout

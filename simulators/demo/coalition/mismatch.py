@@ -22,7 +22,7 @@ from node.storage.rocks import RocksStore
 from node.storage.store import Batch
 from node.wire.coalition_bodies import ENCODER
 from node.wire.coalition_store import LANE_ENTRY
-from simulators.demo.coalition.founding import vafa
+from simulators.demo.coalition.commands import vafa
 from simulators.demo.coalition.merchants import Merchant
 from simulators.launch import NodeFailed
 

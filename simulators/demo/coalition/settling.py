@@ -23,7 +23,7 @@ from node.wire.coalition_directory import sign_directory
 from node.wire.coalition_terms import next_directory
 from node.wire.settlement_lines import read_signed_statement
 from simulators import shoppers
-from simulators.demo.coalition.founding import vafa
+from simulators.demo.coalition.commands import try_vafa, vafa
 from simulators.demo.coalition.merchants import Merchant
 from simulators.demo.coalition.mismatch import (
     Mismatch,
@@ -33,7 +33,7 @@ from simulators.demo.coalition.mismatch import (
     until_signed,
 )
 from simulators.demo.screen import Screen
-from simulators.launch import NodeFailed, run_vafa
+from simulators.launch import NodeFailed
 
 WINDOW = 1
 LOSS_WINDOW, MENDED_WINDOW = 2, 3
@@ -187,7 +187,7 @@ def settle(
     with screen.step("merchants and an independent verifier check it", len(merchants) + 1) as advance:
         for merchant in merchants:
             config = ("--config", str(merchant.node.config_path))
-            if run_vafa("settlement", "verify", str(statement), *known, "--own", *config).returncode == 0:
+            if try_vafa("settlement", "verify", str(statement), *known, "--own", *config)[0] == 0:
                 found.agreed.append(merchant.merchant_id)
             advance(1)
         found.verified, found.verdict = verified(statement, *known)

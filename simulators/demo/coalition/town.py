@@ -17,9 +17,9 @@ from node.proto.vafa.common.v1 import balance_pb2, identifier_pb2
 from simulators import shoppers
 from simulators.demo.coalition.merchants import Merchant
 from simulators.demo.figures import Figures
-from simulators.demo.shopping import Shop, identifier_shown
+from simulators.demo.pockets import Pockets
+from simulators.demo.shopping import Shop, card_proof, identifier_shown
 from simulators.purchases import Basket, card_identifier
-from simulators.reader import prove_at_till
 from simulators.shoppers import Member
 from simulators.till import Till
 
@@ -47,7 +47,6 @@ class Town(Shop):
     abroad: Mapping[str, Figures]
     asked_seconds: dict[str, float] = field(default_factory=dict)
     homes: dict[str, Merchant] = field(default_factory=dict)
-    on_reader: set[str] = field(default_factory=set)
 
     def next_basket(self, member: Member | None, store_id: str) -> Basket:
         """A sale of this moment with a receipt number of its own."""
@@ -86,32 +85,19 @@ class Town(Shop):
         home = self.homes.get(card, self.own)
         return self.figures if home is self.own else self.abroad[home.merchant_id]
 
-    def shown(self, member: Member | None, chance: random.Random) -> identifier_pb2.Identifier | None:
-        """At home the card or the telephone; abroad the card, whose beginning says whose member it is.
-
-        A card with a chip is put on the till's reader, and named by what that gets off it.
-        """
-        if member is None:
-            return None
-        at_home = self.home_of(member) is self.own
-        named = identifier_shown(member, chance) if at_home else card_identifier(member.card)
-        self.on_reader.discard(member.card)
-        pockets = self.home_of(member).pockets
-        if named is None or named.value != member.card or pockets is None or not pockets.holds(member.card):
-            return named
-        self.on_reader.add(member.card)
-        self.figures_of(member).counts["card_taps"] += 1
-        return pockets.shown(member.card)
-
     def named(self, member: Member | None, chance: random.Random) -> identifier_pb2.Identifier | None:
-        """The same while nobody can verify a tap: by the numbers alone."""
+        """At home by card or telephone; abroad by the card, whose beginning says whose member it is."""
         if member is None or self.home_of(member) is self.own:
             return identifier_shown(member, chance)
         return card_identifier(member.card)
 
+    def pockets_of(self, member: Member) -> Pockets | None:
+        """Those of the member's own merchant."""
+        return self.home_of(member).pockets
+
     def may_pay(self, member: Member) -> bool:
         """Abroad not within half a minute of the last code; with a card on the reader at any time."""
-        if self.home_of(member) is self.own or self._by_card(member):
+        if self.home_of(member) is self.own or self.by_card(member):
             return True
         now_seconds = time.monotonic()
         last_seconds = self.asked_seconds.get(member.card)
@@ -125,27 +111,16 @@ class Town(Shop):
     ) -> envelope_pb2.MemberProof | None:
         """With the card on the reader: what it proves. Else abroad the code from the member's telephone."""
         home = self.home_of(member)
-        if self._by_card(member):
-            return await self._card_proof(till, member, part, home)
+        if self.by_card(member):
+            return await card_proof(self, till, member, part)
         if home is self.own:
             return None
         return (await ask_code(till, member, part, home, self))[0]
 
-    def _by_card(self, member: Member) -> bool:
-        """Whether the member's card proves what is spent. Abroad some would rather have a code."""
-        if member.card not in self.on_reader:
-            return False
-        return self.home_of(member) is self.own or bool(member.number % _CODES_PREFERRED)
-
-    async def _card_proof(
-        self, till: Till, member: Member, part: balance_pb2.Spend, home: Merchant
-    ) -> envelope_pb2.MemberProof:
-        assert home.pockets is not None, "the card came out of one"
-        figures = self.figures_of(member)
-        with figures.timed("card proof"), home.pockets.wallet.on_reader(member.card) as transmit:
-            proof = await prove_at_till(till.pos, card_identifier(member.card), part, transmit)
-        figures.counts["card_proofs"] += 1
-        return proof
+    def by_card(self, member: Member) -> bool:
+        """Whether the card on the reader proves what is spent. Abroad some would rather have a code."""
+        at_home = self.home_of(member) is self.own
+        return member.card in self.on_reader and (at_home or bool(member.number % _CODES_PREFERRED))
 
     def left(self, member: Member | None) -> None:
         """Free to go to another till."""
