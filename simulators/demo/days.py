@@ -12,8 +12,7 @@ from node.proto.vafa.common.v1 import balance_pb2
 from simulators import shoppers
 from simulators.demo import shopping
 from simulators.demo.figures import Figures
-from simulators.demo.opening import certify_tills, enrol_members, note_cards
-from simulators.demo.pockets import Pockets
+from simulators.demo.opening import certify_tills, enrol_members
 from simulators.demo.receipt import Visit
 from simulators.demo.replay import replay
 from simulators.demo.screen import Screen
@@ -47,28 +46,16 @@ class Day:
 
 
 async def generated_day(
-    node: NodeUnderTest,
-    staff: Staff,
-    screen: Screen,
-    pockets: Pockets,
-    *,
-    members: int,
-    tills: int,
-    purchases: int,
-    seed: int,
+    node: NodeUnderTest, staff: Staff, screen: Screen, *, members: int, tills: int, purchases: int, seed: int
 ) -> Day:
     """Made-up shoppers at `tills` tills of three stores; the last one sells without a line and catches up."""
     everybody = list(shoppers.members(members, seed))
     with screen.step("enrolling members", members) as advance:
         await enrol_members(staff, everybody, None, advance)
-    with screen.step("personalising their chip cards", members):
-        pockets.fill(everybody)
-        await note_cards(staff, pockets.chips)
     places = [(f"store-{1 + number % STORES}", f"till-{1 + number}") for number in range(tills)]
     with screen.step("giving the tills their certificates", tills) as advance:
         certificates = await certify_tills(node, staff, places, advance)
-    shop = shopping.Shop(seed, everybody, Figures(), pockets=pockets)
-    shop.figures.counts["cards_carried"] = len(pockets.chips)
+    shop = shopping.Shop(seed, everybody, Figures())
     async with AsyncExitStack() as stack:
         counters = []
         for place, certificate in zip(places, certificates, strict=True):

@@ -45,7 +45,6 @@ def run(plan: Plan, directory: Path, screen: Screen) -> Summary:
     """
     started = time.monotonic()
     recording = _recording(plan.baskets, screen) if plan.baskets is not None else None
-    pockets = Pockets(MERCHANT_ID, directory / "cards")
     with screen.step("starting a node on embedded defaults"):
         node = launch_node(
             directory,
@@ -53,15 +52,11 @@ def run(plan: Plan, directory: Path, screen: Screen) -> Summary:
             time_zone=TIME_ZONE,
             currency=shoppers.CURRENCY,
             currency_exponent=shoppers.CURRENCY_EXPONENT,
-            settings={
-                "merchant.language": LANGUAGE,
-                **pockets.settings,
-                **(NODE_SETTINGS if recording is not None else {}),
-            },
+            settings={"merchant.language": LANGUAGE, **(NODE_SETTINGS if recording is not None else {})},
         )
         node.start()
     try:
-        summary = asyncio.run(_open(node, plan, recording, screen, pockets))
+        summary = asyncio.run(_open(node, plan, recording, screen))
     except BaseException:
         # What went wrong is the news; a node that then does not stop well is only a second one.
         with suppress(NodeFailed):
@@ -90,7 +85,7 @@ def _recording(path: Path, screen: Screen) -> Sequence[Basket]:
 
 
 async def _open(
-    node: NodeUnderTest, plan: Plan, recording: Sequence[Basket] | None, screen: Screen, pockets: Pockets
+    node: NodeUnderTest, plan: Plan, recording: Sequence[Basket] | None, screen: Screen
 ) -> Summary:
     async with Staff(node.addresses.serving, node.issue(Role.ADMIN, "demo")) as staff:
         if recording is not None:
@@ -100,7 +95,6 @@ async def _open(
                 node,
                 staff,
                 screen,
-                pockets,
                 members=plan.members,
                 tills=plan.tills,
                 purchases=plan.purchases,

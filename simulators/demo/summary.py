@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ from simulators.demo.receipt import Shopfront
 from simulators.demo.screen import Screen
 
 MAX_SHOWN_REFUSALS = 10
-PROOF_REFUSED = "PROOF_REFUSED"
 
 
 @dataclass(slots=True)
@@ -40,17 +39,6 @@ class Summary:
         """Whether the books are whole: they sum to zero and the check is clean."""
         return self.books_sum == 0 and self.check == CLEAN
 
-    @property
-    def cards(self) -> dict[str, int]:
-        """What chip cards did: how many are carried, put on a reader, proved a spend, and were refused."""
-        counts = self.figures.counts
-        return {
-            "carried": counts["cards_carried"],
-            "taps": counts["card_taps"],
-            "spends_proved": counts["card_proofs"],
-            "refused": self.figures.refusals[PROOF_REFUSED],
-        }
-
     def as_json(self) -> dict[str, Any]:
         """The figures for a machine. Amounts are minor units; times are said in the names."""
         figures = self.figures
@@ -66,7 +54,6 @@ class Summary:
             "voids": figures.counts["voids"],
             "returns": figures.counts["returns"],
             "reversals": figures.counts["reversals"],
-            "cards": self.cards,
             "refusals": dict(figures.refusals),
             "latency_ms": figures.latency_ms(),
             "purses": {
@@ -129,16 +116,6 @@ def _show_counts(summary: Summary, screen: Screen) -> None:
     for reason, count in figures.refusals.most_common(MAX_SHOWN_REFUSALS):
         rows.append((f"{count:,}", f"refused: {reason}"))
     show_rows(rows, screen)
-    show_cards(summary.cards, screen)
-
-
-def show_cards(cards: Mapping[str, int], screen: Screen) -> None:
-    """One line about chip cards; none where nobody carries one."""
-    if cards["carried"]:
-        screen.say(
-            f"  cards: {cards['carried']:,} carried, {cards['taps']:,} taps, "
-            f"{cards['spends_proved']:,} spends proved, refused: {cards['refused']:,}"
-        )
 
 
 def show_rows(rows: Iterable[tuple[str, str]], screen: Screen) -> None:

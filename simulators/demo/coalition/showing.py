@@ -9,7 +9,7 @@ from simulators.demo.coalition.summary import CoalitionSummary, counts_of
 from simulators.demo.proof import CLEAN
 from simulators.demo.receipt import apart
 from simulators.demo.screen import Screen
-from simulators.demo.summary import MAX_SHOWN_REFUSALS, show_cards, show_latencies, show_rows
+from simulators.demo.summary import MAX_SHOWN_REFUSALS, show_latencies, show_rows
 
 _SHOWN_PROBLEMS = 5
 
@@ -58,7 +58,11 @@ def _show_counts(summary: CoalitionSummary, screen: Screen) -> None:
         for reason, count in figures.refusals.most_common(MAX_SHOWN_REFUSALS)
     ]
     show_rows(rows, screen)
-    show_cards(summary.cards, screen)
+    cards = summary.cards
+    screen.say(
+        f"  cards: {cards['carried']:,} carried, {cards['taps']:,} taps, "
+        f"{cards['spends_proved']:,} spends proved, refused: {cards['refused']:,}"
+    )
 
 
 def _show_outage(summary: CoalitionSummary, screen: Screen) -> None:

@@ -15,9 +15,9 @@ from simulators.demo.coalition.settling import Settlement
 from simulators.demo.figures import Figures
 from simulators.demo.proof import CLEAN
 from simulators.demo.receipt import Shopfront
-from simulators.demo.summary import PROOF_REFUSED
 
 NOT_RUN = "it was not run"
+PROOF_REFUSED = "PROOF_REFUSED"
 
 
 @dataclass(slots=True)
