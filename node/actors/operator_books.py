@@ -266,7 +266,9 @@ class OperatorBooks:
             payments=tuple(line.reference for line in read.lines if isinstance(line, Payment)),
             silent=self._silent(number, closes),
         )
-        return self._move(record, state, batch)
+        moved = self._move(record, state, batch)
+        # Where nobody has to pay anything, nothing is awaited any more.
+        return moved if isinstance(moved, NotDone) else self.payments.finish(moved, now_ms)
 
     def statement(self, number: int) -> ReadStatement | None:
         """A published statement."""

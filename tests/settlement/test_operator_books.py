@@ -56,7 +56,7 @@ class Operator:
         assert closed.state is WindowState.CLOSED
         done = self.books.settle(window, now_ms)
         assert isinstance(done, WindowRecord), done
-        assert done.state is WindowState.PENDING
+        assert done.state is (WindowState.PENDING if done.payments else WindowState.SETTLED)
         statement = self.books.statement(window)
         assert statement is not None
         for one in self.books.closes(window):
@@ -177,6 +177,17 @@ def test_a_partner_away_at_the_cut_is_waited_for_and_then_left_out_without_holdi
     _trade(operator.world, 2)
     operator.collect(2, window_start(3))
     operator.settled(2, window_start(3))
+
+
+def test_a_window_in_which_nobody_has_to_pay_anything_is_settled_with_its_statement() -> None:
+    operator = Operator(World(coalition=make_coalition(3)))
+    operator.collect(1, CUT)
+    operator.books.close_window(1, CUT)
+    record = operator.books.settle(1, CUT)
+    assert isinstance(record, WindowRecord)
+    assert record.state is WindowState.SETTLED
+    again = operator.again().settle(1, CUT)
+    assert again == record
 
 
 def test_a_pair_whose_close_was_not_taken_is_left_out_with_the_reason() -> None:

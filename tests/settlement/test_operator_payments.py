@@ -239,6 +239,7 @@ def test_positions_say_what_is_unpaid_and_awaited_and_who_is_to_be_suspended() -
 def test_who_has_long_been_silent_is_advised_to_be_suspended_and_is_not_by_itself() -> None:
     operator = Operator(World(coalition=make_coalition(3)))
     for window in (1, 2):
+        operator.world.trade("m000", "m001", 0, window, 3)
         at = window_start(window + 1) + 86_400_000
         for signed in operator.world.all_closes(window):
             if "m002" not in signed.close.pair:
