@@ -19,7 +19,7 @@ from node.actors.home_holds import HomeHolds
 from node.actors.home_lanes import HomeLanes, Life
 from node.actors.home_leases import HomeLeases, note_short
 from node.actors.home_opening import HomeOpening
-from node.actors.home_proofs import QUESTIONS, HomeProofs
+from node.actors.home_proofs import QUESTIONS, HomeProofs, kept_proofs
 from node.actors.turn import Opening
 from node.coalition import home, home_recovery, home_words, lanes
 from node.coalition.envelopes import Envelope, Message
@@ -32,7 +32,7 @@ from node.coalition.messages import (
     RecordKind,
     ReturnAbroad,
 )
-from node.coalition.proofs import ProofState, Secrets
+from node.coalition.proofs import Secrets
 from node.ledger.decision import Context
 from node.ledger.refusals import Reason, refuse
 from node.storage import coalition_keys as keys
@@ -199,19 +199,12 @@ class HomeSide:
             spending_open=not abroad.marks.spending_waits(opening.partition.number, opening.work),
             proof=carried.proof if carried else None,
             prover_id=seat.prover_id,
-            proofs=self.proofs(opening, seat.prover_id),
+            proofs=kept_proofs(opening, seat.prover_id),
             secrets=Secrets(known.codes, known.app(seat.prover_id), card.good_until_ms, card.refusal),
             rules=abroad.rules(now_ms),
             day=abroad.local_day(now_ms),
             original=original,
         )
-
-    def proofs(self, opening: Opening, account_id: bytes) -> ProofState:
-        """What is kept of a member's proofs, in the partition of the account that pays."""
-        if not account_id:
-            return ProofState()
-        data = opening.work.get(keys.member_proof_key(opening.partition.number, account_id))
-        return ProofState() if data is None else store.PROOFS.decode(data)
 
     def record(self, opening: Opening, life: Life, number: int) -> tuple[Envelope, Envelope | None] | None:
         """Both envelopes of a record of the lane."""

@@ -83,7 +83,7 @@ class HomeProofs:
             return answer
         number = int.from_bytes(self._abroad.entropy(8), "big") % 10**proofs.CODE_DIGITS
         code = str(number).zfill(proofs.CODE_DIGITS)
-        state = self._side.proofs(opening, seat.prover_id)
+        state = kept_proofs(opening, seat.prover_id)
         codes = self._abroad.secrets.codes
         state_after = proofs.challenge(state, life.partner_id, body.ceiling_units, code, codes, now_ms)
         if state_after is None:  # one was sent a moment ago
@@ -118,3 +118,11 @@ class HomeProofs:
         spendable = max(0, purse.spendable) if spec.tells_balance else -1
         name = self._abroad.pseudonym(life.partner_id, seat.account_id)
         return Inquired(spendable, name, tuple(limits), ExchangeReason.UNSPECIFIED)
+
+
+def kept_proofs(opening: Opening, account_id: bytes) -> proofs.ProofState:
+    """What is kept of a member's proofs, in the partition of the account that pays."""
+    data = None
+    if account_id:
+        data = opening.work.get(keys.member_proof_key(opening.partition.number, account_id))
+    return proofs.ProofState() if data is None else store.PROOFS.decode(data)
