@@ -1,14 +1,10 @@
-"""Shortcuts between merchants that a checked model found wanting: the simulation finds them too.
-
-Each mutant is the nodes' own code with one guard taken out.
-"""
+"""Shortcuts between merchants that a checked model found wanting: the worlds of a coalition find them too."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 from msgspec.structs import replace
 
 from node.actors import abroad_spending
@@ -24,17 +20,15 @@ from node.coalition.messages import Hello, MessageType
 from node.storage.coalition_keys import Role
 from node.storage.keyspace import Kind
 from node.storage.store import Batch
+from simulators.mutants.mutant import Mutant
+from simulators.mutants.patches import Patches
 from simulators.sim.bazaar import Bazaar, Restored
 from simulators.sim.faults import FaultKind
 
-SEEDS = range(1, 41)
-"""Among these each mutant must be caught; most are by the first few."""
-
-Patch = pytest.MonkeyPatch
 Concerns = Callable[[bytes], bool]
 
 
-def _late_sync(patch: Patch, concerns: Concerns) -> None:
+def _late_sync(patch: Patches, concerns: Concerns) -> None:
     """A batch with such a key is synced with the next one only."""
 
     def commit(work: Any) -> float:
@@ -52,33 +46,33 @@ def _late_sync(patch: Patch, concerns: Concerns) -> None:
     patch.setattr(Work, "commit", commit)
 
 
-def answers_before_the_sync(patch: Patch) -> None:
+def answers_before_the_sync(patch: Patches) -> None:
     """The home node says AUTHORIZED and POSTED before they are durable."""
     _late_sync(patch, lambda key: key[1] == Kind.HOME_EXCHANGE)
 
 
-def sends_a_capture_unsynced(patch: Patch) -> None:
+def sends_a_capture_unsynced(patch: Patches) -> None:
     """The acquirer sends what it has not made durable, and what it holds for DONE may be gone."""
     _late_sync(patch, lambda key: key[1] == Kind.ACQUIRER_EXCHANGE)
 
 
-def answers_hello_before_the_sync(patch: Patch) -> None:
+def answers_hello_before_the_sync(patch: Patches) -> None:
     """The acquirer answers HELLO, and tells of its head, before either is durable."""
     _late_sync(patch, lambda key: key[1] == Kind.LANE_HEAD and key[2] == Role.ACQUIRER)
 
 
-def hands_goods_over_on_authorized(patch: Patch) -> None:
+def hands_goods_over_on_authorized(patch: Patches) -> None:
     """The till hands goods over when the units are held."""
     patch.setattr(abroad_spending, "_redeemed", abroad_spending._decided)
 
 
-def hands_goods_over_on_its_own_capture(patch: Patch) -> None:
+def hands_goods_over_on_its_own_capture(patch: Patches) -> None:
     """The till hands goods over when its own node has signed CAPTURE."""
     states = {AcquirerState.CAPTURING, AcquirerState.DONE, AcquirerState.FAILED, AcquirerState.CANCELLING}
     patch.setattr(abroad_spending, "_redeemed", lambda exchange: exchange.state in states)
 
 
-def opens_lanes_without_hello(patch: Patch) -> None:
+def opens_lanes_without_hello(patch: Patches) -> None:
     """A lane that was open once is open after every start."""
     begin: Any = Life.__init__
     meet: Any = Partner.is_ready
@@ -95,7 +89,7 @@ def opens_lanes_without_hello(patch: Patch) -> None:
     patch.setattr(Partner, "is_ready", always_ready)
 
 
-def raises_the_epoch_only_when_a_loss_is_noticed(patch: Patch) -> None:
+def raises_the_epoch_only_when_a_loss_is_noticed(patch: Patches) -> None:
     """A lane is opened in the epoch that it had, unless the acquirer's records show that some were lost."""
     propose: Any = HomeOpening._propose
     reply: Any = HomeOpening.reply
@@ -106,7 +100,7 @@ def raises_the_epoch_only_when_a_loss_is_noticed(patch: Patch) -> None:
         if above or not lane.epoch:
             propose(opens, opening, life, above)
             return
-        with pytest.MonkeyPatch.context() as same:
+        with Patches() as same:
             same.setattr(lanes, "propose", in_the_same_epoch)
             propose(opens, opening, life)
 
@@ -132,13 +126,13 @@ def raises_the_epoch_only_when_a_loss_is_noticed(patch: Patch) -> None:
     patch.setattr(lanes, "on_hello", takes_it_again)
 
 
-CUTS: dict[FaultKind, int] = {
-    FaultKind.ONE_WAY: 3,
-    FaultKind.PARTITION: 3,
-    FaultKind.STORM: 3,
-    FaultKind.POWER_AT_STEP: 6,
-    FaultKind.KILL_NODE: 1,
-}
+class Powerless(Bazaar):
+    """The power is cut again and again, at whichever step of a batch."""
+
+    faults = (20, 40)
+
+
+POWER = {FaultKind.POWER_AT_STEP: 1}
 
 
 class ShortHolds(Restored):
@@ -158,27 +152,19 @@ RELAYED: dict[FaultKind, int] = {
     FaultKind.ROLLBACK: 4,
 }
 """What a relay has kept comes after a node was put back."""
-MUTANTS: list[tuple[Callable[[Patch], None], type[Bazaar], dict[FaultKind, int] | None]] = [
-    (answers_before_the_sync, Bazaar, CUTS),
-    (sends_a_capture_unsynced, Bazaar, CUTS),
-    (answers_hello_before_the_sync, Bazaar, CUTS),
-    (hands_goods_over_on_authorized, ShortHolds, LATE),
-    (hands_goods_over_on_its_own_capture, ShortHolds, LATE),
-    (opens_lanes_without_hello, Restored, None),
-    (raises_the_epoch_only_when_a_loss_is_noticed, Restored, RELAYED),
-]
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("mutant", "world", "weights"), MUTANTS, ids=lambda one: getattr(one, "__name__", "")
+MUTANTS = (
+    Mutant(answers_before_the_sync, "coalition", lambda seed: Powerless(seed, weights=POWER)),
+    Mutant(sends_a_capture_unsynced, "coalition", lambda seed: Powerless(seed, weights=POWER)),
+    Mutant(answers_hello_before_the_sync, "coalition", lambda seed: Powerless(seed, weights=POWER)),
+    Mutant(hands_goods_over_on_authorized, "restored", lambda seed: ShortHolds(seed, weights=LATE)),
+    Mutant(hands_goods_over_on_its_own_capture, "restored", lambda seed: ShortHolds(seed, weights=LATE)),
+    Mutant(opens_lanes_without_hello, "restored", Restored),
+    Mutant(
+        raises_the_epoch_only_when_a_loss_is_noticed,
+        "restored",
+        lambda seed: Restored(seed, weights=RELAYED),
+    ),
 )
-def test_the_simulation_of_a_coalition_catches(
-    mutant: Callable[[Patch], None],
-    world: type[Bazaar],
-    weights: dict[FaultKind, int] | None,
-    monkeypatch: Patch,
-) -> None:
-    mutant(monkeypatch)
-    found = (seed for seed in SEEDS if world(seed, weights=weights).run().violations)
-    assert next(found, None) is not None, f"no seed of {SEEDS} catches it"
+"""Of the worlds `coalition` and `restored`."""

@@ -1,17 +1,11 @@
-"""Shortcuts that a node must not take: the simulation of one node catches each of them.
-
-Each mutant is the node's own code with one guard taken out.
-"""
+"""Shortcuts that a node must not take: the world of one node finds each of them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from typing import Any
 
-import pytest
-
-from node.actors import tills
+from node.actors import partition, router, tills
 from node.actors.delivery import Delivery
 from node.actors.linking import Linking
 from node.actors.member import MemberActor
@@ -22,16 +16,13 @@ from node.ledger.events import Tombstoned
 from node.ledger.refusals import Reason, refuse
 from node.storage.store import Batch
 from node.wire.commands import Op, done
+from simulators.mutants.mutant import Mutant
+from simulators.mutants.patches import Patches
 from simulators.sim.faults import FaultKind
 from simulators.sim.shop import Shop
 
-SEEDS = range(1, 61)
-"""Among these each mutant must be caught; most are by the first few."""
 
-Patch = pytest.MonkeyPatch
-
-
-def answers_before_the_sync(patch: Patch) -> None:
+def answers_before_the_sync(patch: Patches) -> None:
     """The batch is synced with the next one."""
 
     def commit(work: Any) -> float:
@@ -52,7 +43,7 @@ def _write(store: Any, changed: dict[bytes, bytes]) -> None:
     store.write(batch)
 
 
-def writes_a_batch_in_two_parts(patch: Patch) -> None:
+def writes_a_batch_in_two_parts(patch: Patches) -> None:
     """First the journal, then the rest, each of them synced."""
 
     def commit(work: Any) -> float:
@@ -66,7 +57,7 @@ def writes_a_batch_in_two_parts(patch: Patch) -> None:
     patch.setattr(Work, "commit", commit)
 
 
-def forgets_what_was_done(patch: Patch) -> None:
+def forgets_what_was_done(patch: Patches) -> None:
     """A request that comes again is done again."""
     known = Work.request_at
 
@@ -77,7 +68,7 @@ def forgets_what_was_done(patch: Patch) -> None:
     patch.setattr(Work, "request_at", request_at)
 
 
-def forgets_tombstones(patch: Patch) -> None:
+def forgets_tombstones(patch: Patches) -> None:
     """A request that was reversed before it arrived is done when it arrives."""
     reverse = tills.DECIDERS[Op.REVERSE]
 
@@ -90,19 +81,17 @@ def forgets_tombstones(patch: Patch) -> None:
     patch.setitem(tills.DECIDERS, Op.REVERSE, without)
 
 
-def calls_a_lost_batch_refused(patch: Patch) -> None:
+def calls_a_lost_batch_refused(patch: Patches) -> None:
     """The shard went with a batch in hand: whether it was done is not asked."""
 
     async def revived(lane: Any) -> bool:
         return False
 
     patch.setattr(Lane, "_revived", revived)
-    patch.setattr(
-        "node.actors.router._unknown", lambda: refuse(Reason.TRANSACTION_NOT_FOUND, "It was not done.")
-    )
+    patch.setattr(router, "_unknown", lambda: refuse(Reason.TRANSACTION_NOT_FOUND, "It was not done."))
 
 
-def saves_no_account(patch: Patch) -> None:
+def saves_no_account(patch: Patches) -> None:
     """What an account came to stays in memory."""
     save = MemberActor.save
 
@@ -113,7 +102,7 @@ def saves_no_account(patch: Patch) -> None:
     patch.setattr(MemberActor, "save", sometimes)
 
 
-def drops_what_was_not_delivered(patch: Patch) -> None:
+def drops_what_was_not_delivered(patch: Patches) -> None:
     """An outbox entry goes before what it asks for has been done."""
 
     async def take(self: Any, op: Op, dispatch: Any) -> bool:
@@ -123,12 +112,12 @@ def drops_what_was_not_delivered(patch: Patch) -> None:
     patch.setattr(Delivery, "_take", take)
 
 
-def reverses_twice(patch: Patch) -> None:
+def reverses_twice(patch: Patches) -> None:
     """What became of an entry is not noted."""
-    patch.setattr("node.actors.partition.amend", lambda before, event, at_ms: before)
+    patch.setattr(partition, "amend", lambda before, event, at_ms: before)
 
 
-def leaves_claims_half_made(patch: Patch) -> None:
+def leaves_claims_half_made(patch: Patches) -> None:
     """Nobody looks into what a crash left claimed."""
 
     async def sweep(linking: Any) -> int:
@@ -138,7 +127,7 @@ def leaves_claims_half_made(patch: Patch) -> None:
     patch.setattr(Linking, "sweep", sweep)
 
 
-def lets_units_go_before_they_arrive(patch: Patch) -> None:
+def lets_units_go_before_they_arrive(patch: Patches) -> None:
     """A transfer is closed whatever the other account said."""
 
     async def receive(self: Any, dispatch: Any) -> Any:
@@ -148,29 +137,19 @@ def lets_units_go_before_they_arrive(patch: Patch) -> None:
     patch.setattr(Delivery, "_receive", receive)
 
 
-MUTANTS: list[Callable[[Patch], None]] = [
-    answers_before_the_sync,
-    writes_a_batch_in_two_parts,
-    forgets_what_was_done,
-    forgets_tombstones,
-    calls_a_lost_batch_refused,
-    saves_no_account,
-    drops_what_was_not_delivered,
-    reverses_twice,
-    leaves_claims_half_made,
-    lets_units_go_before_they_arrive,
-]
+LINES = {FaultKind.TILL_CUT: 1, FaultKind.TILL_LOSSY: 1}
+"""What never arrived is what tombstones are about; of all kinds of faults few are of the lines."""
 
-
-LINES: dict[Any, dict[FaultKind, int]] = {
-    # What never arrived is what these shortcuts are about; of all kinds of faults few are of the lines.
-    forgets_tombstones: {FaultKind.TILL_CUT: 1, FaultKind.TILL_LOSSY: 1},
-}
-
-
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)
-def test_the_simulation_of_a_node_catches(mutant: Callable[[Patch], None], monkeypatch: Patch) -> None:
-    mutant(monkeypatch)
-    weights = LINES.get(mutant)
-    found = (seed for seed in SEEDS if Shop(seed, weights=weights).run().violations)
-    assert next(found, None) is not None, f"no seed of {SEEDS} catches it"
+MUTANTS = (
+    Mutant(answers_before_the_sync, "node", Shop),
+    Mutant(writes_a_batch_in_two_parts, "node", Shop),
+    Mutant(forgets_what_was_done, "node", Shop),
+    Mutant(forgets_tombstones, "node", lambda seed: Shop(seed, weights=LINES)),
+    Mutant(calls_a_lost_batch_refused, "node", Shop),
+    Mutant(saves_no_account, "node", Shop),
+    Mutant(drops_what_was_not_delivered, "node", Shop),
+    Mutant(reverses_twice, "node", Shop),
+    Mutant(leaves_claims_half_made, "node", Shop),
+    Mutant(lets_units_go_before_they_arrive, "node", Shop),
+)
+"""Of the world `node`."""
