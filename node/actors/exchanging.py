@@ -110,7 +110,12 @@ class Exchanging:
         """Records of a lane between this node and that partner, in their order."""
         sides = (wish.home_id, wish.acquirer_id)
         home = sides == (self.own_id, partner_id)
-        if self.directories.known is None or (not home and sides != (partner_id, self.own_id)):
+        if self.directories.known is None:
+            return ()
+        if not home and sides != (partner_id, self.own_id):
+            self._count(
+                partner_id, ExchangeReason.MISROUTED
+            )  # a lane between others is nobody else's business
             return ()
         partitions = self.router.partitions
         partition = wish.lane if home else partner_partition(partner_id, partitions)

@@ -64,6 +64,10 @@ def problems(world: Hostile) -> list[str]:
     for side in sides:
         found += own_lanes(side, world.thief.own_id, known)
         found += own_position(side, world.thief.own_id)
+    if world.thief.read:
+        found.append(
+            f"{world.thief.own_id} has read {len(world.thief.read)} records of a lane between others"
+        )
     return [*found, *set_aside(world, sides, known), *named(world), *went_on(world)]
 
 

@@ -85,6 +85,8 @@ class Thief:
         self.deeds: list[Deed] = []
         self.aside: dict[tuple[str, int], Attack] = {}
         """Lanes of its members, by acquirer, on which it has said what must set them aside."""
+        self.read: list[bytes] = []
+        """Records of lanes between others that it was given: none, if all is right."""
         self._now: Deed | None = None
         self._sprung: dict[str, int] = {}
         self._seen: list[Seen] = []

@@ -24,6 +24,7 @@ from node.coalition.messages import (
 )
 from node.people.identifiers import IdentifierKind
 from node.wire.coalition import Carried, identifier_commitment, proof_commitment
+from node.wire.coalition_frames import RecordsWish
 from simulators.chaos.hostile_partner import Attack, Seen, Thief, flipped, with_beside, with_signature
 from simulators.sim.bazaar import PARTITIONS
 from simulators.sim.coalition import OLD_SIGNERS, card
@@ -102,6 +103,19 @@ def comes_from_the_future(thief: Thief, victim: str) -> bool:
 def names_no_lane(thief: Thief, victim: str) -> bool:
     """A lane that the victim does not have."""
     thief.say(victim, _ack(PARTITIONS, 1))
+    return True
+
+
+def reads_the_records_of_others(thief: Thief, victim: str) -> bool:
+    """The records of a lane between the two honest merchants."""
+    wish = RecordsWish(victim, thief.third(victim), 0, 1)
+
+    async def reads() -> None:
+        network = thief.world.network
+        read = await network.call(thief.own_id, victim, lambda there: there.lane_records(thief.own_id, wish))
+        thief.read += read or ()
+
+    thief.world.outside.spawn(reads())
     return True
 
 
@@ -307,6 +321,7 @@ SPENDING = (
     Attack("an old key", _R.BAD_SIGNATURE, uses_an_old_key),
     Attack("a time that has not come", _R.STALE, comes_from_the_future),
     Attack("a lane that is not there", _R.MISROUTED, names_no_lane),
+    Attack("the records of a lane between others", _R.MISROUTED, reads_the_records_of_others),
     Attack("a flood", _R.OVERLOADED, floods),
     Attack("an old epoch", _R.WRONG_EPOCH, speaks_in_an_old_epoch),
     Attack("another body under a known id", _R.CONFLICT, changes_a_body),

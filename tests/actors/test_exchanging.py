@@ -274,6 +274,7 @@ async def test_records_are_read_by_the_two_sides_of_the_lane_alone(home: Home) -
     for stranger in (RecordsWish("saffron", "zagros", 3, 1), RecordsWish("saffron", "nile", 64, 1)):
         assert await home.gateway.lane_records("nile", stranger) == ()
     assert len(home.shards.came) == 2
+    assert home.counted()["nile", "MISROUTED"] == 1
 
 
 async def test_a_node_without_a_directory_hears_nobody() -> None:
