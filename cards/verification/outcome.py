@@ -36,7 +36,8 @@ _WORDS = {
     CardRefusal.BLOCKED_CARD: "The card is blocked. Its holder may ask the issuer for a new one.",
     CardRefusal.UNKNOWN_KEY_VERSION: "The card's key version is not accepted now. Its issuer renews it.",
     CardRefusal.DEFAULT_KEY: "The card holds a key that everybody knows. Keep it, and tell the issuer.",
-    CardRefusal.CLONED_CARD: "The card lacks the key of the card that it claims to be: a copy. Keep it.",
+    CardRefusal.CLONED_CARD: "The card does not show the key of the card it claims to be: a copy, it seems. "
+    "Take other means.",
     CardRefusal.TAMPERED: "The card's answer was changed on its way. Take other means, and look at the till.",
     CardRefusal.BAD_CRYPTOGRAM: "The card's proof is false: a copy, or changed on its way. Take other means.",
     CardRefusal.REPLAYED: "This proof was used before. Put the card on the reader again.",
