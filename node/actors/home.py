@@ -66,7 +66,6 @@ class HomeSide:
             Op.HOME_HELLO: self._opens.hello,
             Op.HOME_TICK: self._tick,
             **HomeLeases(self.lanes).ops,
-            **self.acks.ops,
         }
 
     # --- messages ------------------------------------------------------------------------------------------
