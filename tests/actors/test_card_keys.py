@@ -12,8 +12,9 @@ import structlog
 
 from cards.keys import Domain
 from cards.keystore import KeyId, KeyPurpose, SealedFileStore
+from node.actors import card_keys
 from node.actors.card_keys import CardKeys
-from node.actors.card_spec import SPEC, CardsSpec
+from node.actors.card_spec import SPEC, CardsSpec, encode
 from node.config_template import CardsSection
 from node.identity.keys import write_secret
 from node.proto.vafa.coalition.v1 import envelope_pb2
@@ -117,3 +118,22 @@ async def test_keys_that_are_two_rotations_old_are_no_longer_taken() -> None:
     for shard in actors.shards:
         shard.take_cards(newer)
     assert card_reason(await converse(actors, bureau)) == "unknown_key_version"
+
+
+async def test_a_module_that_tells_nobody_of_new_keys_is_asked_now_and_then(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = [0]
+
+    def spec(merchant: str, _: CardsSection) -> bytes:
+        read[0] += 1
+        key = (read[0], verification_key(read[0]).key.raw)
+        return encode(CardsSpec(merchant, (key,)))
+
+    monkeypatch.setattr(card_keys, "cards_spec", spec)
+    section = msgspec.convert({"key_store": "pkcs11:token=cards?module-path=/nowhere.so"}, CardsSection)
+    keys, shard = CardKeys(MERCHANT, section), Told()
+    some: Any = [shard]
+    rounds = [await keys.look(some) for _ in range(2 * card_keys.ROUNDS_WITHOUT_FILE)]
+    assert sum(rounds) == 2
+    assert shard.versions == [[2], [3]]
