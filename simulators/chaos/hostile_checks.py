@@ -145,7 +145,7 @@ def set_aside(world: Hostile, sides: list[Among], known: KnownDirectories) -> li
             held = side.acquirer_lane(world.thief.own_id, lane)
             problem = ""
             if held is not None and held.disputed:
-                problem = _dispute_problem(world, side.own_id, lane, known)
+                problem = _dispute_problem(world, side.own_id, lane, known, behind=held.behind)
             if problem:
                 found.append(
                     f"lane {lane} of {world.thief.own_id} at {side.own_id} is set aside, and {problem}"
@@ -153,15 +153,15 @@ def set_aside(world: Hostile, sides: list[Among], known: KnownDirectories) -> li
     return found
 
 
-def _dispute_problem(world: Hostile, victim: str, lane: int, known: KnownDirectories) -> str:
+def _dispute_problem(world: Hostile, victim: str, lane: int, known: KnownDirectories, *, behind: bool) -> str:
     dispute = world.disputes.get((victim, lane))
     attack = world.thief.aside.get((victim, lane))
     if dispute is None or attack is None:
         return "nothing was said on it that is a reason"
     if dispute.why not in (attack.why, FORKED):
         return f"that is for {dispute.why}; what was said is {attack.why}"
-    if dispute.why != FORKED:
-        return ""
+    if dispute.why != FORKED or (behind and not dispute.fork_proof):
+        return ""  # what would prove it are records that HELLO told of and that have not come
     try:
         fork = read_fork_proof(proof_of(world, victim, lane), known)
     except Unreadable as wrong:
