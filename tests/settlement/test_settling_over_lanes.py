@@ -16,19 +16,17 @@ from node.actors.settling_keeper import SettlingKeeper
 from node.actors.settling_lanes import PeerVoice, ShardLanes
 from node.actors.settling_mending import Mending
 from node.actors.settling_ports import SettlingFault
-from node.coalition import home_posting
 from node.coalition.directory import Directory, SettlementTerms
 from node.coalition.envelopes import Message
 from node.coalition.exchange import AcquirerState
-from node.coalition.home_facts import HomeFacts
 from node.coalition.lanes import chain
 from node.coalition.messages import ExchangeReason, MessageType, Posted, RecordKind
 from node.identity.signers import ed25519_signer
-from node.settlement.documents import CloseBasis, DisputedLane, Mismatch, MismatchClass, Net, SignedClose
+from node.settlement.documents import CloseBasis, Mismatch, MismatchClass, Net, SignedClose
 from node.settlement.statement import WindowInput
 from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
-from node.storage.keyspace import Kind, partition_of
+from node.storage.keyspace import Kind
 from node.storage.memory import MemoryStore
 from node.storage.store import Batch
 from node.wire.coalition import Unopened
@@ -385,61 +383,3 @@ async def test_records_that_were_changed_on_the_disk_are_never_signed_over(bazaa
                 with pytest.raises(SettlingFault):
                     await nile.settling.compute((NILE, SAFFRON), 1)
                 return
-
-
-async def _posts_into_window_1(bazaar: Bazaar, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The home node posts on a lane without records, into the window that was cut; why lanes are disputed."""
-    used = {key[0] for key, _ in bazaar.nile.stored(Kind.LANE_RECORD)}
-    for number in count(100 * len(used)):
-        account_id = bytes.fromhex(await bazaar.nile.enrol(card(number)))
-        if partition_of(account_id, PARTITIONS) not in used:
-            break
-
-    def posted(message: Message, facts: HomeFacts, move: home_posting.Move) -> object:
-        return home_posting.posted(message, replace(facts, now_ms=facts.now_ms - 120_000), move)
-
-    with monkeypatch.context() as patched:
-        patched.setattr("node.coalition.home.posted", posted)
-        bazaar.saffron.outcomes.clear()
-        await bazaar.saffron.earns(f"late {number}", number, 7)
-        await bazaar.pump()
-    return [one.dispute for one in bazaar.saffron.outcomes if one.dispute]
-
-
-async def test_a_record_into_a_window_whose_close_both_have_signed_sets_its_lane_aside(
-    bazaar: Bazaar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    nile, saffron = Settler(bazaar.nile), Settler(bazaar.saffron)
-    await _cut(bazaar)
-    assert await _posts_into_window_1(bazaar, monkeypatch) == []  # it was on its way; the close has it
-    signed = await _pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
-    assert signed is not None
-    assert signed.close.record_count == 10
-    assert await _posts_into_window_1(bazaar, monkeypatch) == ["wrong_window"]
-    bazaar.saffron.restore(bazaar.saffron.backup())  # a start later that is still so
-    await bazaar.saffron.asks_for_hello()
-    await bazaar.pump()
-    assert await _posts_into_window_1(bazaar, monkeypatch) == ["wrong_window"]
-    assert (await saffron.settling.compute((NILE, SAFFRON), 1)) == signed.close
-
-
-async def test_a_record_that_a_close_does_not_have_keeps_the_acquirer_from_signing_it(bazaar: Bazaar) -> None:
-    saffron = Settler(bazaar.saffron)
-    await _cut(bazaar)
-    close = await saffron.settling.compute((NILE, SAFFRON), 1)
-    lanes = ShardLanes(bazaar.saffron.exchanging)
-    assert await lanes.shut(close, ())
-    assert not await lanes.shut(replace(close, window=2, lanes=()), ())
-
-
-async def test_what_is_carried_forward_may_still_come_when_the_window_is_closed(
-    bazaar: Bazaar, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    saffron = Settler(bazaar.saffron)
-    await _cut(bazaar)
-    close = await saffron.settling.compute((NILE, SAFFRON), 1)
-    carried = tuple(
-        DisputedLane(lane, 0, 1, 0, MismatchClass.MISSING_AT_ACQUIRER) for lane in range(PARTITIONS)
-    )
-    assert await ShardLanes(bazaar.saffron.exchanging).shut(replace(close, disputed=carried), ())
-    assert await _posts_into_window_1(bazaar, monkeypatch) == []
