@@ -11,7 +11,7 @@ import pytest
 from node.telemetry import PEER_REFUSED, Figures
 from node.wire.coalition_frames import RecordsWish
 from simulators.sim.loop import SimLoop, new_loop
-from simulators.sim.network import OUTBOX_MESSAGES, UNDER_WAY, Network, SimLinks, Weather
+from simulators.sim.network import OUTBOX_MESSAGES, UNDER_WAY, WITHHELD_SECONDS, Network, SimLinks, Weather
 from simulators.sim.process import Process
 from simulators.sim.trace import Trace
 
@@ -97,6 +97,16 @@ def test_bad_weather_loses_repeats_and_reorders(
     two.send(200)
     two.later(40)
     assert is_so(two.b.came)
+
+
+def test_what_a_relay_withholds_comes_long_after_also_when_its_sender_has_ended(two: Two) -> None:
+    two.network.weather = Weather(withheld=0.5)
+    two.send(200)
+    two.network.left("a")
+    two.later(1)
+    assert 60 < len(two.b.came) < 140
+    two.later(WITHHELD_SECONDS[1])
+    assert sorted(two.b.came) == sorted(b"%d" % number for number in range(200))
 
 
 def test_a_cut_may_be_one_way_and_what_was_sent_before_it_was_noticed_is_gone(two: Two) -> None:
