@@ -32,6 +32,10 @@ from node.wire.coalition_frames import (
 
 UNDER_WAY = 256
 """Messages of one partner that this node works on at a time; beyond it the partner is not read."""
+AT_ONCE = 8
+"""Messages of a frame that are begun before others have their turn: while the next ones are verified, which
+is dear, the shards work on the first.
+"""
 OPEN_CALLS = 64
 """Questions for records that wait for one partner's answer."""
 CALL_SECONDS = 30.0
@@ -271,9 +275,11 @@ class PeerLink:
                     future.set_result(records)
             for call_id, wish in frame.calls:
                 await self._work(partial(self._reply, connection, call_id, wish))
-            for carried in frame.carried:
+            for number, carried in enumerate(frame.carried, 1):
                 self._came.add()
                 await self._work(partial(self._act, self.partner_id, carried))
+                if number % AT_ONCE == 0:
+                    await asyncio.sleep(0)
 
     async def _reply(self, connection: Connection, call_id: int, wish: RecordsWish) -> None:
         records = await self._exchanging.lane_records(self.partner_id, wish)

@@ -10,7 +10,7 @@ from node.identity.caller import Caller, Role
 from node.identity.keys import new_tls_key, private_key_pem
 from node.identity.peers import peer_host_name
 from node.peering.channels import dial, link_call, unary
-from node.peering.link import UNDER_WAY, Connection, PeerLink
+from node.peering.link import AT_ONCE, UNDER_WAY, Connection, PeerLink
 from node.peering.outbox import OUTBOX_MESSAGES
 from node.peering.ports import Peers
 from node.telemetry import Figures
@@ -82,6 +82,36 @@ class SilentPipe:
 
     async def write(self, message: bytes) -> None:
         raise AssertionError("nothing is sent here")
+
+
+class OneFrame:
+    """A connection on which one frame comes."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frames = [frame_bytes(frame)]
+
+    async def read(self) -> object:
+        return self._frames.pop() if self._frames else None
+
+    async def write(self, message: bytes) -> None:
+        raise AssertionError("nothing is sent here")
+
+
+async def test_the_first_messages_of_a_frame_are_on_their_way_before_the_last_are_looked_at() -> None:
+    steps: list[tuple[str, bytes]] = []
+
+    async def act(partner_id: str, message: bytes) -> None:
+        steps.append(("begun", message))
+        await asyncio.sleep(0)
+        steps.append(("on its way", message))
+
+    frame = Frame(tuple(str(number).encode() for number in range(8 * AT_ONCE)))
+    link = PeerLink("nile", "saffron", Acting(), act, Figures())
+    await link.run(Connection(OneFrame(frame), "saffron", lambda: None))
+    await link.close()
+    first, last = frame.carried[0], frame.carried[-1]
+    assert steps.index(("on its way", first)) < steps.index(("begun", last))
+    assert [message for step, message in steps if step == "begun"] == list(frame.carried)
 
 
 async def test_the_dialler_of_a_connection_that_is_replaced_says_that_nothing_more_comes_on_it() -> None:
