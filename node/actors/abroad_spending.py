@@ -17,6 +17,7 @@ from node.wire.coalition_records import Said
 from node.wire.commands import Answer, done, refused
 
 QUESTION_SECONDS = 4.0
+_PROOFS = ("confirmation_code", "app_answer", "card_cryptogram")
 _HELD = frozenset({AcquirerState.AUTHORIZED, AcquirerState.CAPTURING, AcquirerState.DONE})
 _OVER = frozenset({AcquirerState.FAILED, AcquirerState.CANCELLING})
 
@@ -171,7 +172,7 @@ async def request_proof(trade: Trade, errand: Errand) -> Answer:
         except TimeoutError:
             return refused(refusals.unreachable(False))
     assert isinstance(answer.body, Challenged), "only a CHALLENGED answers a CHALLENGE"
-    return done(words.proof_requested(answer.body.expire_time_ms, True))
+    return done(words.proof_requested(answer.body.expire_time_ms, True, _PROOFS))
 
 
 def _proof_required() -> Refused:
@@ -179,5 +180,5 @@ def _proof_required() -> Refused:
         Reason.PROOF_REQUIRED,
         "The member is another merchant's, and spends here only with a code, the app's answer or a chip "
         "card. Nothing was done.",
-        proofs="confirmation_code app_answer card_cryptogram",
+        proofs=" ".join(_PROOFS),
     )

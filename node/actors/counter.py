@@ -29,9 +29,8 @@ from node.identity.caller import Caller, Role
 from node.ledger.refusals import Reason, Refused, refuse
 from node.storage.keyspace import ID_BYTES, partition_of
 from node.wire import requests
-from node.wire.abroad import proof_requested
 from node.wire.card_words import tapped
-from node.wire.commands import Answer, AnswerKind, Command, Op, done, refused
+from node.wire.commands import Answer, AnswerKind, Command, Op, refused
 from node.wire.parse import transaction_ref
 from node.wire.refusals import is_final
 from node.wire.routes import Route, route_of
@@ -203,8 +202,6 @@ class Counter:
             if found.reason is Reason.MEMBER_NOT_FOUND and self.abroad is not None:
                 member = self.abroad.member(way.identifier_kind, way.identifier_value)
             return self._go_abroad(caller, ask, origin, member, trace_id) if member else refused(found)
-        if ask.op is Op.REQUEST_PROOF:
-            return done(proof_requested(0, False))
         if ask.op is Op.CLAIM_PURCHASE:
             sale = await claim_sale(self.router, ask, found, origin.scope, trace_id)
             if sale.kind != AnswerKind.DONE:

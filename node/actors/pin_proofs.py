@@ -19,11 +19,12 @@ from node.people import pins
 from node.people.pins import Pin, PinRule, PinVerdict
 from node.programme.model import Programme, ProofKind
 from node.storage.card_keys import pin_key
+from node.wire.abroad import proof_requested
 from node.wire.commands import Op
 from node.wire.pins import PIN
 
 if TYPE_CHECKING:
-    from node.actors.desk import Case, Decider, Desk
+    from node.actors.desk import Case, Decider, Desk, Inquiry
     from node.ledger.account import Account
 
 SALT_BYTES = 16
@@ -98,6 +99,18 @@ def judge(desk: Desk, case: Case, account: Account, use: bytes, *, hands_on: boo
     return _refusal(verdict, rule, after)
 
 
+def wanted(desk: Desk, case: Case, account: Account) -> bytes | Refused:
+    """Whether these spends must be proved at this merchant's own tills, and by what."""
+    rule, state = rule_of(case.edition.compiled.programme), _state(case, account)
+    units = _units(case)
+    if isinstance(units, Refused):
+        return units
+    if rule is None or not state.digest:
+        return proof_requested(0, False)
+    required = bool(rule.required_from_units) and units >= rule.required_from_units
+    return proof_requested(0, required, ("pin", "card_cryptogram") if desk.cards else ("pin",))
+
+
 def _units(case: Case) -> int | Refused:
     """What the spends take together, in units."""
     total = 0
@@ -157,3 +170,4 @@ def _key(case: Case, account: Account) -> bytes:
 
 
 DECIDERS: dict[Op, Decider] = {Op.SET_PIN: set_, Op.RESET_PIN: reset}
+INQUIRIES: dict[Op, Inquiry] = {Op.REQUEST_PROOF: wanted}

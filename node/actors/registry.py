@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from node.actors import card_proofs, inquiries, pin_proofs, pools, spend_proofs, staff, tills
 from node.actors.desk import Desk
-from node.wire import answers, cards, member_answers, members, requests, steps
+from node.wire import answers, cards, member_answers, members, pins, requests, steps
 from node.wire import inquiries as questions
 from node.wire.commands import Op
 
@@ -25,6 +25,7 @@ def equip(desk: Desk) -> None:
     desk.inquiries.update(inquiries.INQUIRIES)
     desk.inquiries.update(staff.INQUIRIES)
     desk.inquiries.update(card_proofs.INQUIRIES)
+    desk.inquiries.update(pin_proofs.INQUIRIES)
     desk.judge_card, desk.hand_on_card = spend_proofs.judge, spend_proofs.hand_on
     for op in _TILL_MUTATIONS:
         desk.parsers[op] = requests.parse
@@ -36,6 +37,7 @@ def equip(desk: Desk) -> None:
         desk.answerers[op] = steps.answer_step
     for op in card_proofs.INQUIRIES:
         desk.parsers[op] = cards.parse_card_proof
+    desk.parsers[Op.REQUEST_PROOF] = pins.parse_proof_wish
     for op in (*staff.DECIDERS, *card_proofs.DECIDERS, *pin_proofs.DECIDERS, *_OF_POOLS):
         desk.parsers[op] = members.parse_member
         desk.answerers[op] = member_answers.answer_member

@@ -7,6 +7,7 @@ named by partition and sequence: a till repeats either as it got it.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from msgspec import Struct
@@ -256,9 +257,9 @@ def reversed_answer(ref: Ref, at_ms: int, undone: bool) -> bytes:
     ).SerializeToString()
 
 
-def proof_requested(expire_ms: int, required: bool) -> bytes:
+def proof_requested(expire_ms: int, required: bool, proofs: Sequence[str] = ()) -> bytes:
     """The answer to a RequestProof."""
-    response = spending_pb2.RequestProofResponse(required=required)
+    response = spending_pb2.RequestProofResponse(required=required, proofs=proofs)
     if expire_ms:
         response.expire_time.CopyFrom(stamp(expire_ms))
     return response.SerializeToString()

@@ -42,6 +42,12 @@ class Shop(Actors):
             request.proof.CopyFrom(envelope_pb2.MemberProof(pin=pin))
         return request
 
+    async def asks_whether(self, units: int, who: Identifier = MEMBER) -> spending_pb2.RequestProofResponse:
+        request = self.stamped(spending_pb2.RequestProofRequest(identifier=who))
+        request.spends.add(purse="points", units=units)
+        answer = body_of(await self.at_till(Op.REQUEST_PROOF, request))
+        return spending_pb2.RequestProofResponse.FromString(answer)
+
     async def spends(self, units: int, pin: str = "", who: Identifier = MEMBER) -> Answer:
         return await self.at_till(Op.REDEEM, self.request(units, pin, who))
 
@@ -112,6 +118,16 @@ async def test_a_member_who_has_a_pin_spends_much_only_with_it(shop: Shop) -> No
     await shop.enrol(card(2))
     await shop.buys(card(2), 500)
     body_of(await shop.spends(500, who=card(2)))  # nobody who has set none is asked for one
+
+
+async def test_a_till_learns_beforehand_whether_a_spend_must_be_proved(shop: Shop) -> None:
+    for units, required in ((99, False), (100, True)):
+        assert (await shop.asks_whether(units)).required is required
+        assert list((await shop.asks_whether(units)).proofs) == ["pin"]
+    await shop.enrol(card(2))
+    without = await shop.asks_whether(5_000, card(2))
+    assert not without.required
+    assert not without.proofs
 
 
 async def test_where_the_programme_lists_no_pin_none_is_taken() -> None:

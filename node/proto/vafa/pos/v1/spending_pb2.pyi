@@ -61,8 +61,8 @@ class AuthorizeRequest(_message.Message):
 
     @_builtins.property
     def proof(self) -> _envelope_pb2.MemberProof:
-        """How the member agreed. Needed where it is another merchant's (see RequestProof); at home only a
-        chip card's is looked at (see BeginCardProof).
+        """How the member agreed. Needed where it is another merchant's, and at home where the member has set a PIN
+        and the programme asks for it (see RequestProof); at home a chip card's and a PIN are looked at.
         """
 
     def __init__(
@@ -339,8 +339,8 @@ class RedeemRequest(_message.Message):
 
     @_builtins.property
     def proof(self) -> _envelope_pb2.MemberProof:
-        """How the member agreed. Needed where it is another merchant's (see RequestProof); at home only a
-        chip card's is looked at (see BeginCardProof).
+        """How the member agreed. Needed where it is another merchant's, and at home where the member has set a PIN
+        and the programme asks for it (see RequestProof); at home a chip card's and a PIN are looked at.
         """
 
     def __init__(
@@ -460,23 +460,31 @@ class RequestProofResponse(_message.Message):
 
     REQUIRED_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    PROOFS_FIELD_NUMBER: _builtins.int
     required: _builtins.bool
-    """Whether Authorize or Redeem must carry a proof: not for a member of this merchant."""
+    """Whether Authorize or Redeem must carry a proof: for a member of this merchant only where it has set a PIN
+    and spends as much as the programme asks it for.
+    """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """Until when the code is good that the member now gets, naming this merchant and the amount. The same
         whether or not there is such a member.
         """
 
+    @_builtins.property
+    def proofs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Which proofs are taken, by the names of MemberProof's fields; none where nothing is looked at."""
+
     def __init__(
         self,
         *,
         required: _builtins.bool = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        proofs: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "required", b"required"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "proofs", b"proofs", "required", b"required"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
