@@ -145,7 +145,8 @@ class Standings:
                     cap_units=use.cap_units,
                 )
             self._reached[name, debtor] = level
-        figures.count(LANES_SHUT, name).set(sum(not one.is_open for one in standing.lanes))
+        shut = sum(not one.is_open and not one.dispute for one in standing.lanes)
+        figures.count(LANES_SHUT, name).set(shut)
         figures.count(LANES_ASIDE, name).set(sum(bool(one.dispute) for one in standing.lanes))
         figures.count(EXCHANGES_WAITING, name).set(standing.waiting)
         age_ms = self._exchanging.clock_ms() - standing.oldest_ms if standing.oldest_ms else 0

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 
 from node.actors.standing import CapUse, Standing, Standings
 from node.telemetry import Figures
+from node.wire.lane_states import LaneState
 from tests.actors.abroad_merchants import DIRECTORY, NILE, SAFFRON, Bazaar, Merchant
 from tests.actors.abroad_stories import opened, spends
 from tests.actors.stored import PARTITIONS
@@ -126,6 +127,16 @@ async def test_a_share_of_a_cap_that_is_used_up_is_no_alert_while_the_whole_is_n
     for one in await standings.look():
         standings.tell(one)
     assert alerts(figures) == {}
+
+
+async def test_a_lane_that_is_set_aside_is_not_counted_among_those_that_wait(bazaar: Bazaar) -> None:
+    figures = Figures()
+    lanes = (LaneState(SAFFRON, True, 0, is_open=True), LaneState(SAFFRON, True, 1),
+             LaneState(SAFFRON, False, 2, dispute="forked"))  # fmt: skip
+    nothing = CapUse(1, 0)
+    Standings(bazaar.nile.exchanging, figures).tell(Standing(SAFFRON, lanes, nothing, nothing))
+    snapshot = figures.snapshot()
+    assert snapshot["vafa_lanes_shut"] == snapshot["vafa_lanes_set_aside"] == [((SAFFRON,), 1)]
 
 
 def test_nothing_may_be_owed_without_a_cap() -> None:
