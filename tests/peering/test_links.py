@@ -105,7 +105,7 @@ async def test_the_first_messages_of_a_frame_are_on_their_way_before_the_last_ar
         await asyncio.sleep(0)
         steps.append(("on its way", message))
 
-    frame = Frame(tuple(str(number).encode() for number in range(8 * AT_ONCE)))
+    frame = Frame(tuple(carried("nile", str(number)) for number in range(8 * AT_ONCE)))
     link = PeerLink("nile", "saffron", Acting(), act, Figures())
     await link.run(Connection(OneFrame(frame), "saffron", lambda: None))
     await link.close()
