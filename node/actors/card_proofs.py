@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from hashlib import sha256
 
-from cards.verification import SESSION_TTL_MS, ExpectedSale, SunEvidence, pack_evidence
-from node.actors.card_desk import PROOF_TTL_MS, CardDesk, card_of, noted, proof_of
+from cards.verification import SESSION_TTL_MS, CardRefusal, ExpectedSale, SunEvidence, pack_evidence
+from node.actors.card_desk import PROOF_TTL_MS, CardDesk, card_of, card_refused, noted, proof_of
 from node.actors.desk import Case, Decider, Desk, Inquiry
 from node.ledger.account import Account
 from node.ledger.decision import Decision, checked_units, purse_definition
@@ -15,7 +15,7 @@ from node.ledger.spending import SpendRequest, units_of
 from node.storage.card_keys import card_key
 from node.wire import card_words as words
 from node.wire import cards as answers
-from node.wire.cards import CARD, CardEntry
+from node.wire.cards import CARD, CardEntry, ChipState
 from node.wire.commands import Op
 
 
@@ -58,15 +58,15 @@ def judge(desk: Desk, case: Case, account: Account) -> Refused | None:
     """Why the card has not proved what is asked for; its record changes with what is then done.
 
     A card proves a spend by what the till hands in, and that it is there by the tap that named it. Nothing is
-    asked where there is neither: at home a card need not prove anything. A pool takes the word of the account
-    that the card belongs to.
+    asked where there is neither: at home a card need not prove anything, unless it is blocked. A pool takes
+    the word of the account that the card belongs to.
     """
     word = words.word_of(case.op, case.command.extra)
     if word.judged:
         return word.refused
     evidence = _evidence(case, word)
     if not evidence:
-        return None
+        return _blocked(case, account)
     after = _judged(desk, case, account, evidence)
     if isinstance(after, Refused):
         return after
@@ -83,7 +83,8 @@ def hand_on(desk: Desk, case: Case, account: Account) -> bytes:
     """
     evidence = _evidence(case, words.word_of(case.op, case.command.extra))
     if not evidence:
-        return b""
+        blocked = _blocked(case, account)
+        return b"" if blocked is None else words.word_bytes(words.CardWord(judged=True, refused=blocked))
     use = use_of(case.command.scope, case.request_id, case.body_hash)
     after = _judged(desk, case, account, evidence, use)
     if isinstance(after, Refused):
@@ -97,6 +98,18 @@ def use_of(*parts: str | bytes) -> bytes:
     """The name of one use of a card: of the request that it was for."""
     raw = [part.encode() if isinstance(part, str) else part for part in parts]
     return sha256(b"".join(len(part).to_bytes(4, "big") + part for part in raw)).digest()[:16]
+
+
+def _blocked(case: Case, account: Account) -> Refused | None:
+    """The refusal of a spend by the bare number of a chip card that is blocked or retired: whoever found a
+    lost one would spend with it. It still earns, as a blocked account does.
+    """
+    if case.op not in words.SPENDS:
+        return None
+    entry = card_of(case.work, case.partition.number, account.account_id, case.command.digest)
+    if entry is None or entry.chip.state is ChipState.ACTIVE:
+        return None
+    return card_refused(CardRefusal.BLOCKED_CARD)
 
 
 def _evidence(case: Case, word: words.CardWord) -> bytes:

@@ -37,7 +37,7 @@ def list_(call: Call, member: MemberArgument) -> None:
 @card.command()
 @changing
 def block(call: Call, shown: CardArgument) -> None:
-    """Let a card prove nothing: it is lost, or in doubt. Its number still earns until it is unlinked."""
+    """Let a card prove and spend nothing: it is lost, or in doubt. Its number still earns."""
     _note(call, shown, chip_card_pb2.CHIP_STATE_BLOCKED, "blocked. It proves nothing until it is unblocked")
 
 

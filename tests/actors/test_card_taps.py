@@ -173,6 +173,24 @@ async def test_staff_name_nobody_by_a_tap() -> None:
     )
 
 
+@pytest.mark.parametrize("state", [chip_card_pb2.CHIP_STATE_BLOCKED, chip_card_pb2.CHIP_STATE_RETIRED])
+async def test_the_bare_number_of_a_lost_card_spends_nothing_and_still_earns(
+    state: chip_card_pb2.ChipState.ValueType,
+) -> None:
+    actors, _ = await a_shop_with(NTAG)
+    await actors.tell(
+        Op.LINK_IDENTIFIER,
+        actors.stamped(pb.LinkIdentifierRequest(identifier=CARD, new_identifier=phone(1))),
+    )
+    await record(actors, NTAG, state)
+    for op in (Op.REDEEM, Op.AUTHORIZE):
+        answer = await spend(actors, b"", units=5, op=op)
+        assert (reason_of(answer), card_reason(answer)) == (Reason.PROOF_REFUSED, "blocked_card")
+    body_of(await actors.at_till(Op.ACCRUE, a_sale(actors, CARD)))
+    body_of(await actors.redeems(phone(1), 5))
+    assert await actors.points(CARD) == 105
+
+
 # --- a household's card ------------------------------------------------------------------------------------
 
 
@@ -243,6 +261,14 @@ async def test_a_household_members_tap_says_whose_points_it_spends_and_earns_for
     assert await actors.points(POOL) == 110
     assert card_reason(await actors.at_till(Op.ACCRUE, a_sale(actors, address))) == "replayed"
     assert card_reason(await identified(actors, address)) == "replayed"
+
+
+async def test_the_bare_number_of_a_households_lost_card_spends_nothing_either() -> None:
+    actors, _ = await a_household_with(NTAG)
+    await record(actors, NTAG, chip_card_pb2.CHIP_STATE_BLOCKED)
+    assert card_reason(await actors.redeems(CARD, 5)) == "blocked_card"
+    body_of(await actors.redeems(POOL, 5))
+    assert await actors.points(POOL) == 95
 
 
 async def test_a_pool_takes_no_word_from_a_till() -> None:
