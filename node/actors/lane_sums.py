@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from node.actors.home import HomeSide
+from node.actors.home_shut import HomeShut
 from node.actors.lane_mending import LaneMending
 from node.actors.lane_settled import HomeSettled
 from node.actors.turn import Opening
@@ -36,6 +37,7 @@ class LaneSums:
             Op.LANE_ENTRIES: self._entries,
             **home.acks.ops,
             **LaneMending().ops,
+            **HomeShut(home).ops,
             **HomeSettled(home.lanes).ops,
         }
 

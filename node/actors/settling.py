@@ -125,6 +125,7 @@ class Settling:
         known = self.agreed(window, pair)
         if known is not None:
             return known
+        await self._lanes.shut_home(partner_id, window)
         close = await self.compute(pair, window)
         answer = await self._propose(close)
         if (

@@ -193,6 +193,7 @@ class SettlingKeeper:
 
     async def _acknowledged(self, pair: Pair, window: int) -> tuple[PairClose, dict[int, bytes]]:
         """As home node: the close as far as the silent acquirer has signed, and where it did, by lane."""
+        await self._lanes.shut_home(pair[1], window)
         whole = await self._settling.compute(pair, window, basis=CloseBasis.HOME_ALONE)
         until, ends = {}, {}
         for lane in whole.lanes:

@@ -10,6 +10,7 @@ from node.actors.settling_ports import LanesUnavailable, SettlingFault
 from node.coalition.caps import Usage
 from node.coalition.envelopes import Message
 from node.coalition.messages import MessageType, Settlement
+from node.ledger.refusals import Refused
 from node.settlement.closes import LaneFault, LanePart, LaneStart, begin_tally
 from node.settlement.documents import PairClose
 from node.settlement.peer_messages import QUESTIONS, Heads, Said
@@ -24,6 +25,7 @@ from node.wire.settlement_peer import ID_BYTES, peer_bytes, read_peer
 from node.wire.settlement_wishes import (
     AckedWish,
     EntriesWish,
+    HomeShutWish,
     LaneListWish,
     MendWish,
     SettledWish,
@@ -79,6 +81,12 @@ class ShardLanes:
         body = encode(AckedWish(partner_id, window))
         found = wishes.ACK.decode(await self._ask(Op.LANE_ACKED, lane, body))
         return found.number, found.envelope
+
+    async def shut_home(self, partner_id: str, window: int) -> None:
+        body, partitions = encode(HomeShutWish(partner_id, window)), range(self._exchanging.router.partitions)
+        outcomes = await asyncio.gather(*(self._exchanging.do(Op.HOME_SHUT, at, body) for at in partitions))
+        if any(isinstance(one, Refused) for one in outcomes):
+            raise LanesUnavailable("a shard does not answer")
 
     async def mend(self, partner_id: str, lane: int, entry: LaneEntry, *, home: bool) -> bool:
         partition = lane if home else self._partition(partner_id)

@@ -41,6 +41,10 @@ class LaneBooks(Protocol):
         """
         ...
 
+    async def shut_home(self, partner_id: str, window: int) -> None:
+        """As home node, before a close is computed: no record of its window is posted any more."""
+        ...
+
     async def mend(self, partner_id: str, lane: int, entry: LaneEntry, *, home: bool) -> bool:
         """Puts a record back that this node has lost; whether it is there now."""
         ...

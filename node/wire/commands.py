@@ -124,6 +124,8 @@ class Op(IntEnum):
     ACQUIRER_SETTLED = 126
     LANE_MEND = 127
     """Puts a record back that this node has lost; body in `wire.settlement_wishes`, the answer is a bool."""
+    HOME_SHUT = 128
+    """A window is about to be closed by this node as home node: no record of it is posted any more."""
 
 
 class Command(Struct, frozen=True, array_like=True, gc=False):

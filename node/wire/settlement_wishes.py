@@ -94,6 +94,16 @@ class SettledAnswer(Struct, frozen=True, array_like=True):
     usage: Usage
 
 
+class HomeShutWish(Struct, frozen=True, array_like=True):
+    """HOME_SHUT: the window that is about to be closed with a partner."""
+
+    partner_id: str
+    window: int
+
+
+HOME_SHUT = msgspec.msgpack.Decoder(HomeShutWish)
+
+
 class MendWish(Struct, frozen=True, array_like=True):
     """LANE_MEND: a record of a lane as the other side has it, its signatures checked."""
 

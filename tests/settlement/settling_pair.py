@@ -50,6 +50,9 @@ class HeldLanes:
         said = self.world.acks.get((self.own_id, partner_id, lane), [])
         return next(((number, one) for of, number, one in reversed(said) if of <= window), (0, b""))
 
+    async def shut_home(self, partner_id: str, window: int) -> None:
+        """Records of a world are made all at once: none comes after its window was closed."""
+
     async def mend(self, partner_id: str, lane: int, entry: LaneEntry, *, home: bool) -> bool:
         key = (self.own_id, partner_id, lane) if home else (partner_id, self.own_id, lane)
         whole = self.world.records[key]

@@ -346,6 +346,28 @@ async def test_nothing_but_the_lost_record_itself_is_put_back(bazaar: Bazaar) ->
     bazaar.assert_agreed()
 
 
+async def test_a_home_clock_that_is_set_back_posts_nothing_into_a_window_that_it_has_closed(
+    bazaar: Bazaar,
+) -> None:
+    nile, _ = Settler(bazaar.nile), Settler(bazaar.saffron)
+    bazaar.nile.now_ms += DAY_MS + 1_000  # no tick yet: the close itself is the first to know of the cut
+    bazaar.saffron.now_ms += DAY_MS + 1_000
+    signed = await _pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
+    assert signed is not None
+    bazaar.nile.now_ms -= 60_000
+    bazaar.nile.restart()  # what the lanes were told is on the disk
+    bazaar.saffron.restart()
+    await bazaar.open()
+    for number in range(1, 9):  # on lanes with records and without
+        await bazaar.saffron.earns(f"late {number}", number, 5)
+        await bazaar.pump()
+        assert (await bazaar.saffron.looks(f"late {number}")).state is AcquirerState.DONE
+    bazaar.assert_agreed()
+    assert await Settler(bazaar.saffron).settling.compute((NILE, SAFFRON), 1) == signed.close
+    later = await Settler(bazaar.nile).settling.compute((NILE, SAFFRON), 2)
+    assert sum(one.units for one in later.sums if one.kind is RecordKind.ACCRUAL) > 8 * 5
+
+
 async def test_a_hold_that_is_open_at_the_cut_is_captured_into_the_next_window(bazaar: Bazaar) -> None:
     nile = Settler(bazaar.nile)
     before = await nile.settling.compute((NILE, SAFFRON), 1)
