@@ -15,7 +15,7 @@ from node.actors.settling_disputes import Disputes
 from node.actors.settling_ports import Asking, LaneBooks
 from node.coalition.directory import Directory
 from node.identity.signers import Signer
-from node.settlement.closes import LaneStart, PairNames, fault_in, pair_close, starts_after
+from node.settlement.closes import LaneStart, PairNames, fault_in, follows, pair_close, starts_after
 from node.settlement.documents import CloseBasis, DisputedLane, Mismatch, PairClose, SignedClose
 from node.settlement.equivocation import Equivocation, compare
 from node.settlement.peer_messages import (
@@ -153,9 +153,12 @@ class Settling:
         return answer
 
     def _sound(self, shown: SignedClose, pair: Pair, window: int) -> bool:
-        close = shown.close
+        """Whether it is a close to search for differences in: one that goes on where this node's own does.
+        Else one of the two has not taken over a statement yet, and that is no dispute.
+        """
+        close, starts = shown.close, {one.lane: one for one in self.starts(pair).lanes}
         named = (close.pair, close.window) == (pair, window) and fault_in(close) is None
-        return named and [one.signer_id for one in shown.signatures] == [pair[1]]
+        return named and follows(close, starts) and [one.signer_id for one in shown.signatures] == [pair[1]]
 
     def alone(self, close: PairClose) -> SignedClose:
         """A close by this side alone, without evidence yet."""

@@ -485,3 +485,21 @@ async def test_a_close_by_one_side_alone_that_own_records_do_not_give_is_not_tak
     week.bazaar.lanes["m002"].held.clear()
     await week.keepers["m002"].look()
     assert week.bazaar.merchants["m002"].has_statement(1)
+
+
+async def test_a_partner_that_has_not_taken_a_statement_over_yet_is_in_no_dispute() -> None:
+    week = Week()
+    week.shop(1)
+    week.at(window_start(2) + 1)
+    await week.look()
+    week.books.close_window(1, week.now_ms)
+    week.books.settle(1, week.now_ms)
+    home, acquirer = next(key[:2] for key in week.world.records)
+    await week.keepers[home].look()
+    assert week.bazaar.merchants[home].has_statement(1)
+    assert not week.bazaar.merchants[acquirer].has_statement(1)
+    week.at(window_start(3) + 1)
+    await week.bazaar.merchants[home].close_with(acquirer, 2)
+    assert week.bazaar.merchants[home].mismatches(2) == []
+    await week.keepers[acquirer].look()
+    assert await week.bazaar.merchants[home].close_with(acquirer, 2) is not None
