@@ -227,6 +227,9 @@ class Settled:
             return True
         wanted = FOUND_AS[act.kind]
         named = [one.mismatch for one in close.disputed if one.lane == act.lane]
+        if not named:
+            self.counts["dishonest records that nobody counted: settled before they were shown"] += 1
+            return True
         kept = [one.mismatch for one in self._mismatches(self._kept[act.pair[0]], act)]
         self.counts[f"disputes: {wanted.name.lower().replace('_', ' ')}"] += named == [wanted]
         self.counts["disputes of which the operator heard"] += len(self._mismatches(self._books, act))
