@@ -57,7 +57,7 @@ class MerchantSettlementService:
 
     # --- windows -------------------------------------------------------------------------------------------
 
-    async def ListOwnWindows(  # noqa: N802 - the proto's name
+    async def ListOwnWindows(
         self, request: pb.ListOwnWindowsRequest, context: Context
     ) -> pb.ListOwnWindowsResponse:
         """The windows that have begun."""
@@ -111,9 +111,7 @@ class MerchantSettlementService:
 
     # --- position ------------------------------------------------------------------------------------------
 
-    async def GetPosition(  # noqa: N802 - the proto's name
-        self, request: pb.GetPositionRequest, context: Context
-    ) -> pb.GetPositionResponse:
+    async def GetPosition(self, request: pb.GetPositionRequest, context: Context) -> pb.GetPositionResponse:
         """What is owed to whom at this moment."""
         directory = await self._known(context)
         window = directory.window_at(self._clock_ms())
@@ -165,7 +163,7 @@ class MerchantSettlementService:
 
     # --- statements and payments ---------------------------------------------------------------------------
 
-    async def GetOwnStatement(  # noqa: N802 - the proto's name
+    async def GetOwnStatement(
         self, request: pb.GetOwnStatementRequest, context: Context
     ) -> AsyncIterator[pb.GetOwnStatementResponse]:
         """A statement that this node has kept."""
@@ -178,7 +176,7 @@ class MerchantSettlementService:
         for first in range(0, len(data), PART_BYTES):
             yield pb.GetOwnStatementResponse(part=data[first : first + PART_BYTES])
 
-    async def ListEquivocations(  # noqa: N802 - the proto's name
+    async def ListEquivocations(
         self, request: pb.ListEquivocationsRequest, context: Context
     ) -> pb.ListEquivocationsResponse:
         """Proofs that the operator signed two statements for one window."""
@@ -186,7 +184,7 @@ class MerchantSettlementService:
         found = map(close_pb2.EquivocationProof.FromString, self._settling.equivocations())
         return pb.ListEquivocationsResponse(proofs=found)
 
-    async def ListOwnPayments(  # noqa: N802 - the proto's name
+    async def ListOwnPayments(
         self, request: pb.ListOwnPaymentsRequest, context: Context
     ) -> pb.ListOwnPaymentsResponse:
         """The payments of a window as the operator has them."""
@@ -200,7 +198,7 @@ class MerchantSettlementService:
             return pb.ListOwnPaymentsResponse()
         return pb.ListOwnPaymentsResponse(at_operator=operator_pb.ListPaymentsResponse.FromString(data))
 
-    async def ReportOwnPayments(  # noqa: N802 - the proto's name
+    async def ReportOwnPayments(
         self, request: pb.ReportOwnPaymentsRequest, context: Context
     ) -> pb.ReportOwnPaymentsResponse:
         """Hands the operator what the merchant's bank says."""

@@ -62,7 +62,7 @@ def _show(seed: int) -> int:
     """One seed in a process whose hashes are not salted, as in a run of many."""
     if os.environ.get("PYTHONHASHSEED") != "0":
         command = [sys.executable, "-m", "simulators", *sys.argv[1:]]
-        return subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode  # noqa: S603
+        return subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, check=False).returncode  # noqa: S603 - this program itself
     outcome = Weeks(seed, print).run()
     for violation in outcome.violations:
         print(f"VIOLATION {violation}")
