@@ -10,11 +10,17 @@ from __future__ import annotations
 from enum import IntEnum
 from functools import cache, lru_cache
 
-from node.storage.keyspace import ID_BYTES, SEQUENCE_MAX, BadKey, Kind, kind_range, prefix_range
+from node.storage.keyspace import (
+    CACHED_PARTNERS,
+    ID_BYTES,
+    SEQUENCE_MAX,
+    BadKey,
+    Kind,
+    kind_range,
+    prefix_range,
+)
 
 LANES_MAX = 64
-CACHED_PARTNERS = 1_024
-"""Partners whose part of a key is kept ready-made."""
 
 
 class Role(IntEnum):

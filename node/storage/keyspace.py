@@ -20,6 +20,8 @@ CONTROL_BYTE = 0xFE
 STORE_BYTE = 0xFF
 ID_BYTES = 16
 SEQUENCE_MAX = 2**64 - 1
+CACHED_PARTNERS = 1_024
+"""Partners whose place, and whose part of a key, are kept ready-made."""
 
 _TWO = struct.Struct(">BB")
 _WITH_SEQUENCE = struct.Struct(">BBQ")
@@ -136,6 +138,7 @@ def partition_of(digest_or_account_id: bytes, partitions: int) -> int:
     return int.from_bytes(digest_or_account_id[:8], "big") % partitions
 
 
+@lru_cache(CACHED_PARTNERS)
 def partner_partition(partner_id: str, partitions: int) -> int:
     """The one partition in which an acquirer keeps everything about a home node."""
     return partition_of(hashlib.sha256(b"partner\x00" + partner_id.encode()).digest(), partitions)

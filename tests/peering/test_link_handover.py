@@ -1,4 +1,4 @@
-"""Two connections with one partner become one without losing anything, and a frame is worked on as it comes."""
+"""Two connections with one partner become one and nothing is lost; a frame is worked on as it comes."""
 
 import asyncio
 
