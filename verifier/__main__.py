@@ -1,6 +1,4 @@
-"""`vafa-verify FILE --directory FILE`: checks a published statement. 0 it is sound, 1 it is not, 2 it
-cannot be read.
-"""
+"""`vafa-verify FILE --directory FILE`: checks a published statement. 0 is sound, 1 not, 2 unreadable."""
 
 import argparse
 import json
@@ -23,11 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--directory", type=Path, required=True, help="the directory that the operator signed"
     )
+    parser.add_argument("--previous", type=Path, help="the statement before, to check what goes on from it")
     parser.add_argument(
-        "--previous", type=Path, help="the statement of the window before, to check what goes on"
-    )
-    parser.add_argument(
-        "--operator-key", default="", metavar="ed25519:…", help="the operator's key, if you know it"
+        "--operator-key", default="", metavar="ed25519:…", help="the operator's, if you know it"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args(arguments)
@@ -41,18 +37,15 @@ def main(arguments: list[str] | None = None) -> int:
     if options.json:
         checks = [{"sound": good, "what": what} for good, what in report.checks]
         nets = {party: str(amount) for party, amount in report.nets.items()}
-        print(
-            json.dumps({"sound": report.sound, "checks": checks, "nets": nets}, ensure_ascii=False, indent=2)
-        )
+        shown = {"sound": report.sound, "checks": checks, "nets": nets}
+        print(json.dumps(shown, ensure_ascii=False, indent=2))
         return 0 if report.sound else 1
     for good, what in report.checks:
         print(f"{'ok   ' if good else 'WRONG'} {what}")
     if not options.operator_key:
         print(f"note  signed by {' or '.join(sorted(keys))}; make sure that this is the operator's key")
     if not options.previous:
-        print(
-            "note  what is carried over from the window before was not compared; give --previous to do that"
-        )
+        print("note  what is carried over was not compared; give the statement before as --previous")
     print("SOUND" if report.sound else "NOT SOUND")
     return 0 if report.sound else 1
 

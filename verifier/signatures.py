@@ -7,11 +7,16 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from node.proto.vafa.coalition.v1 import envelope_pb2, exchange_pb2, lane_pb2
 from node.proto.vafa.coalition.v1.directory_pb2 import Directory, Key, SignedDirectory
-from node.proto.vafa.coalition.v1.envelope_pb2 import Envelope, Header, MessageType
-from node.proto.vafa.coalition.v1.exchange_pb2 import Posted, PostedCore
-from node.proto.vafa.coalition.v1.lane_pb2 import HeadAck, Hello, HelloReply
 from node.proto.vafa.settlement.v1.close_pb2 import Signature
+
+LANE_HEADS: dict[int, type[lane_pb2.Hello | lane_pb2.HeadAck | lane_pb2.HelloReply]] = {
+    envelope_pb2.MESSAGE_TYPE_HELLO: lane_pb2.Hello,
+    envelope_pb2.MESSAGE_TYPE_HEAD_ACK: lane_pb2.HeadAck,
+    envelope_pb2.MESSAGE_TYPE_HELLO_REPLY: lane_pb2.HelloReply,
+}
+"""Messages by which a side says how far it has a lane, beside POSTED."""
 
 
 class Untrusted(Exception):
@@ -29,11 +34,9 @@ def holds(public_key: bytes, kind: str, document: bytes, signature: bytes) -> bo
 
 
 def load_directory(data: bytes, operator_key: str = "") -> tuple[Directory, bytes, set[str]]:
-    """The directory, its signed bytes, and the operator's keys; `Untrusted` where its signature does not
-    hold.
+    """The directory, its signed bytes, the operator's keys; `Untrusted` where its signature does not hold.
 
-    `operator_key` is the key that you know to be the operator's; without it the key that signed the file is
-    believed.
+    `operator_key` is the key that you know to be the operator's; without it the key that signed is believed.
     """
     if data.startswith(b"-----BEGIN"):
         data = base64.b64decode(b"".join(line for line in data.splitlines() if b"-----" not in line))
@@ -59,48 +62,40 @@ def _key_of(directory: Directory, partner_id: str, uri: str) -> Key | None:
 
 
 def partner_signed(
-    directory: Directory, signature: Signature, kind: str, document: bytes, since: int, until: int
+    directory: Directory, by: Signature, kind: str, document: bytes, since: int, until: int
 ) -> bool:
     """Whether the named partner signed, with a key of its that was valid at some time in [since, until]."""
-    key = _key_of(directory, signature.signer_id, f"ed25519:{signature.public_key.hex()}")
+    key = _key_of(directory, by.signer_id, f"ed25519:{by.public_key.hex()}")
     if key is None or milliseconds(key.not_before) > until:
         return False
     if key.HasField("not_after") and milliseconds(key.not_after) <= since:
         return False
-    return holds(signature.public_key, kind, document, signature.signature)
+    return holds(by.public_key, kind, document, by.signature)
 
 
 def said_of_lane(
-    directory: Directory, envelope: Envelope, sender: str, receiver: str
-) -> tuple[int, int, bytes]:
-    """(lane, number, hash) to which a signed message of the exchange commits its sender; (-1, ...) where to
-    none.
-    """
-    header = Header.FromString(envelope.header)
+    directory: Directory, envelope: envelope_pb2.Envelope, sender: str, receiver: str
+) -> tuple[int, int, bytes] | None:
+    """(lane, number, hash) to which a signed message commits its sender; None where to none."""
+    header = envelope_pb2.Header.FromString(envelope.header)
     key, issued = _key_of(directory, sender, header.key_uri), milliseconds(header.issue_time)
-    nothing = -1, 0, b""
-    if key is None or (header.coalition_id, header.sender_id, header.receiver_id) != (
-        directory.coalition_id, sender, receiver,
-    ):  # fmt: skip
-        return nothing
+    names = (header.coalition_id, header.sender_id, header.receiver_id)
+    if key is None or names != (directory.coalition_id, sender, receiver):
+        return None
     if milliseconds(key.not_before) > issued or 0 < milliseconds(key.not_after) <= issued:
-        return nothing
-    raw = bytes.fromhex(header.key_uri.removeprefix("ed25519:"))
-    kind = "application/vnd.vafa.exchange.v1"
+        return None
+    raw, kind = bytes.fromhex(header.key_uri.removeprefix("ed25519:")), "application/vnd.vafa.exchange.v1"
     if not holds(raw, kind, envelope.header, envelope.signature):
-        return nothing
+        return None
     if hashlib.sha256(envelope.body).digest() != header.body_hash:
-        return nothing
-    if header.type == MessageType.MESSAGE_TYPE_POSTED:
-        posted = Posted.FromString(envelope.body)
-        core = PostedCore.FromString(posted.core)
-        return (header.lane, core.number, posted.hash) if core.lane == header.lane else nothing
-    bodies: dict[int, type[Hello] | type[HeadAck] | type[HelloReply]] = {
-        MessageType.MESSAGE_TYPE_HELLO: Hello,
-        MessageType.MESSAGE_TYPE_HEAD_ACK: HeadAck,
-        MessageType.MESSAGE_TYPE_HELLO_REPLY: HelloReply,
-    }
-    if header.type not in bodies:
-        return nothing
-    head = bodies[header.type].FromString(envelope.body).head
-    return (header.lane, head.number, head.hash) if head.lane == header.lane else nothing
+        return None
+    if header.type == envelope_pb2.MESSAGE_TYPE_POSTED:
+        posted = exchange_pb2.Posted.FromString(envelope.body)
+        core = exchange_pb2.PostedCore.FromString(posted.core)
+        said = core.lane, core.number, posted.hash
+    elif header.type in LANE_HEADS:
+        head = LANE_HEADS[header.type].FromString(envelope.body).head
+        said = head.lane, head.number, head.hash
+    else:
+        return None
+    return said if said[0] == header.lane else None
