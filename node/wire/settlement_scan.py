@@ -79,7 +79,7 @@ def take(
             fault = taking.slowly(odd)
             if fault is not None:
                 return fault
-        elif taking.number == before:
+        elif taking.number - before < CHUNK_RECORDS:
             break
         if taking.waiting >= CHUNK_RECORDS:
             taking.grow()
