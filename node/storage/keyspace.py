@@ -54,7 +54,7 @@ class Kind(IntEnum):
     PERSON_KEY = 0x0B
     """The key that opens a person's sealed record, by person id; erasing a person deletes it."""
     STATEMENT = 0x0C
-    """An account's journal entries, by account id and journal sequence."""
+    """Not used: an account's journal entries are walked backwards, without an index."""
     QUARANTINE = 0x0D
     """A quarantined account's evidence, by account id."""
     HOME_EXCHANGE = 0x0E
@@ -257,24 +257,6 @@ def parse_due(key: bytes) -> tuple[int, int, bytes]:
     """(partition, due time in epoch milliseconds, account id) of a due entry's key."""
     rest = _rest(key, Kind.DUE, 8 + ID_BYTES)
     return key[0], int.from_bytes(rest[:8], "big"), rest[8:]
-
-
-def statement_key(partition: int, account_id: bytes, sequence: int) -> bytes:
-    """The key that lists journal entry `sequence` under its account."""
-    return _with_id(partition, Kind.STATEMENT, account_id) + _sequence(sequence)
-
-
-def statement_range(
-    partition: int, account_id: bytes, first: int = 0, last: int = SEQUENCE_MAX
-) -> tuple[bytes, bytes]:
-    """[start, end) of an account's journal entries with first <= sequence <= last."""
-    return statement_key(partition, account_id, first), _after(statement_key(partition, account_id, last))
-
-
-def parse_statement(key: bytes) -> tuple[int, bytes, int]:
-    """(partition, account id, journal sequence) of a statement entry's key."""
-    rest = _rest(key, Kind.STATEMENT, ID_BYTES + 8)
-    return key[0], rest[:ID_BYTES], int.from_bytes(rest[ID_BYTES:], "big")
 
 
 def control_key(kind: ControlKind, name: bytes = b"") -> bytes:

@@ -33,7 +33,6 @@ def test_every_key_lies_in_its_partition_and_in_its_kind(
         Kind.OUTBOX: keyspace.outbox_key(partition, sequence),
         Kind.PERSON: keyspace.person_key(partition, some_id),
         Kind.PERSON_KEY: keyspace.person_secret_key(partition, some_id),
-        Kind.STATEMENT: keyspace.statement_key(partition, some_id, sequence),
         Kind.QUARANTINE: keyspace.quarantine_key(partition, some_id),
         Kind.MEMBER_PIN: card_keys.pin_key(partition, some_id),
     }
@@ -54,8 +53,6 @@ def test_keys_parse_back_to_what_they_were_made_of(
     )
     due = keyspace.due_key(partition, sequence, some_id)
     assert keyspace.parse_due(due) == (partition, sequence, some_id)
-    statement = keyspace.statement_key(partition, some_id, sequence)
-    assert keyspace.parse_statement(statement) == (partition, some_id, sequence)
     journal = keyspace.journal_key(partition, sequence)
     assert keyspace.parse_sequence(journal, Kind.JOURNAL) == (partition, sequence)
     assert keyspace.parse_id(keyspace.account_key(partition, some_id), Kind.ACCOUNT) == (partition, some_id)
@@ -69,8 +66,6 @@ def test_numbers_scan_in_their_order(partition: int, one: int, other: int, some_
         assert (build(partition, one) < build(partition, other)) == (one < other)
     due = keyspace.due_key(partition, one, some_id)
     assert inside(due, keyspace.due_range(partition, other)) == (one <= other)
-    listed = keyspace.statement_key(partition, some_id, one)
-    assert inside(listed, keyspace.statement_range(partition, some_id, last=other)) == (one <= other)
     entry = keyspace.journal_key(partition, one)
     assert inside(entry, keyspace.sequence_range(partition, Kind.JOURNAL, other)) == (one >= other)
 
