@@ -49,7 +49,7 @@ def run(
         more = max(0.0, purchases / _USUAL_PURCHASES - 1) * took_seconds
         cuts = (
             max(SHORTEST_WINDOW_SECONDS, took_seconds / 2),
-            max(LOSS_WINDOW_SECONDS, took_seconds * 1.2) + more,
+            max(LOSS_WINDOW_SECONDS, took_seconds * 0.8) + more,
             max(MENDED_WINDOW_SECONDS, took_seconds / 4),
         )
         services.append(OperatorService(OperatorHome(operator.directory), *cuts))
