@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from node.coalition.directory import (
     CoalitionPurse,
@@ -146,6 +147,15 @@ class LaneMaker:
         for kind, type_, _ in chance.choices(_KINDS, weights, k=count):
             yield self.record(window, kind, type_, chance.randrange(1, 100_000))
 
+    def one_of_each(self, window: int, count: int) -> Iterator[bytes]:
+        """The same, beginning with one of each kind at each rate: every pair then has all the sums that a
+        pair can have, so that windows differ by the number of their records and by nothing else.
+        """
+        each = [(kind, type_, rate.version) for kind, type_, _ in _KINDS for rate in RATES][:count]
+        for kind, type_, version in each:
+            yield self.record(window, kind, type_, self._chance.randrange(1, 100_000), version)
+        yield from self.records(window, count - len(each))
+
     def cut(self, window: int) -> bytes:
         """A cut marker: it answers no request."""
         self._signing = True
@@ -194,7 +204,7 @@ class LaneMaker:
             rate_version=rate_version,
             request_hash=hashlib.sha256(signed).digest() if request else b"",
         )
-        core.post_time.seconds = window_start(window) // 1000 + self.number % 500_000
+        self._at(core.post_time, window)
         core_bytes = core.SerializeToString()
         lengths = len(signed).to_bytes(8, "big"), len(core_bytes).to_bytes(8, "big")
         self.hash = hashlib.sha256(
@@ -202,7 +212,10 @@ class LaneMaker:
         ).digest()
         self.number += 1
         body = exchange_pb2.Posted(
-            core=core_bytes, hash=self.hash, balance_units=5_000, pseudonym=self._chance.randbytes(16)
+            core=core_bytes,
+            hash=self.hash,
+            balance_units=self._chance.randrange(1_000_000),
+            pseudonym=self._chance.randbytes(16),
         ).SerializeToString()
         header = self._header(self._home, self._acquirer, MessageType.POSTED, window, exchange_id, body)
         record = exchange_pb2.LaneRecord(
@@ -249,8 +262,13 @@ class LaneMaker:
             exchange_id=exchange_id,
             body_hash=hashlib.sha256(body).digest(),
         )
-        header.issue_time.seconds = window_start(window) // 1000 + self.number % 500_000
+        self._at(header.issue_time, window)
         return header.SerializeToString()
+
+    def _at(self, time: Timestamp, window: int) -> None:
+        """A moment of the window, to the millisecond as nodes have it."""
+        time.seconds = window_start(window) // 1000 + self.number % 500_000
+        time.nanos = self._chance.randrange(1_000) * 1_000_000
 
     def _signature(self, signer: BenchSigner, header: bytes) -> bytes:
         return signer.sign(PAYLOAD_TYPE, header) if self._signing else _UNSIGNED

@@ -38,6 +38,7 @@ from verifier.statement import verify
 
 WINDOW = 1
 BATCH_RECORDS = 2_000
+PROGRESS_SECONDS = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,12 @@ class Scale:
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What a phase took: seconds of its work, resident bytes at its peak and before it, what it worked on."""
+    """What a phase took: seconds by the clock and of CPU, resident bytes at its peak and before it, what it
+    worked on.
+    """
 
     seconds: float
+    cpu_seconds: float
     peak_bytes: int
     start_bytes: int
     done: int
@@ -75,10 +79,11 @@ class Phase:
 
 class _Watch:
     def __init__(self) -> None:
-        self.start_bytes, self._started = peak_bytes(), time.perf_counter()
+        self.start_bytes, self._started, self._cpu = peak_bytes(), time.perf_counter(), time.process_time()
 
     def phase(self, done: int) -> Phase:
-        return Phase(time.perf_counter() - self._started, peak_bytes(), self.start_bytes, done)
+        seconds, cpu = time.perf_counter() - self._started, time.process_time() - self._cpu
+        return Phase(seconds, cpu, peak_bytes(), self.start_bytes, done)
 
 
 def peak_bytes() -> int:
@@ -98,17 +103,20 @@ def generate(scale: Scale, folder: Path, worker: int, workers: int) -> Phase:
         _Watch(),
         0,
     )
-    ids = coalition.ids
-    batch = Batch()
+    ids, mine = coalition.ids, sum(lane[3] for lane in scale.lanes_of(worker, workers))
+    batch, told = Batch(), time.monotonic()
     for home, acquirer, lane, count in scale.lanes_of(worker, workers):
         maker = LaneMaker(coalition, ids[home], ids[acquirer], lane, sign_every=scale.sign_every)
-        for number, record in enumerate(maker.records(WINDOW, count), 1):
+        for number, record in enumerate(maker.one_of_each(WINDOW, count), 1):
             key = lane_record_key(lane, Role.HOME, _name(home, acquirer), lane, number)
             batch.put(key, LANE_ENTRY.encode(entry_of(record)))
             if len(batch) >= BATCH_RECORDS:
                 store.write(batch)
                 batch = Batch()
         made += count
+        if time.monotonic() - told > PROGRESS_SECONDS:
+            told = time.monotonic()
+            print(f"  process {worker + 1} of {workers}: {made:,} of {mine:,} records", flush=True)
     store.write(batch)
     store.sync()
     store.close()
@@ -124,10 +132,6 @@ def _records(store: Store, home: int, acquirer: int, lane: int) -> Iterator[byte
     return (
         value for _, value in store.scan(*lane_records_range(lane, Role.HOME, _name(home, acquirer), lane))
     )
-
-
-def _entries(store: Store, home: int, acquirer: int, lane: int) -> Iterator[LaneEntry]:
-    return map(LANE_ENTRY.decode, _records(store, home, acquirer, lane))
 
 
 def close_all(scale: Scale, folder: Path, worker: int, workers: int) -> tuple[Phase, bytes]:
@@ -222,10 +226,12 @@ def _framed(path: Path) -> Iterator[bytes]:
 
 
 def recompute_turns(scale: Scale, folder: Path, records: int, rounds: int) -> list[tuple[float, float]]:
-    """(records a second of a bare loop, of the recomputation), turn by turn over the same records of a store.
+    """(records a CPU second of a bare loop, of the recomputation), turn by turn over the same records.
 
-    The bare loop reads each record and hashes its bytes once. The recomputation does what a merchant does
-    with its own records: reads, checks the chain, sums, makes the trees and the closes.
+    The bare loop takes each stored record from the same scan of the same store and hashes its bytes once,
+    `hashlib.sha256(record).digest()`, and does nothing else. The recomputation does what a merchant does with
+    its own records: takes them from that scan, checks the chain, sums, makes the trees and the closes. It is
+    this thread's CPU time, so that neither other programs nor RocksDB's own threads count.
     """
     store = _store(folder, 0)
     chosen, total = [], 0
@@ -240,15 +246,15 @@ def recompute_turns(scale: Scale, folder: Path, records: int, rounds: int) -> li
 
 
 def _bare(store: Store, lanes: list[tuple[int, int, int]]) -> float:
-    started, sha256 = time.perf_counter(), hashlib.sha256
+    started, sha256 = time.thread_time(), hashlib.sha256
     for home, acquirer, lane in lanes:
         for record in _records(store, home, acquirer, lane):
             sha256(record).digest()
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 def _recompute(store: Store, lanes: list[tuple[int, int, int]]) -> float:
-    started = time.perf_counter()
+    started = time.thread_time()
     pairs: dict[tuple[int, int], list[LanePart]] = {}
     for home, acquirer, lane in lanes:
         part = lane_part(LaneStart(lane), WINDOW, _records(store, home, acquirer, lane))
@@ -256,55 +262,52 @@ def _recompute(store: Store, lanes: list[tuple[int, int, int]]) -> float:
         pairs.setdefault((home, acquirer), []).append(part)
     for (home, acquirer), parts in pairs.items():
         pair_close(PairNames(COALITION, WINDOW, f"m{home:03}", f"m{acquirer:03}"), parts)
-    return time.perf_counter() - started
+    return time.thread_time() - started
 
 
 # --- signatures --------------------------------------------------------------------------------------------
 
 
 def signed_records(
-    scale: Scale, folder: Path, worker: int, workers: int, wanted: int
-) -> list[tuple[int, int, LaneEntry]]:
-    """(home, acquirer, record) of `wanted` records that are really signed, of one worker's store."""
-    store = _store(folder, worker)
-    lanes = ((home, acquirer, lane) for home, acquirer, lane, _ in scale.lanes_of(worker, workers))
-    every = (
-        (home, acquirer, record)
-        for home, acquirer, lane in lanes
-        for number, record in enumerate(_entries(store, home, acquirer, lane))
-        if number % scale.sign_every == 0
-    )
-    found = list(islice(every, wanted))
-    store.close()
-    return found
+    scale: Scale, store: Store, worker: int, workers: int
+) -> Iterator[tuple[int, int, LaneEntry]]:
+    """(home, acquirer, record) of the records that are really signed, of one worker's store."""
+    for home, acquirer, lane, _ in scale.lanes_of(worker, workers):
+        for number, record in enumerate(_records(store, home, acquirer, lane)):
+            if number % scale.sign_every == 0:
+                yield home, acquirer, LANE_ENTRY.decode(record)
 
 
 def verify_turn(
     scale: Scale, folder: Path, worker: int, workers: int, wanted: int
 ) -> tuple[int, float, float]:
-    """(signatures, seconds of the raw check, seconds of the records' check) of one worker's sample.
+    """(signatures, CPU seconds of the raw check, of the records' check) of `wanted` records of one worker's.
 
     In turns of a few thousand, so that both see the same machine. The raw check is Ed25519 verify over
     bytes and keys laid ready; the records' check starts from stored bytes and a directory.
     """
-    coalition = make_coalition(scale.merchants)
-    sample = signed_records(scale, folder, worker, workers, wanted)
+    coalition, store = make_coalition(scale.merchants), _store(folder, worker)
+    sample = islice(signed_records(scale, store, worker, workers), wanted)
     checker, ids = RecordSignatures(coalition.directory), coalition.ids
-    raw_seconds = checked_seconds = 0.0
-    for first in range(0, len(sample), 2_000):
-        some = sample[first : first + 2_000]
+    raw_seconds, checked_seconds, done, told = 0.0, 0.0, 0, time.monotonic()
+    while some := list(islice(sample, 2_000)):
         ready = [
             part for home, acquirer, record in some for part in _ready(coalition, ids, home, acquirer, record)
         ]
-        started = time.perf_counter()
+        started = time.thread_time()
         for key, signature, signed in ready:
             key.verify(signature, signed)
-        raw_seconds += time.perf_counter() - started
-        started = time.perf_counter()
+        raw_seconds += time.thread_time() - started
+        started = time.thread_time()
         for home, acquirer, record in some:
             assert checker.check(record, ids[home], ids[acquirer]).sound
-        checked_seconds += time.perf_counter() - started
-    return 2 * len(sample), raw_seconds, checked_seconds
+        checked_seconds += time.thread_time() - started
+        done += len(some)
+        if time.monotonic() - told > PROGRESS_SECONDS:
+            told = time.monotonic()
+            print(f"  process {worker + 1} of {workers}: {2 * done:,} signatures", flush=True)
+    store.close()
+    return 2 * done, raw_seconds, checked_seconds
 
 
 def _ready(

@@ -23,7 +23,7 @@ def test_a_small_window_is_closed_netted_and_verified_and_its_figures_are_writte
     assert sum(phase["done"] for phase in window["close"]) == 20_000
     assert window["collect"]["done"] == 6 * 5
     assert window["audit"]["done"] == 6 + 1  # a net for each merchant and the operator
-    assert figures["signatures"]["signatures"] == 600
+    assert figures["signatures"]["signatures"] == 300
     assert all(0 < own < bare for bare, own in figures["recompute"])
     assert "Goals" in capsys.readouterr().out
     assert list(tmp_path.iterdir()) == [file]  # ten million records are not left behind
