@@ -107,7 +107,7 @@ class Settled:
             (act.kind, act.window, act.who) == (ActKind.TWO_STATEMENTS, number, merchant)
             for act in self._acts
         )
-        return cheated and kept == self._operator.other.get(number)
+        return cheated and kept == self._operator.other.get((ActKind.TWO_STATEMENTS, number))
 
     def _redone(self, number: int, statement: ReadStatement, data: bytes, before: bytes) -> Iterator[str]:
         """Every close from both sides' own records, and the statement by every merchant."""
@@ -187,7 +187,7 @@ class Settled:
                 case ActKind.TWO_STATEMENTS:
                     found = self._proved(act.window)
                 case ActKind.MOVED_NET:
-                    other = self._operator.other[act.window]
+                    other = self._operator.other[act.kind, act.window]
                     found = any(
                         "are what the closes give" in what for what in _wrong(self._verified(other, b""))
                     )

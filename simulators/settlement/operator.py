@@ -76,8 +76,8 @@ class SimOperator:
         self.chance = random.Random(f"{seed}/operator")
         self.disk = Disk(self.chance)
         self.process: Process | None = None
-        self.other: dict[int, bytes] = {}
-        """Statements that the operator signed beside the one in its books, by window."""
+        self.other: dict[tuple[ActKind, int], bytes] = {}
+        """Statements that the operator signed beside the one in its books, by act and window."""
         self.broken: list[str] = []
         """What must never happen to it: a fault, a close that it took though it must not."""
         self._shown: dict[tuple[str, int], int] = {}
@@ -163,14 +163,14 @@ class SimOperator:
         moved = self._acts.get((ActKind.MOVED_NET, window))
         times = self._shown[asker, window] = self._shown.get((asker, window), 0) + 1
         if moved is not None and times <= TIMES_SHOWN:
-            self.other[window] = _moved(data)
+            other = self.other[moved.kind, window] = _moved(data)
             self._happens(moved)
-            return self.other[window]
+            return other
         two = self._acts.get((ActKind.TWO_STATEMENTS, window))
         if two is not None and asker == two.who:
-            self.other[window] = _later(data)
+            other = self.other[two.kind, window] = _later(data)
             self._happens(two)
-            return self.other[window]
+            return other
         return data
 
     def submit(self, books: OperatorBooks, signed: SignedClose, asker: str) -> NotDone | None:
