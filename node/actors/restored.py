@@ -56,8 +56,12 @@ class RestoredMarks:
         """Whether something occurred before the partition was restored: it may have come then, and have been
         taken back, and nobody here would know.
         """
+        return 0 < occurred_ms < self.at_ms(number, work)
+
+    def at_ms(self, number: int, work: Work) -> int:
+        """When the partition was restored; 0 where it never was."""
         mark = self._mark(number, work)
-        return mark is not None and 0 < occurred_ms < mark.at_ms
+        return 0 if mark is None else mark.at_ms
 
     def _keep(self, number: int, mark: Restored, work: Work) -> None:
         self._marks[number] = mark

@@ -87,6 +87,8 @@ def _authorized(
         attempts=0,
         due_ms=body.expire_time_ms + HOLD_SLACK_MS,
     )
+    if exchange.one_step and exchange.created_ms < facts.restored_ms:
+        return let_go(exchange, AcquirerEvent.GIVE_UP, facts)  # a till may have let it go since the backup
     if not exchange.one_step:
         return AcquirerStep(exchange=exchange)
     return start_capture(exchange, exchange.units, row_of(exchange.state, AcquirerEvent.CAPTURE), facts)

@@ -107,7 +107,7 @@ class AcquirerFacts(Struct, frozen=True):
     `closed_window` is the last window whose close, which covers the lane, this node has signed with the
     partner. `jitter` is in [0, 1). `recorded` gives the epoch in which a record that is kept here was signed,
     and its hash, by its number; None where there is none. `is_known` says whether there is an exchange of
-    an id.
+    an id. `restored_ms` is when this node was restored from a backup, 0 where it never was.
     """
 
     now_ms: int
@@ -125,6 +125,7 @@ class AcquirerFacts(Struct, frozen=True):
     original: AcquirerExchange | None = None
     recorded: Callable[[int], tuple[int, bytes] | None] = lambda number: None
     is_known: Callable[[bytes], bool] = lambda exchange_id: False
+    restored_ms: int = 0
 
 
 class Dispute(StrEnum):

@@ -32,7 +32,8 @@ def on_time(known: AcquirerExchange, facts: AcquirerFacts) -> AcquirerStep:
         return AcquirerStep()
     bounds = facts.directory.bounds
     too_old = facts.now_ms - known.created_ms >= bounds.freshness_ms
-    if known.state is AcquirerState.INTENT and too_old and may_give_up(known, facts):
+    forgotten = known.created_ms < facts.restored_ms  # a till may have let it go since the backup
+    if known.state is AcquirerState.INTENT and (too_old or forgotten) and may_give_up(known, facts):
         return let_go(known, AcquirerEvent.GIVE_UP, facts)
     if known.state is AcquirerState.AUTHORIZED:
         if facts.now_ms < known.expires_ms + HOLD_SLACK_MS:

@@ -114,3 +114,31 @@ def test_a_capture_that_was_reversed_on_a_disk_that_had_forgotten_it_is_given_ba
     assert world.saffron.state(ONE) is AcquirerState.DONE
     assert world.saffron.exchanges[ONE].capture_reference == capture
     assert world.saffron.given_back == [(ONE, 250)]
+
+
+def test_a_spend_in_one_step_that_a_till_let_go_since_the_backup_is_not_captured(world: World) -> None:
+    asked = world.saffron.spend(ONE, 300, one_step=True)
+    backup = copy.deepcopy(world.saffron)
+    world.saffron.cancel(ONE)
+    world.pass_time(1_000)
+    restore(world, backup)
+    world.saffron.restored_ms = world.saffron.now_ms
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    world.say(asked)  # it was on its way, and is answered
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.FAILED
+    assert world.nile.account.purse("coalition").spendable == 1_000
+    world.assert_agreed()
+
+
+def test_what_was_asked_before_the_restore_is_let_go_as_soon_as_hello_shows_that_it_was_not_posted(
+    world: World,
+) -> None:
+    world.saffron.spend(ONE, 300)
+    world.pass_time(1_000)
+    restore(world, copy.deepcopy(world.saffron))
+    world.saffron.restored_ms = world.saffron.now_ms
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    assert [sent.type for sent in world.saffron.on_time(ONE)] == [MessageType.CANCEL]
