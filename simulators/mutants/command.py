@@ -58,7 +58,9 @@ def row(mutant: Mutant, found: Found | None) -> str:
 
 def placed(page: str, table: str) -> str:
     """A page with the table between its marks."""
-    begin, end = "<!-- mutants -->\n", "\n<!-- /mutants -->"
-    before, _, rest = page.partition(begin)
-    _, _, after = rest.partition(end)
-    return f"{before}{begin}{table}{end}{after}"
+    begin, end = "<!-- mutants -->", "<!-- /mutants -->"
+    before, found, rest = page.partition(begin)
+    _, ended, after = rest.partition(end)
+    if not found or not ended:
+        raise ValueError(f"the page has no {begin} … {end}")
+    return f"{before}{begin}\n{table}\n{end}{after}"

@@ -43,5 +43,8 @@ def test_a_mutant_that_nobody_finds_is_said_so() -> None:
 
 
 def test_the_table_is_placed_between_its_marks_and_nothing_else_changes() -> None:
-    page = "before\n<!-- mutants -->\nold\n<!-- /mutants -->\nafter\n"
-    assert placed(page, "new") == "before\n<!-- mutants -->\nnew\n<!-- /mutants -->\nafter\n"
+    for old in ("", "old\n"):
+        page = f"before\n<!-- mutants -->\n{old}<!-- /mutants -->\nafter\n"
+        assert placed(page, "new") == "before\n<!-- mutants -->\nnew\n<!-- /mutants -->\nafter\n"
+    with pytest.raises(ValueError, match="the page has no"):
+        placed("before\nafter\n", "new")
