@@ -48,6 +48,8 @@ def resend(known: AcquirerExchange, facts: AcquirerFacts) -> AcquirerStep:
     """Sends what the state sends, once more."""
     if known.sent_type is None:
         return AcquirerStep()
+    if known.state is AcquirerState.CAPTURING and known.changed_ms < facts.restored_ms and facts.ready:
+        return let_go(known, AcquirerEvent.CANCEL, facts)  # not posted, and a till may have let it go since
     exchange = waited(known, facts)
     on_lane = known.lane != LANE_UNKNOWN and known.sent_type in ON_LANE
     if on_lane and (facts.lane is None or facts.lane.disputed or not facts.ready):

@@ -142,3 +142,22 @@ def test_what_was_asked_before_the_restore_is_let_go_as_soon_as_hello_shows_that
     world.say(world.nile.asked(world.saffron.life))
     world.settle()
     assert [sent.type for sent in world.saffron.on_time(ONE)] == [MessageType.CANCEL]
+
+
+def test_a_capture_that_a_till_let_go_since_the_backup_is_not_sent_again(world: World) -> None:
+    world.say(world.saffron.spend(ONE, 300))
+    world.settle()
+    world.saffron.capture(ONE, 300)  # it is lost
+    backup = copy.deepcopy(world.saffron)
+    world.saffron.cancel(ONE)
+    world.pass_time(1_000)
+    restore(world, backup)
+    world.saffron.restored_ms = world.saffron.now_ms
+    assert world.saffron.on_time(ONE) == [], "before HELLO it may have been posted"
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    world.say(world.saffron.on_time(ONE))
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.FAILED
+    assert world.nile.account.purse("coalition").spendable == 1_000
+    world.assert_agreed()
