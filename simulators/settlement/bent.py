@@ -9,13 +9,14 @@ from msgspec.structs import replace
 
 from node.actors.exchanging import Exchanging
 from node.actors.settling_lanes import ShardLanes
+from node.actors.settling_ports import SettlingFault
 from node.coalition.lanes import chain
 from node.proto.vafa.coalition.v1 import envelope_pb2, exchange_pb2
 from node.settlement.closes import LanePart, LaneStart
 from node.settlement.disputes import QUESTIONS_MAX
 from node.wire.coalition import PAYLOAD_TYPE
 from node.wire.coalition_store import LANE_ENTRY, LaneEntry
-from node.wire.settlement_scan import lane_part
+from node.wire.settlement_scan import LaneBroken, lane_part
 from simulators.settlement.acts import FOUND_AS, Act, ActKind
 from simulators.sim.coalition import SIGNERS
 
@@ -62,7 +63,10 @@ class BentLanes(ShardLanes):
                 shown = await self._shown(act, whole)
                 if act.lane == start.lane:
                     stored = [LANE_ENTRY.encode(entry) for entry in shown]
-                    part = lane_part(start, window, stored, until=until)
+                    try:
+                        part = lane_part(start, window, stored, until=until)
+                    except LaneBroken as broken:
+                        raise SettlingFault(str(broken)) from None
                     assert isinstance(part, LanePart), part
                     return part
         return real
@@ -107,6 +111,7 @@ class BentLanes(ShardLanes):
             self._happens(act)
         if act.lane != close.lane:
             return real
+        act.end = close.to_number  # records of the window that came late are bent, too
         if act.kind in LOSSES:
             return real[: max(0, act.number - close.from_number)] + real[act.end + 1 - close.from_number :]
         made_up = await self._made_up(act)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from node.actors.settling import Settling
 from node.actors.settling_keeper import SettlingKeeper
 from node.actors.settling_lanes import PeerVoice
+from node.actors.settling_ports import SettlingFault
 from node.coalition.envelopes import Message
 from node.settlement.peer_messages import Said
 from node.wire.coalition import Opener, Unopened
@@ -69,7 +70,10 @@ class SettlingGateway(PartnerGateway):
         self.settling_keeper.silent = node.silent
 
     async def _answer(self, partner_id: str, said: Said) -> Said | None:
-        return None if self._silent() else await self.settling.answer(partner_id, said)
+        try:
+            return None if self._silent() else await self.settling.answer(partner_id, said)
+        except SettlingFault:
+            return None  # what it has made up does not hold together: it has nothing to say
 
     async def run(self) -> None:
         """What goes on by itself."""
