@@ -21,6 +21,8 @@ def judge(desk: Desk, case: Case, account: Account) -> Refused | None:
     word = words.word_of(case.op, case.command.extra)
     if word.judged:
         return word.refused
+    if case.op not in words.SPENDS and not word.tap:
+        return None  # by far the most: nothing is spent, and no card was tapped
     return pin_proofs.judge(desk, case, account, _use(case)) or card_proofs.judge(desk, case, account)
 
 
