@@ -16,7 +16,8 @@ from node.storage.keyspace import Kind, partition_of
 from tests.actors.abroad_merchants import DIRECTORY, NILE, SAFFRON, Bazaar
 from tests.actors.harness import card
 from tests.actors.stored import PARTITIONS
-from tests.settlement.test_settling_over_lanes import Settler, _cut, _pumped, bazaar
+from tests.settlement.settled_bazaar import Settler, cut, pumped
+from tests.settlement.test_settling_over_lanes import bazaar
 
 __all__ = ["bazaar"]  # the fixture: two merchants whose members have shopped
 
@@ -54,11 +55,11 @@ async def test_a_record_into_a_window_whose_close_both_have_signed_sets_its_lane
     bazaar: Bazaar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     nile, saffron = Settler(bazaar.nile), Settler(bazaar.saffron)
-    await _cut(bazaar)
+    await cut(bazaar)
     assert (
         await _posts(bazaar, monkeypatch, ahead_ms=INTO_WINDOW_1_MS) == []
     )  # it was on its way; the close has it
-    signed = await _pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
+    signed = await pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
     assert signed is not None
     assert signed.close.record_count == 10
     assert await _posts(bazaar, monkeypatch, ahead_ms=INTO_WINDOW_1_MS) == ["wrong_window"]
@@ -71,7 +72,7 @@ async def test_a_record_into_a_window_whose_close_both_have_signed_sets_its_lane
 
 async def test_a_record_that_a_close_does_not_have_keeps_the_acquirer_from_signing_it(bazaar: Bazaar) -> None:
     saffron = Settler(bazaar.saffron)
-    await _cut(bazaar)
+    await cut(bazaar)
     close = await saffron.settling.compute((NILE, SAFFRON), 1)
     lanes = ShardLanes(bazaar.saffron.exchanging)
     assert await lanes.shut(close, ())
@@ -82,7 +83,7 @@ async def test_what_is_carried_forward_may_still_come_when_the_window_is_closed(
     bazaar: Bazaar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     saffron = Settler(bazaar.saffron)
-    await _cut(bazaar)
+    await cut(bazaar)
     close = await saffron.settling.compute((NILE, SAFFRON), 1)
     carried = tuple(
         DisputedLane(lane, 0, 1, 0, MismatchClass.MISSING_AT_ACQUIRER) for lane in range(PARTITIONS)

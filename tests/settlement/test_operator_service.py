@@ -4,7 +4,6 @@ in.
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,87 +13,23 @@ import pytest
 from msgspec.structs import replace
 from typer.testing import CliRunner
 
-from bench.settlement_records import Coalition, make_coalition
 from node.cli.operator import app
-from node.cli.operator_home import OperatorHome
-from node.cli.operator_service import OperatorProcess, authority_of
 from node.cli.operator_standing import applied, standings
-from node.coalition.directory import OPERATOR_ID, Cap, OperatorNode, PartnerStatus, PaymentAccount, Window
-from node.identity.ca import Authority, new_authority
-from node.identity.peers import PeerIdentity, new_peer_identity
-from node.peering.operator_client import OperatorClient, OperatorRefuses
+from node.coalition.directory import OPERATOR_ID, PartnerStatus
+from node.identity.ca import new_authority
+from node.peering.operator_client import OperatorRefuses
 from node.proto.vafa.coalition.v1.exchange_pb2 import LaneRecord
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
-from node.settlement.documents import CloseBasis, Net, Payment
-from node.settlement.windows import WindowState, pairs_of
-from node.wire.coalition_directory import DIRECTORY_LABEL, armoured, sign_directory
+from node.settlement.documents import CloseBasis, Net
+from node.settlement.windows import WindowState
 from node.wire.settlement_fields import wide
 from node.wire.settlement_lines import read_signed_statement
 from node.wire.settlement_publish import head_hash
 from node.wire.settlement_rpc import SERVICE
-from tests.settlement.settlement_world import World
+from tests.settlement.operator_town import NOW, Town, all_submit, operator_says, settled_payments
 from tests.settlement.test_payment_files import _camt, _entry
 from verifier.signatures import load_directory
 from verifier.statement import verify
-
-NOW = time.time_ns() // 1_000_000
-HOUR = 3_600_000
-
-
-class Town:
-    """An operator's directory with a running service, and merchants with authorities of their own."""
-
-    def __init__(self, folder: Path, *, prepaid: int = 0, agent: bool = False) -> None:
-        self.home = OperatorHome(folder / "operator")
-        self.home.make("")
-        made = make_coalition(3, prepaid=prepaid)
-        self.authorities: dict[str, Authority] = {one: new_authority(one, now_ms=NOW) for one in made.signers}
-        partners = tuple(
-            replace(one, authority_pem=self.authorities[one.partner_id].certificate_pem)
-            for one in made.directory.partners
-        )
-        # The window 1 of the made records, cut an hour ago; window 2 is open.
-        windows = (Window(1, NOW - 9 * HOUR, NOW - HOUR), Window(2, NOW - HOUR, NOW + 9 * HOUR))
-        account = PaymentAccount("Agent", other_id="AGENT-1") if agent else None
-        known = made.directory.settlement_terms[0]
-        terms = (replace(known, close_grace_seconds=60, agent_account=account),)
-        service = authority_of(self.home, make=True)
-        assert service is not None
-        self.directory = replace(
-            made.directory,
-            partners=partners,
-            windows=windows,
-            settlement_terms=terms,
-            operator=OperatorNode(("127.0.0.1:1",), service.certificate_pem),
-            caps=tuple(Cap(one, other, 1_000) for one, other in pairs_of(made.directory, 1)),
-        )
-        signed = sign_directory(self.directory, self.home.signer())
-        text = armoured(DIRECTORY_LABEL, signed.data)
-        (self.home.directory / "published" / "000001.directory").write_text(text, encoding="utf-8")
-        self.signed = signed
-        self.world = World(coalition=Coalition(made.signers, made.operator, self.directory, signed))
-        for number, pair in enumerate(pairs_of(self.directory, 1)):
-            self.world.trade(*pair, number % 3, 1, 2 + number)
-        self.clients: list[OperatorClient] = []
-        self.process: OperatorProcess | None = None
-        self.address = ""
-
-    async def start(self) -> None:
-        self.process = OperatorProcess(self.home)
-        self.address = await self.process.start("127.0.0.1:0")
-
-    async def stop(self) -> None:
-        assert self.process is not None
-        await self.process.stop()
-
-    def client(self, who: str, authority: Authority | None = None) -> OperatorClient:
-        identity: PeerIdentity = new_peer_identity(authority or self.authorities[who], who, now_ms=NOW)
-        node = self.directory.operator
-        assert node is not None
-        at = replace(self.directory, operator=replace(node, endpoints=(self.address,)))
-        made = OperatorClient(at, identity)
-        self.clients.append(made)
-        return made
 
 
 @pytest.fixture
@@ -107,28 +42,12 @@ async def town(tmp_path: Path) -> AsyncIterator[Town]:
     await town.stop()
 
 
-async def _all_submit(town: Town) -> None:
-    for signed in town.world.all_closes(1):
-        assert await town.client(signed.close.home_id).submit(signed)
-
-
-async def _operator(town: Town, *arguments: str) -> str:
-    """A command of the operator's, beside the running service."""
-
-    def run() -> str:
-        result = CliRunner().invoke(app, [*arguments, "--dir", str(town.home.directory)])
-        assert result.exit_code == 0, result.output + str(result.exception)
-        return result.output
-
-    return await asyncio.to_thread(run)
-
-
 async def test_a_window_is_closed_settled_fetched_and_verified_over_the_wire(town: Town) -> None:
-    await _all_submit(town)
-    assert "closed" in await _operator(town, "window", "close", "1")
-    shown = await _operator(town, "settle", "1", "--out", str(town.home.directory / "one"))
+    await all_submit(town)
+    assert "closed" in await operator_says(town, "window", "close", "1")
+    shown = await operator_says(town, "settle", "1", "--out", str(town.home.directory / "one"))
     assert "sum" in shown
-    listed = await _operator(town, "window", "list")
+    listed = await operator_says(town, "window", "list")
     assert "pending" in listed
     assert "6/6" in listed
     client = town.client("m001")
@@ -146,11 +65,11 @@ async def test_a_window_is_closed_settled_fetched_and_verified_over_the_wire(tow
 
 
 async def test_after_a_restart_of_the_operator_everything_is_still_there(town: Town) -> None:
-    await _all_submit(town)
+    await all_submit(town)
     await town.stop()
     await town.start()
-    await _operator(town, "window", "close", "1")
-    await _operator(town, "settle", "1")
+    await operator_says(town, "window", "close", "1")
+    await operator_says(town, "settle", "1")
     first = await town.client("m000").statement(1)
     await town.stop()
     await town.start()
@@ -158,9 +77,9 @@ async def test_after_a_restart_of_the_operator_everything_is_still_there(town: T
 
 
 async def test_payments_are_marked_one_by_one_until_the_window_is_settled(town: Town) -> None:
-    await _all_submit(town)
-    await _operator(town, "window", "close", "1")
-    await _operator(town, "settle", "1", "--out", str(town.home.directory / "one"))
+    await all_submit(town)
+    await operator_says(town, "window", "close", "1")
+    await operator_says(town, "settle", "1", "--out", str(town.home.directory / "one"))
     statement = read_signed_statement((town.home.directory / "one").read_bytes())
     assert sum(line.payable for line in statement.lines if isinstance(line, Net)) == 0
     assert head_hash(statement)
@@ -169,14 +88,14 @@ async def test_payments_are_marked_one_by_one_until_the_window_is_settled(town: 
     references = getattr(record, "payments", ())
     assert references
     for reference in references:
-        shown = await _operator(town, "paid", "1", reference, "--bank", "B1")
+        shown = await operator_says(town, "paid", "1", reference, "--bank", "B1")
     assert "settled" in shown
 
 
 async def test_a_correction_stands_in_the_next_statement_and_counts_once(town: Town) -> None:
-    await _all_submit(town)
+    await all_submit(town)
     for _ in range(2):
-        await _operator(
+        await operator_says(
             town,
             "correct",
             "m001",
@@ -189,21 +108,13 @@ async def test_a_correction_stands_in_the_next_statement_and_counts_once(town: T
             "--request-id",
             "c1",
         )
-    await _operator(town, "window", "close", "1")
-    shown = await _operator(town, "settle", "1")
+    await operator_says(town, "window", "close", "1")
+    shown = await operator_says(town, "settle", "1")
     assert shown.count("correction of window 1: Merchant m001 owes Merchant m002 12.500000 (by phone)") == 1
 
 
-async def _settled(town: Town) -> list[Payment]:
-    await _all_submit(town)
-    await _operator(town, "window", "close", "1")
-    out = town.home.directory / "one"
-    await _operator(town, "settle", "1", "--out", str(out))
-    return [line for line in read_signed_statement(out.read_bytes()).lines if isinstance(line, Payment)]
-
-
 async def test_partners_report_what_their_banks_say_and_the_operator_sees_it_line_by_line(town: Town) -> None:
-    payments = await _settled(town)
+    payments = await settled_payments(town)
     first = payments[0]
 
     async def reports(who: str, amount: int) -> None:
@@ -214,17 +125,17 @@ async def test_partners_report_what_their_banks_say_and_the_operator_sees_it_lin
         )
         assert await town.client(who).report_payments(request.SerializeToString()) is not None
 
-    assert "open" in await _operator(town, "payments", "1")
+    assert "open" in await operator_says(town, "payments", "1")
     await reports(first.debtor_id, first.amount)
-    assert f"the payer says that it paid {first.amount}" in await _operator(town, "payments", "1")
+    assert f"the payer says that it paid {first.amount}" in await operator_says(town, "payments", "1")
     await reports(first.creditor_id, first.amount - 1)
-    assert f"NOT PAID: {first.amount - 1} came" in await _operator(town, "payments", "1")
+    assert f"NOT PAID: {first.amount - 1} came" in await operator_says(town, "payments", "1")
     await reports(first.creditor_id, first.amount)
     await town.stop()
     await town.start()
-    shown = await _operator(town, "payments", "1")
+    shown = await operator_says(town, "payments", "1")
     assert "paid B5" in shown
-    positions = json.loads(await _operator(town, "positions", "--json"))
+    positions = json.loads(await operator_says(town, "positions", "--json"))
     unpaid = {one["partner"]: int(one["unpaid"]) for one in positions}
     assert unpaid[first.debtor_id] == sum(
         one.amount for one in payments[1:] if one.debtor_id == first.debtor_id
@@ -239,7 +150,7 @@ async def test_an_agents_bank_file_marks_what_came_in_and_what_went_out_and_says
     town = Town(tmp_path, agent=True)
     await town.start()
     try:
-        payments = await _settled(town)
+        payments = await settled_payments(town)
         files = {one.name: one.read_bytes() for one in town.home.directory.glob("one.*")}
         assert set(files) == {"one.csv", "one.pacs.029.xml", "one.pain.001.xml"}
         assert all(one.reference.encode() in files["one.csv"] for one in payments)
@@ -254,11 +165,11 @@ async def test_an_agents_bank_file_marks_what_came_in_and_what_went_out_and_says
         wrong = _entry(payments[0].reference, str(payments[0].amount + 1), "CRDT")
         camt.write_bytes(_camt(wrong, *entries[1:]))
         for _ in range(2):
-            shown = await _operator(town, "paid", "1", "--camt", str(camt))
+            shown = await operator_says(town, "paid", "1", "--camt", str(camt))
             assert f"NOT PAID: {payments[0].amount + 1} came" in shown
             assert "pending" in shown
         camt.write_bytes(_camt(*entries))
-        assert "settled" in await _operator(town, "paid", "1", "--camt", str(camt))
+        assert "settled" in await operator_says(town, "paid", "1", "--camt", str(camt))
         camt.write_bytes(_camt(_entry("no-such", "7")))
         arguments = ["paid", "1", "--camt", str(camt), "--dir", str(town.home.directory)]
         result = await asyncio.to_thread(CliRunner().invoke, app, arguments)
@@ -270,9 +181,9 @@ async def test_an_agents_bank_file_marks_what_came_in_and_what_went_out_and_says
 async def test_a_partner_that_does_not_pay_is_suspended_in_the_next_directory_and_the_others_finish(
     town: Town,
 ) -> None:
-    payments = await _settled(town)
+    payments = await settled_payments(town)
     debtor = payments[0].debtor_id
-    shown = await _operator(town, "default", "1", debtor, "--reason", "bankrupt")
+    shown = await operator_says(town, "default", "1", debtor, "--reason", "bankrupt")
     assert f"IN DEFAULT: Merchant {debtor}: bankrupt" in shown
     assert "Between the two:" in shown
     assert await town.client("m001").defaulted(1) == frozenset({debtor})
@@ -298,16 +209,16 @@ async def test_caps_of_one_that_pays_ahead_are_never_above_what_its_balance_cove
         made, lines = applied(town.directory, found)
         assert made.partner("m000") == replace(town.directory.partners[0], status=PartnerStatus.SUSPENDED)
         assert any("has used its prepaid balance up" in line for line in lines)
-        assert "USED UP" in await _operator(town, "prepaid")
-        assert "SUSPEND" in await _operator(town, "positions")
-        await _operator(town, "top-up", "m000", "500", "--reference", "B1")
+        assert "USED UP" in await operator_says(town, "prepaid")
+        assert "SUSPEND" in await operator_says(town, "positions")
+        await operator_says(town, "top-up", "m000", "500", "--reference", "B1")
         made, lines = applied(town.directory, await asyncio.to_thread(standings, town.home))
         assert made.partner("m000") == town.directory.partners[0]
         dearest = max(max(one.accrual_micro, one.redemption_micro) for one in town.directory.rates)
         covered = {cap.creditor_id: cap.units for cap in made.caps if cap.debtor_id == "m000"}
         assert covered == dict.fromkeys(("m001", "m002"), 500 * 1_000_000 // (dearest * 2))
         assert all(units < 1_000 for units in covered.values())
-        await _operator(town, "top-up", "m000", "1000000000", "--reference", "B2")
+        await operator_says(town, "top-up", "m000", "1000000000", "--reference", "B2")
         made, lines = applied(town.directory, await asyncio.to_thread(standings, town.home))
         assert (made, lines) == (town.directory, [])
     finally:

@@ -5,8 +5,8 @@ import pytest
 from bench.settlement_records import window_start
 from node.settlement.documents import CloseBasis, SignedClose
 from node.settlement.peer_messages import Said
+from tests.settlement.settled_weeks import DAY_MS, Week, bases_of
 from tests.settlement.settling_pair import Bazaar
-from tests.settlement.test_settling_keeper import DAY_MS, Week, _bases
 
 
 async def test_a_close_that_both_signed_and_the_operator_never_got_holds_up_nobody(
@@ -29,7 +29,7 @@ async def test_a_close_that_both_signed_and_the_operator_never_got_holds_up_nobo
     week.bazaar.away.add("m002")
     week.at(window_start(2) + 2 * DAY_MS)
     await week.look()
-    assert _bases(await week.settled(1))["m000", "m002"] is CloseBasis.HOME_ALONE
+    assert bases_of(await week.settled(1))["m000", "m002"] is CloseBasis.HOME_ALONE
     week.bazaar.away.clear()
     await week.look()
     assert week.bazaar.merchants["m002"].has_statement(1)
@@ -37,7 +37,7 @@ async def test_a_close_that_both_signed_and_the_operator_never_got_holds_up_nobo
     week.at(window_start(3) + 1)
     await week.look()
     statement = await week.settled(2)
-    assert set(_bases(statement).values()) == {CloseBasis.AGREED}
+    assert set(bases_of(statement).values()) == {CloseBasis.AGREED}
     assert all(merchant.has_statement(2) for merchant in week.bazaar.merchants.values())
 
 

@@ -2,155 +2,26 @@
 verifier agrees.
 """
 
-from collections.abc import Iterable
-
 import pytest
 from msgspec.structs import replace
 
 from bench.settlement_records import Coalition, make_coalition, window_start
-from node.actors.operator_books import OperatorBooks
 from node.actors.operator_money import NotDone
-from node.actors.settling_keeper import LOOK_SECONDS, SettlingKeeper
+from node.actors.settling_keeper import LOOK_SECONDS
 from node.coalition.directory import PartnerStatus
 from node.settlement.documents import (
     CloseBasis,
-    Mismatch,
     MismatchClass,
     MissingClose,
     Net,
-    PairClose,
     Payment,
     SignedClose,
 )
-from node.settlement.windows import WindowState, pairs_of
-from node.storage.memory import MemoryStore
 from node.wire.coalition_directory import sign_directory
-from node.wire.coalition_trust import KnownDirectories
-from node.wire.settlement import mismatch_message, read_mismatch_bytes
-from node.wire.settlement_alone import AloneCheck
-from node.wire.settlement_lines import ReadStatement
-from node.wire.settlement_rpc import WindowShown
-from node.wire.settlement_scan import entry_of
+from node.wire.settlement import read_mismatch_bytes
 from node.wire.settlement_store import WindowRecord
-from tests.settlement.settlement_world import World
-from tests.settlement.settling_pair import Bazaar
+from tests.settlement.settled_weeks import DAY_MS, Week, bases_of, close_of
 from tests.settlement.test_settling import LANE, diverge
-from verifier.signatures import load_directory
-from verifier.statement import verify
-
-DAY_MS = 86_400_000
-
-
-class Refused(Exception):
-    """What the operator said."""
-
-
-class NearOperator:
-    """The operator's books, reached without a network."""
-
-    def __init__(self, week: "Week") -> None:
-        self._week = week
-
-    async def submit(self, signed: SignedClose) -> bool:
-        refusal = self._week.books.submit(signed, self._week.now_ms)
-        if refusal is not None:
-            raise Refused(refusal.text)
-        return True
-
-    async def submit_alone(self, signed: SignedClose, records: Iterable[bytes]) -> bool:
-        check = AloneCheck(signed, self._week.world.coalition.directory)
-        assert check.add([entry_of(one) for one in records]) == ""
-        assert check.end() == ""
-        return await self.submit(signed)
-
-    async def report(self, found: Mismatch) -> bool:
-        data = mismatch_message(found).SerializeToString()
-        self._week.books.keep_mismatch(found.window, (found.home_id, found.acquirer_id), found.lane, data)
-        return True
-
-    async def windows(self, from_number: int) -> list[WindowShown] | None:
-        return [
-            WindowShown(one.number, one.cut_time_ms, record.state, record.state > WindowState.CLOSED)
-            for one, record in self._week.books.windows(self._week.now_ms, from_number)
-        ]
-
-    async def defaulted(self, window: int) -> frozenset[str] | None:
-        return frozenset(one.partner_id for one in self._week.books.payments.defaulted(window))
-
-    async def statement(self, window: int) -> bytes | None:
-        return self._week.books.statement_bytes(window)
-
-
-class Week:
-    """A coalition whose weeks pass."""
-
-    def __init__(self, merchants: int = 3, coalition: Coalition | None = None) -> None:
-        self.world = World(coalition=coalition or make_coalition(merchants))
-        self.now_ms = window_start(1)
-        self.bazaar = Bazaar(self.world, self.now_ms)
-        self._operators_store = MemoryStore()
-        self.books = self.operator()
-        self.keepers = {own_id: self.keeper(own_id) for own_id in self.bazaar.merchants}
-
-    def operator(self) -> OperatorBooks:
-        """The operator's books as they are after a start."""
-        known = KnownDirectories([self.world.coalition.signed])
-        return OperatorBooks(
-            self._operators_store, lambda: known, lambda: self.world.coalition.operator, self.world.open
-        )
-
-    def restart(self) -> None:
-        """Everybody's process starts anew: what counts is what is on the disks."""
-        self.books = self.operator()
-        for own_id in self.bazaar.merchants:
-            self.bazaar.opened(own_id)
-            self.keepers[own_id] = self.keeper(own_id)
-
-    def keeper(self, own_id: str) -> SettlingKeeper:
-        return SettlingKeeper(
-            self.bazaar.merchants[own_id],
-            self.bazaar.lanes[own_id],
-            lambda: NearOperator(self),
-            lambda: self.world.coalition.directory,
-            lambda: self.now_ms,
-            (Refused,),
-        )
-
-    def shop(self, window: int) -> None:
-        for number, pair in enumerate(pairs_of(self.world.coalition.directory, window)):
-            for lane in range(number % 3):
-                self.world.trade(*pair, lane * 7, window, 2 + (number * window) % 5)
-
-    def at(self, now_ms: int) -> None:
-        self.now_ms = self.bazaar.now_ms = now_ms
-
-    async def look(self) -> None:
-        for own_id, keeper in self.keepers.items():
-            if own_id not in self.bazaar.away:
-                await keeper.look()
-
-    async def settled(self, window: int) -> ReadStatement:
-        closed = self.books.close_window(window, self.now_ms)
-        assert isinstance(closed, WindowRecord), closed
-        done = self.books.settle(window, self.now_ms)
-        assert not isinstance(done, NotDone), done
-        await self.look()
-        statement = self.books.statement(window)
-        assert statement is not None
-        data, before = self.books.statement_bytes(window), self.books.statement_bytes(window - 1)
-        assert data is not None
-        report = verify(data, *load_directory(self.world.coalition.signed.data), before or b"")
-        assert [what for good, what in report.checks if not good] == []
-        return statement
-
-
-def _bases(statement: ReadStatement) -> dict[tuple[str, str], CloseBasis]:
-    return {line.close.pair: line.close.basis for line in statement.lines if isinstance(line, SignedClose)}
-
-
-def _close_of(statement: ReadStatement, home: str, acquirer: str) -> PairClose:
-    lines = [line.close for line in statement.lines if isinstance(line, SignedClose)]
-    return next(close for close in lines if close.pair == (home, acquirer))
 
 
 async def test_weeks_settle_by_themselves_and_every_merchant_takes_every_statement_over() -> None:
@@ -160,8 +31,8 @@ async def test_weeks_settle_by_themselves_and_every_merchant_takes_every_stateme
         week.at(window_start(window + 1) + 1)
         await week.look()
         statement = await week.settled(window)
-        assert set(_bases(statement).values()) == {CloseBasis.AGREED}
-        assert len(_bases(statement)) == 6
+        assert set(bases_of(statement).values()) == {CloseBasis.AGREED}
+        assert len(bases_of(statement)) == 6
         for merchant in week.bazaar.merchants.values():
             assert merchant.statement(window) is not None
 
@@ -185,7 +56,7 @@ async def test_a_partner_away_at_the_cut_that_comes_back_in_time_is_settled_like
     week.bazaar.away.clear()
     await week.look()
     statement = await week.settled(1)
-    assert set(_bases(statement).values()) == {CloseBasis.AGREED}
+    assert set(bases_of(statement).values()) == {CloseBasis.AGREED}
 
 
 async def test_a_partner_that_never_signs_is_settled_by_what_it_had_signed_and_the_rest_waits_for_it() -> (
@@ -197,7 +68,7 @@ async def test_a_partner_that_never_signs_is_settled_by_what_it_had_signed_and_t
     week.at(window_start(2) + 2 * DAY_MS)
     await week.look()
     statement = await week.settled(1)
-    bases = _bases(statement)
+    bases = bases_of(statement)
     # What the silent one posted as home node, its partners hold with its signature.
     for partner in ("m000", "m001"):
         assert bases["m002", partner] is CloseBasis.ACQUIRER_ALONE
@@ -210,7 +81,7 @@ async def test_a_partner_that_never_signs_is_settled_by_what_it_had_signed_and_t
     week.at(window_start(3) + 1)
     await week.look()
     later = await week.settled(2)
-    assert set(_bases(later).values()) == {CloseBasis.AGREED}
+    assert set(bases_of(later).values()) == {CloseBasis.AGREED}
     for pair in missing:
         close = next(
             one.close for one in later.lines if isinstance(one, SignedClose) and one.close.pair == pair
@@ -228,14 +99,14 @@ async def test_a_silent_acquirer_is_settled_by_what_it_had_acknowledged_and_the_
     week.at(window_start(2) + 2 * DAY_MS)
     await week.look()
     statement = await week.settled(1)
-    close = _close_of(statement, "m000", "m001")
+    close = close_of(statement, "m000", "m001")
     assert close.basis is CloseBasis.HOME_ALONE
     assert [(one.lane, one.from_number, one.to_number) for one in close.lanes] == [(3, 1, 5)]
     week.bazaar.away.clear()
     week.at(window_start(3) + 1)
     await week.look()  # who was away takes the statement over
     await week.look()
-    later = _close_of(await week.settled(2), "m000", "m001")
+    later = close_of(await week.settled(2), "m000", "m001")
     assert later.basis is CloseBasis.AGREED
     assert [(one.lane, one.from_number) for one in later.lanes] == [(3, 6), (6, 1)]
 
@@ -248,10 +119,10 @@ async def test_what_was_acknowledged_in_a_later_window_proves_nothing_of_an_earl
     week.bazaar.away.add("m001")
     week.at(window_start(2) + 2 * DAY_MS)
     await week.look()
-    assert _close_of(await week.settled(1), "m000", "m001").lanes == ()
+    assert close_of(await week.settled(1), "m000", "m001").lanes == ()
     week.at(window_start(3) + 2 * DAY_MS)
     await week.look()
-    [lane] = _close_of(await week.settled(2), "m000", "m001").lanes
+    [lane] = close_of(await week.settled(2), "m000", "m001").lanes
     assert (lane.from_number, lane.to_number) == (1, week.world.acks["m000", "m001", 3][-1][1])
 
 
@@ -270,15 +141,15 @@ async def test_who_leaves_signs_until_its_last_window_and_nothing_of_it_is_await
     week.at(window_start(2) + 2 * DAY_MS)
     await week.look()
     statement = await week.settled(1)
-    assert len(_bases(statement)) == 6
-    [held] = _close_of(statement, "m002", "m000").disputed  # what is left of it is between these two
+    assert len(bases_of(statement)) == 6
+    [held] = close_of(statement, "m002", "m000").disputed  # what is left of it is between these two
     assert held.agreed_number == 12
     week.bazaar.away.add("m002")
     week.shop(2)
     week.at(window_start(3) + 1)
     await week.look()
     later = await week.settled(2)  # without waiting for anybody's time to sign
-    assert set(_bases(later)) == {("m000", "m001"), ("m001", "m000")}
+    assert set(bases_of(later)) == {("m000", "m001"), ("m001", "m000")}
     assert not [line for line in later.lines if isinstance(line, MissingClose)]
     assert "m002" not in {line.party_id for line in later.lines if isinstance(line, Net)}
 
@@ -291,7 +162,7 @@ async def test_one_dispute_holds_up_nothing_else_and_reaches_the_operator() -> N
     week.at(window_start(2) + 2 * DAY_MS)
     await week.look()
     statement = await week.settled(1)
-    assert set(_bases(statement).values()) == {CloseBasis.AGREED}
+    assert set(bases_of(statement).values()) == {CloseBasis.AGREED}
     assert len(list(week.books.mismatches(1))) == 1
     close = next(
         one.close
@@ -321,13 +192,13 @@ async def test_each_kind_of_mismatch_survives_a_restart_of_both_nodes_and_the_op
         assert signed is not None
         assert [(one.lane, one.mismatch) for one in signed.close.disputed] == [(lane, mismatch)]
     statement = await week.settled(1)
-    assert [(one.lane, one.to_number) for one in _close_of(statement, home, acquirer).lanes] == [(lane, 10)]
+    assert [(one.lane, one.to_number) for one in close_of(statement, home, acquirer).lanes] == [(lane, 10)]
     week.restart()
     for lanes in week.bazaar.lanes.values():
         lanes.held.clear()  # people have put it right, where no node could by itself
     week.at(window_start(3) + 1)
     await week.look()
-    later = _close_of(await week.settled(2), home, acquirer)
+    later = close_of(await week.settled(2), home, acquirer)
     assert later.disputed == ()
     assert [(one.from_number, one.to_number) for one in later.lanes] == [(11, 31)]
 
@@ -342,7 +213,7 @@ async def test_what_a_node_has_lost_it_fetches_from_the_other_side_before_the_ne
     assert week.bazaar.lanes[LANE[1]].records(LANE[0], LANE[2], home=False) == week.world.records[LANE]
     week.at(window_start(3) + 1)
     await week.look()
-    assert _close_of(await week.settled(2), LANE[0], LANE[1]).disputed == ()
+    assert close_of(await week.settled(2), LANE[0], LANE[1]).disputed == ()
 
 
 async def test_a_restart_in_the_middle_of_a_week_loses_nothing() -> None:
@@ -352,7 +223,7 @@ async def test_a_restart_in_the_middle_of_a_week_loses_nothing() -> None:
     await week.keepers["m000"].look()
     week.restart()
     await week.look()
-    assert len(_bases(await week.settled(1))) == 6
+    assert len(bases_of(await week.settled(1))) == 6
 
 
 async def test_looks_come_quickly_while_a_window_gets_on_and_seldom_while_somebody_is_silent() -> None:

@@ -3,83 +3,32 @@ lanes.
 """
 
 import asyncio
-import hashlib
-from collections.abc import Awaitable, Iterable
-from itertools import count
-from typing import TypeVar
 
 import pytest
 from msgspec.structs import replace
 
-from node.actors.settling import Settling
 from node.actors.settling_keeper import SettlingKeeper
-from node.actors.settling_lanes import PeerVoice, ShardLanes
+from node.actors.settling_lanes import ShardLanes
 from node.actors.settling_mending import Mending
 from node.actors.settling_ports import SettlingFault
-from node.coalition.directory import Directory, SettlementTerms
-from node.coalition.envelopes import Message
 from node.coalition.exchange import AcquirerState
 from node.coalition.lanes import chain
 from node.coalition.messages import ExchangeReason, MessageType, Posted, RecordKind
-from node.identity.signers import ed25519_signer
-from node.settlement.documents import CloseBasis, Mismatch, MismatchClass, Net, SignedClose
+from node.settlement.documents import CloseBasis, MismatchClass, Net, SignedClose
 from node.settlement.statement import WindowInput
 from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
 from node.storage.keyspace import Kind
-from node.storage.memory import MemoryStore
 from node.storage.store import Batch
-from node.wire.coalition import Unopened
 from node.wire.coalition_bodies import ENCODER
-from node.wire.coalition_store import LANE_ENTRY
-from node.wire.settlement_alone import AloneCheck
 from node.wire.settlement_publish import publish
-from node.wire.settlement_rpc import WindowShown
-from node.wire.settlement_scan import entry_of, hash_of
-from node.wire.settlement_signing import close_problem
-from tests.actors.abroad_merchants import _KEYS, _OPERATOR, DAY_MS, DIRECTORY, NILE, SAFFRON, Bazaar, Merchant
+from node.wire.settlement_scan import hash_of
+from tests.actors.abroad_merchants import _OPERATOR, DAY_MS, DIRECTORY, NILE, SAFFRON, Bazaar
 from tests.actors.harness import card
 from tests.actors.stored import PARTITIONS
+from tests.settlement.settled_bazaar import TERMS, HeardOperator, Nobody, Settler, cut, lose_last, pumped
 from verifier.signatures import load_directory
 from verifier.statement import verify
-
-T = TypeVar("T")
-TERMS = SettlementTerms(1, "IRR", 0, close_grace_seconds=3_600)
-
-
-class Settler:
-    """A merchant of the bazaar with its settling."""
-
-    def __init__(self, merchant: Merchant) -> None:
-        self.merchant, self.store = merchant, MemoryStore()
-        self._ids = count(1)
-        exchanging = merchant.exchanging
-        voice = PeerVoice(exchanging, lambda size: hashlib.shake_128(self._next()).digest(size))
-        exchanging.settling = voice.heard
-        signer = ed25519_signer(_KEYS[merchant.own_id])
-        self.settling = Settling(
-            merchant.own_id,
-            self.store,
-            self._directory,
-            lambda: [_OPERATOR.public_uri],
-            lambda: signer,
-            ShardLanes(exchanging),
-            voice,
-            self._open,
-            lambda: merchant.now_ms,
-        )
-        voice.answer = self.settling.answer
-
-    def _next(self) -> bytes:
-        return f"{self.merchant.own_id} {next(self._ids)}".encode()
-
-    def _directory(self) -> Directory:
-        assert self.merchant.directories.known is not None
-        return replace(self.merchant.directories.known.newest, settlement_terms=(TERMS,))
-
-    def _open(self, envelope: bytes) -> Message | None:
-        opened = self.merchant.exchanging._opener.evidence(envelope)
-        return None if isinstance(opened, Unopened) else opened
 
 
 @pytest.fixture
@@ -99,24 +48,11 @@ async def bazaar() -> Bazaar:
     return bazaar
 
 
-async def _pumped(bazaar: Bazaar, work: Awaitable[T]) -> T:
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        await asyncio.sleep(0)
-        await bazaar.pump()
-    return task.result()
-
-
-async def _cut(bazaar: Bazaar) -> None:
-    await bazaar.time_passes(DAY_MS + 60_000)
-    await bazaar.pump()
-
-
 async def test_what_members_did_abroad_is_closed_by_both_and_netted(bazaar: Bazaar) -> None:
     nile, saffron = Settler(bazaar.nile), Settler(bazaar.saffron)
-    await _cut(bazaar)
-    signed = await _pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
-    back = await _pumped(bazaar, saffron.settling.close_with(NILE, 1))
+    await cut(bazaar)
+    signed = await pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
+    back = await pumped(bazaar, saffron.settling.close_with(NILE, 1))
     assert isinstance(signed, SignedClose)
     assert isinstance(back, SignedClose)
     assert {one.kind: (one.record_count, one.units) for one in signed.close.sums} == {
@@ -144,60 +80,16 @@ async def test_what_members_did_abroad_is_closed_by_both_and_netted(bazaar: Baza
 
 async def test_trading_goes_on_while_a_window_is_closed_and_the_next_one_takes_it_up(bazaar: Bazaar) -> None:
     nile, saffron = Settler(bazaar.nile), Settler(bazaar.saffron)
-    await _cut(bazaar)
+    await cut(bazaar)
     closing = asyncio.ensure_future(nile.settling.close_with(SAFFRON, 1))
     await bazaar.saffron.earns("later", 2, 11)
-    signed = await _pumped(bazaar, closing)
+    signed = await pumped(bazaar, closing)
     assert signed is not None
     assert sum(one.units for one in signed.close.sums if one.kind is RecordKind.ACCRUAL) == sum(
         40 + number for number in range(1, 9)
     )
     bazaar.assert_agreed()
     assert (await saffron.settling.compute((NILE, SAFFRON), 1)) == signed.close
-
-
-class Nobody:
-    """The links of a node whose partner is out of reach."""
-
-    def connected(self, partner_id: str) -> bool:
-        return False
-
-    async def send(self, partner_id: str, carried: bytes) -> bool:
-        return False
-
-
-class HeardOperator:
-    """An operator that has published nothing, and takes what it would take from a partner."""
-
-    def __init__(self, settler: Settler, now_ms: int) -> None:
-        self._settler, self._now_ms = settler, now_ms
-        self.taken: list[SignedClose] = []
-
-    async def submit(self, signed: SignedClose) -> bool:
-        directory = self._settler._directory()
-        window = directory.window(signed.close.window)
-        assert window is not None
-        assert close_problem(directory, window, signed, self._now_ms, self._settler._open) is None
-        self.taken.append(signed)
-        return True
-
-    async def submit_alone(self, signed: SignedClose, records: Iterable[bytes]) -> bool:
-        check = AloneCheck(signed, self._settler._directory())
-        assert check.add([entry_of(one) for one in records]) == ""
-        assert check.end() == ""
-        return await self.submit(signed)
-
-    async def report(self, found: Mismatch) -> bool:
-        raise AssertionError("nothing was found")
-
-    async def windows(self, from_number: int) -> list[WindowShown] | None:
-        return None
-
-    async def defaulted(self, window: int) -> frozenset[str] | None:
-        return None
-
-    async def statement(self, window: int) -> bytes | None:
-        return None
 
 
 async def test_what_a_silent_acquirer_had_acknowledged_the_home_node_hands_in_alone_after_a_restart_too(
@@ -228,7 +120,7 @@ async def test_what_is_acknowledged_after_the_cut_is_kept_beside_what_was_before
     lanes = ShardLanes(bazaar.nile.exchanging)
     close = await Settler(bazaar.nile).settling.compute((NILE, SAFFRON), 1)
     before = {one.lane: one.to_number for one in close.lanes}
-    await _cut(bazaar)  # its markers are of the next window, and are acknowledged too
+    await cut(bazaar)  # its markers are of the next window, and are acknowledged too
     for lane, number in before.items():
         assert (await lanes.acked(SAFFRON, lane, 1))[0] == number
         assert (await lanes.acked(SAFFRON, lane, 2))[0] > number
@@ -267,27 +159,6 @@ async def test_a_cap_that_is_used_up_is_free_again_once_what_was_owed_is_settled
     bazaar.assert_agreed()
 
 
-def _lose_last(merchant: Merchant, role: Role, most: int) -> tuple[int, int]:
-    """Loses the last records of the longest lane in a role, but for a cut that came after them; gives the
-    lane, and the last record before the loss.
-    """
-    kept: dict[int, list[tuple[MemoryStore, bytes]]] = {}
-    for store in merchant.stores:
-        for key, _ in store.scan(b"\x00", b"\x40"):
-            if key[1] == Kind.LANE_RECORD and keys.parse_lane_record(key)[1] is role:
-                kept.setdefault(keys.parse_lane_record(key)[3], []).append((store, key))
-    lane, records = max(kept.items(), key=lambda item: len(item[1]))
-    store, last = records[-1]
-    if LANE_ENTRY.decode(store.get(last) or b"").request is None:
-        records.pop()
-    for store, key in records[-most:]:
-        batch = Batch()
-        batch.delete(key)
-        store.write(batch)
-        store.sync()
-    return lane, len(records) - most
-
-
 @pytest.mark.parametrize("most", [1, 2])
 @pytest.mark.parametrize(
     ("role", "mismatch"),
@@ -299,22 +170,22 @@ def _lose_last(merchant: Merchant, role: Role, most: int) -> tuple[int, int]:
 async def test_records_that_one_side_has_lost_are_held_back_fetched_from_the_other_and_settled_next_time(
     bazaar: Bazaar, role: Role, mismatch: MismatchClass, most: int
 ) -> None:
-    await _cut(bazaar)
+    await cut(bazaar)
     loser = bazaar.nile if role is Role.HOME else bazaar.saffron
     before = await Settler(bazaar.nile).settling.compute((NILE, SAFFRON), 1)
-    lane, left = _lose_last(loser, role, most)
+    lane, left = lose_last(loser, role, most)
     bazaar.nile.restart()  # what is found lies on the disk of both, whenever either starts anew
     bazaar.saffron.restart()
     await bazaar.open()
     bazaar.nile.now_ms += 3_600_000
     bazaar.saffron.now_ms += 3_600_000
     nile, saffron = Settler(bazaar.nile), Settler(bazaar.saffron)
-    signed = await _pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
+    signed = await pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
     assert signed is not None
     [held] = signed.close.disputed
     assert (held.lane, held.agreed_number, held.mismatch) == (lane, left, mismatch)
     for settler, at in ((nile, bazaar.nile), (saffron, bazaar.saffron)):
-        fetched = await _pumped(bazaar, Mending(settler.settling, ShardLanes(at.exchanging)).look(1))
+        fetched = await pumped(bazaar, Mending(settler.settling, ShardLanes(at.exchanging)).look(1))
         assert fetched == (most if at is loser else 0)
     bazaar.assert_agreed()
     assert await nile.settling.compute((NILE, SAFFRON), 1) == before
@@ -323,7 +194,7 @@ async def test_records_that_one_side_has_lost_are_held_back_fetched_from_the_oth
 
 async def test_nothing_but_the_lost_record_itself_is_put_back(bazaar: Bazaar) -> None:
     lanes = ShardLanes(bazaar.saffron.exchanging)
-    lane, left = _lose_last(bazaar.saffron, Role.ACQUIRER, 1)
+    lane, left = lose_last(bazaar.saffron, Role.ACQUIRER, 1)
     (whole,) = await ShardLanes(bazaar.nile.exchanging).entries(SAFFRON, lane, [left + 1], home=True)
     (other,) = await ShardLanes(bazaar.nile.exchanging).entries(SAFFRON, lane, [left], home=True)
     assert whole is not None
@@ -354,7 +225,7 @@ async def test_a_home_clock_that_is_set_back_posts_nothing_into_a_window_that_it
         await bazaar.nile.enrol(card(number))
     bazaar.nile.now_ms += DAY_MS + 1_000  # no tick yet: the close itself is the first to know of the cut
     bazaar.saffron.now_ms += DAY_MS + 1_000
-    signed = await _pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
+    signed = await pumped(bazaar, nile.settling.close_with(SAFFRON, 1))
     assert signed is not None
     bazaar.nile.now_ms -= 60_000
     bazaar.nile.restart()  # what the lanes were told is on the disk
@@ -393,7 +264,7 @@ async def test_a_hold_that_is_open_at_the_cut_is_captured_into_the_next_window(b
 
 async def test_records_that_were_changed_on_the_disk_are_never_signed_over(bazaar: Bazaar) -> None:
     nile = Settler(bazaar.nile)
-    await _cut(bazaar)
+    await cut(bazaar)
     for store in bazaar.nile.stores:
         for key, value in list(store.scan(b"\x00", b"\x40")):
             if key[1] == Kind.LANE_RECORD:

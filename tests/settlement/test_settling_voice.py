@@ -3,7 +3,7 @@
 import asyncio
 
 from tests.actors.abroad_merchants import SAFFRON, Bazaar
-from tests.settlement.test_settling_over_lanes import Settler
+from tests.settlement.settled_bazaar import Settler
 
 
 async def test_an_answer_that_comes_after_nobody_waits_for_it_any_more_is_let_go() -> None:

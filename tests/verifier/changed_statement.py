@@ -71,7 +71,7 @@ def statements() -> tuple[World, bytes, bytes]:
         (MissingClose("m002", "m001", MissingReason.NOBODY_SENT),),
         (Correction(1, "m001", "m000", 1_234_567, "agreed"),),
         carried_from(read.lines, same_currency=True, partners=world.coalition.ids),
-        {"m000": (balance.closing, 77)},  # type: ignore[union-attr]
+        {"m000": (balance.closing, 77)},  # type: ignore[union-attr]  # it is there: m000 pays ahead
     )
     return world, first, world.settle(2, given, previous_head_hash=head_hash(read))
 
