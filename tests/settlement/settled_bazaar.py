@@ -1,4 +1,4 @@
-"""Merchants that settle over the lanes of a bazaar, an operator who hears one, and a disk that loses records."""
+"""Merchants that settle over a bazaar's lanes, an operator who hears one, and a disk that loses records."""
 
 import asyncio
 import hashlib
