@@ -73,6 +73,10 @@ class Reason(IntEnum):
     PARTNER_NOT_ACTIVE = 165
     NOT_ABROAD = 166
 
+    NO_COALITION = 180
+    STATEMENT_NOT_FOUND = 181
+    OPERATOR_REFUSED = 182
+
 
 class Refused(Struct, frozen=True):
     """A refusal: why, in one sentence for a person, and what the sentence names, for a machine.

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 
-import grpc
-
 from node.actors.settling import Settling
 from node.actors.settling_paid import SettlingPaid
 from node.actors.settling_ports import LaneBooks, LanesUnavailable, SettlingFault
 from node.actors.settling_position import PairNow, pair_now
 from node.coalition.directory import Directory, Window
+from node.ledger.refusals import Reason, refuse
 from node.peering.operator_client import OperatorClient, OperatorRefuses
 from node.proto.vafa.coalition.v1 import exchange_pb2
 from node.proto.vafa.settlement.v1 import close_pb2
 from node.proto.vafa.settlement.v1 import merchant_settlement_service_pb2 as pb
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as operator_pb
-from node.rpc.status import Context
+from node.rpc.status import Context, fail
 from node.settlement.documents import SignedClose
 from node.settlement.windows import WindowState, partners_of, terms_of
 from node.storage.settlement_keys import Item, item_key
@@ -26,7 +25,9 @@ from node.wire.settlement_rpc import PART_BYTES, WindowShown
 
 MAX_PAGE = 100
 DEFAULT_PAGE = 20
-NO_COALITION = "The node is in no coalition. `vafa join COALITION` makes a request to join one."
+NO_COALITION = refuse(
+    Reason.NO_COALITION, "The node is in no coalition. `vafa join COALITION` makes a request to join one."
+)
 
 
 class MerchantSettlementService:
@@ -51,8 +52,8 @@ class MerchantSettlementService:
     async def _known(self, context: Context) -> Directory:
         directory = self._directory()
         if directory is None:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, NO_COALITION)
-            raise AssertionError("abort always raises")
+            await fail(context, NO_COALITION)
+            raise AssertionError("fail always raises")
         return directory
 
     # --- windows -------------------------------------------------------------------------------------------
@@ -126,9 +127,9 @@ class MerchantSettlementService:
             try:
                 now = await pair_now(self._settling, self._lanes, directory, partner_id, number)
             except LanesUnavailable:
-                await context.abort(grpc.StatusCode.UNAVAILABLE, "A shard does not answer. Try again.")
+                await fail(context, refuse(Reason.UNAVAILABLE, "A shard does not answer. Try again."))
             except SettlingFault as fault:
-                await context.abort(grpc.StatusCode.DATA_LOSS, str(fault))
+                await fail(context, refuse(Reason.INTERNAL, str(fault)))
             response.partners.append(self._pair(directory, now))
         try:
             data = await self._operator().positions()
@@ -171,7 +172,7 @@ class MerchantSettlementService:
         data = self._settling.store.get(item_key(Item.STATEMENT, max(request.window, 0)))
         if data is None:
             text = f"This node has no statement of window {request.window}."
-            await context.abort(grpc.StatusCode.NOT_FOUND, text)
+            await fail(context, refuse(Reason.STATEMENT_NOT_FOUND, text))
             return
         for first in range(0, len(data), PART_BYTES):
             yield pb.GetOwnStatementResponse(part=data[first : first + PART_BYTES])
@@ -192,8 +193,8 @@ class MerchantSettlementService:
         try:
             data = await self._operator().payments(request.window)
         except OperatorRefuses as refusal:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"The operator says: {refusal}")
-            raise AssertionError("abort always raises") from None
+            await fail(context, refuse(Reason.OPERATOR_REFUSED, f"The operator says: {refusal}"))
+            raise AssertionError("fail always raises") from None
         if data is None:
             return pb.ListOwnPaymentsResponse()
         return pb.ListOwnPaymentsResponse(at_operator=operator_pb.ListPaymentsResponse.FromString(data))
@@ -209,12 +210,12 @@ class MerchantSettlementService:
         try:
             data = await self._operator().report_payments(asked.SerializeToString())
         except OperatorRefuses as refusal:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"The operator says: {refusal}")
-            raise AssertionError("abort always raises") from None
+            await fail(context, refuse(Reason.OPERATOR_REFUSED, f"The operator says: {refusal}"))
+            raise AssertionError("fail always raises") from None
         if data is None:
             text = "The operator is not reached. Nothing was told; do this again later."
-            await context.abort(grpc.StatusCode.UNAVAILABLE, text)
-            raise AssertionError("abort always raises")
+            await fail(context, refuse(Reason.UNAVAILABLE, text))
+            raise AssertionError("fail always raises")
         answer = operator_pb.ReportPaymentsResponse.FromString(data)
         return pb.ReportOwnPaymentsResponse(payments=answer.payments, state=answer.window.state)
 

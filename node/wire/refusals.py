@@ -79,6 +79,9 @@ NEXT: dict[Reason, str] = {
     Reason.CAP_EXCEEDED: "Take another tender; the two merchants have to settle first.",
     Reason.PARTNER_NOT_ACTIVE: "Take another tender.",
     Reason.NOT_ABROAD: "Ask the member to turn to their own merchant.",
+    Reason.NO_COALITION: "`vafa join COALITION` makes a request to join one.",
+    Reason.STATEMENT_NOT_FOUND: "`vafa settlement show` lists the windows and how they stand.",
+    Reason.OPERATOR_REFUSED: "Turn to the coalition's operator.",
 }
 """What the person who reads a refusal does next; empty where refusals of that reason say it themselves."""
 

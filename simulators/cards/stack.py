@@ -29,8 +29,18 @@ _ACCEPTS = "00010000"
 _PACKAGES = "On Debian: apt-get install pcscd libpcsclite-dev vsmartcard-vpcd."
 
 
+PORT_TRIES = 5
+"""Pairs of ports that are tried: between the choice and pcscd's start another program may take one."""
+_NO_PORT = ") Open Port 0x0 Failed ("
+"""What pcscd writes when its driver could not open the reader: vpcd found its port taken."""
+
+
 class StackAbsent(Exception):
     """The stack cannot be started here; the text says what is missing."""
+
+
+class PortTaken(StackAbsent):
+    """The virtual reader could not have its port when pcscd started."""
 
 
 class PcscStack:
@@ -60,7 +70,22 @@ class PcscStack:
         self.stop()
 
     def start(self) -> None:
-        """Start pcscd and wait for its reader; `StackAbsent` when that cannot be."""
+        """Start pcscd and wait for its reader; `StackAbsent` when that cannot be.
+
+        Ports that nobody named are chosen anew where another program took one of them meanwhile.
+        """
+        chosen_here = not self.port
+        for _ in range(PORT_TRIES if chosen_here else 1):
+            try:
+                self._start()
+            except PortTaken as taken:
+                refused = taken
+                self.port = 0 if chosen_here else self.port
+            else:
+                return
+        raise StackAbsent(str(refused))
+
+    def _start(self) -> None:
         daemon, driver = shutil.which("pcscd", path=_with_sbin()), _driver()
         if daemon is None or driver is None:
             raise StackAbsent(
@@ -88,6 +113,9 @@ class PcscStack:
                 break
             if _listens(self.port) and _serves():
                 return
+            if _NO_PORT in (self._directory / "log").read_text("utf-8", "replace"):
+                self.stop()
+                raise PortTaken(f"vpcd could not open port {self.port}; another program may have taken it.")
             time.sleep(_POLL_SECONDS)
         said = (self._directory / "log").read_text("utf-8", "replace").strip().splitlines()
         self.stop()

@@ -60,6 +60,7 @@ def shard_with(*faults: Exception, pinned: bool = False) -> placement.RayShard:
     shard = placement.RayShard.__new__(placement.RayShard)
     shard.number, shard._actor, shard._programmes = 0, Actor(list(faults)), b""
     shard._pinned, shard._away_since, shard._coalition = pinned, None, b""
+    shard._cards = b""
     return shard
 
 

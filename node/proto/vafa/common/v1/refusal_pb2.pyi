@@ -135,6 +135,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The member's own merchant, or this one, takes no new part in the coalition now."""
     REASON_NOT_ABROAD: _Reason.ValueType  # 166
     """The call is not for members of another merchant."""
+    REASON_NO_COALITION: _Reason.ValueType  # 180
+    """The node takes part in no coalition."""
+    REASON_STATEMENT_NOT_FOUND: _Reason.ValueType  # 181
+    """The node has no settlement statement of that window."""
+    REASON_OPERATOR_REFUSED: _Reason.ValueType  # 182
+    """The coalition's operator was asked, and refused; the message gives its words."""
 
 class Reason(_Reason, metaclass=_ReasonEnumTypeWrapper):
     """Why a request was refused. On a unary call the name without its prefix is the `reason` of a
@@ -251,6 +257,12 @@ REASON_PARTNER_NOT_ACTIVE: Reason.ValueType  # 165
 """The member's own merchant, or this one, takes no new part in the coalition now."""
 REASON_NOT_ABROAD: Reason.ValueType  # 166
 """The call is not for members of another merchant."""
+REASON_NO_COALITION: Reason.ValueType  # 180
+"""The node takes part in no coalition."""
+REASON_STATEMENT_NOT_FOUND: Reason.ValueType  # 181
+"""The node has no settlement statement of that window."""
+REASON_OPERATOR_REFUSED: Reason.ValueType  # 182
+"""The coalition's operator was asked, and refused; the message gives its words."""
 Global___Reason: _TypeAlias = Reason  # noqa: Y015
 
 class _TillAction:
