@@ -4,6 +4,7 @@ as before.
 
 import pytest
 from msgspec.structs import replace
+from structlog.testing import capture_logs
 
 from bench.settlement_records import make_coalition, window_start
 from node.actors.operator_books import OperatorBooks
@@ -270,9 +271,7 @@ def test_only_a_payment_of_the_statement_in_full_is_marked(reference: str | None
     assert operator.books.money.paid(1) == set()
 
 
-def test_a_prepaid_balance_that_comes_down_to_a_threshold_is_told_once(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
+def test_a_prepaid_balance_that_comes_down_to_a_threshold_is_told_once() -> None:
     terms = SettlementTerms(1, "IRR", 0, close_grace_seconds=86_400, prepaid_alert_percents=(90, 50))
     operator = Operator(World(coalition=make_coalition(3, prepaid=1, terms=terms)))
     _trade(operator.world, 1)
@@ -280,15 +279,15 @@ def test_a_prepaid_balance_that_comes_down_to_a_threshold_is_told_once(
     used = -next(one.payable for one in _dry(operator) if one.party_id == "m000")
     assert used > 0
     operator.books.money.top_up("t1", "m000", used * 2)
-    operator.settled(1, CUT)
-    told = [line for line in capsys.readouterr().out.splitlines() if "prepaid_balance_low" in line]
-    assert [("percent=90" in line, "percent=50" in line) for line in told] == [(True, False), (False, True)]
-    assert all("partner=m000" in line for line in told)
+    with capture_logs() as logs:
+        operator.settled(1, CUT)
+    told = [line for line in logs if line["event"] == "prepaid_balance_low"]
+    assert [(line["partner"], line["percent"]) for line in told] == [("m000", 90), ("m000", 50)]
     _trade(operator.world, 2)
     operator.collect(2, window_start(3))
-    operator.settled(2, window_start(3))
-    again = [line for line in capsys.readouterr().out.splitlines() if "percent=90" in line]
-    assert again == []
+    with capture_logs() as logs:
+        operator.settled(2, window_start(3))
+    assert not [line for line in logs if line.get("percent") == 90]
 
 
 def _dry(operator: Operator) -> list[Net]:
