@@ -17,13 +17,14 @@ from node.ledger.awards import Award
 from node.ledger.events import Earned
 from node.ledger.lots import NEVER_MS
 from node.ledger.purchase import Purchase
-from node.ledger.refusals import Reason, Refused
+from node.ledger.refusals import Refused
 from node.ledger.returns import taken_back_by
 from node.wire import abroad as words
 from node.wire import abroad_refusals as refusals
 from node.wire.coalition_records import SALE_FOUND, SaleFound
 from node.wire.commands import Answer, AnswerKind, Op, done, refused
 from node.wire.parse import transaction_ref
+from node.wire.refusals import is_final
 
 
 def granted(trade: Trade, purchase: Purchase, occurred_ms: int) -> tuple[Award, ...]:
@@ -57,8 +58,10 @@ async def accrue(trade: Trade, errand: Errand) -> Answer:
     seconds = EARN_SECONDS if trade.connected(errand.member.partner_id) else 0.0
     found = await trade.begin(errand, trade.wish(errand, body), lambda known: known.ended, seconds)
     if isinstance(found, Refused):
-        if found.retry_delay_ms:  # it may yet be taken: the till asks again, and the sale is known by then
-            return refused(found)
+        if found.retry_delay_ms or not is_final(found):
+            return refused(
+                found
+            )  # it may yet be taken, or is: the till asks again, and the sale is known by then
         return done(words.accrued(sale.body, (), None, trade.looks(errand), problem=found.message))
     if found is None:
         known = await trade.look(errand, trade.exchange_id(errand))
@@ -167,11 +170,11 @@ async def reverse(trade: Trade, errand: Errand) -> Answer:
     """
     original = errand.route.anchor
     exchange_id = trade.exchange_id(errand, original)
-    known = await trade.look(errand, exchange_id)
-    if isinstance(known, Refused):
-        if known.reason is not Reason.OUTCOME_UNKNOWN:
-            return refused(known)
-        known = None  # a restored node has forgotten it: if it was posted, it comes back, and is given back
+    outcome = await trade.recall(errand, exchange_id)
+    if isinstance(outcome, Refused):
+        return refused(outcome)
+    # A restored node may have forgotten it: if it was posted, it comes back, and is given back.
+    known = None if outcome.unsure else outcome.exchange
     if known is not None and known.kind is ExchangeKind.RETURN and known.state is not AcquirerState.FAILED:
         return refused(refusals.return_stands())
     sale = await errand.locally(errand.message)

@@ -202,11 +202,15 @@ class Trade:
         """The exchange as it stands; None where there is none. OUTCOME_UNKNOWN where a restored node cannot
         tell yet.
         """
-        wish = ExchangeWish(errand.member.partner_id, exchange_id)
-        outcome = await self._do(errand, Op.ACQUIRER_LOOK, encode(wish))
+        outcome = await self.recall(errand, exchange_id)
         if isinstance(outcome, Refused):
             return outcome
         return refusals.not_shown_yet() if outcome.unsure else outcome.exchange
+
+    async def recall(self, errand: Errand, exchange_id: bytes) -> Outcome | Refused:
+        """What this node remembers of an exchange; refused where its shard could not be asked."""
+        wish = ExchangeWish(errand.member.partner_id, exchange_id)
+        return await self._do(errand, Op.ACQUIRER_LOOK, encode(wish))
 
     async def given_back(self, errand: Errand, exchange: AcquirerExchange) -> bool | Refused:
         """Whether what was done was let go too late, or reversed, and is given back by this node itself."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from node.ledger.refusals import Reason
+from node.ledger.refusals import Reason, refuse
 from node.proto.vafa.common.v1 import transaction_pb2
 from node.proto.vafa.pos.v1 import inquiry_pb2
 from node.wire.commands import Op
@@ -124,3 +126,47 @@ async def test_a_return_that_is_reversed_before_it_came_never_takes_effect(tills
     with pytest.raises(AssertionError, match="REQUEST_REVERSED"):
         await tills.returns(sold.transaction_id, "back-4")
     assert await tills.nile.points(MEMBER) == 1_040
+
+
+def _loses(tills: Tills, monkeypatch: pytest.MonkeyPatch, op: Op, *, after: bool) -> None:
+    """The next request of this kind within saffron's node is lost: before its shard did it, or after."""
+    asked = tills.saffron.exchanging.ask
+    lost = refuse(Reason.OUTCOME_UNKNOWN, "The node lost the request on its way.")
+
+    async def ask(asked_op: Op, *more: Any) -> Any:
+        if asked_op is not op:
+            return await asked(asked_op, *more)
+        monkeypatch.undo()
+        if after:
+            await asked(asked_op, *more)
+        return lost
+
+    monkeypatch.setattr(tills.saffron.exchanging, "ask", ask)
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_till_is_never_told_that_a_sale_earns_nothing_while_it_may_yet_earn(
+    tills: Tills, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    sale = tills.sale(4_000)
+    _loses(tills, monkeypatch, Op.ACQUIRER_BEGIN, after=after)
+    assert reason_of(await tills.asks(Op.ACCRUE, sale)) is Reason.OUTCOME_UNKNOWN
+    [effect] = (await tills.accrues(sale)).effects
+    assert (effect.points.units, effect.text.text) == (40, "")
+    tills.saffron.now_ms += 60_000  # what nobody said is said when it is due
+    await tills.saffron.sends_what_is_due()
+    await tills.pump()
+    assert await tills.nile.points(MEMBER) == 1_040
+    tills.assert_agreed()
+
+
+async def test_a_return_abroad_is_not_undone_because_its_node_could_not_look_it_up(
+    tills: Tills, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sold = await tills.accrues(tills.sale(4_000))
+    await tills.returns(sold.transaction_id, "back-5")
+    _loses(tills, monkeypatch, Op.ACQUIRER_LOOK, after=False)
+    assert reason_of(await tills.reverses("back-5")) is Reason.OUTCOME_UNKNOWN
+    assert reason_of(await tills.reverses("back-5")) is Reason.WRONG_TRANSACTION_KIND
+    assert await tills.nile.points(MEMBER) == 1_000
+    tills.assert_agreed()
