@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
+import structlog
+
 from node.actors.exchanging import Exchanging
 from node.actors.settling_ports import LanesUnavailable, SettlingFault
 from node.coalition.caps import Usage
@@ -40,6 +42,9 @@ MAX_REMEMBERED = 4_096
 """Questions, asked and answered, of which the ids are remembered. Heads are question and answer alike:
 without this, an answer that comes late would be answered, and that answer too, for ever.
 """
+
+
+log = structlog.get_logger()
 
 
 class ShardLanes:
@@ -181,9 +186,21 @@ class PeerVoice:
             if not future.done():
                 future.set_result(said)
         elif isinstance(said, (*QUESTIONS, Heads)) and self._is_new(message_id):
-            answer = await self.answer(sender_id, said)
+            answer = await self._answered(sender_id, said)
             if answer is not None:
                 await self._send(sender_id, message_id, answer)
+
+    async def _answered(self, partner_id: str, said: Said) -> Said | None:
+        """This node's answer; none where its records do not give one. The reason is logged: the connection
+        on which the question came carries everybody's business, and goes on.
+        """
+        try:
+            return await self.answer(partner_id, said)
+        except LanesUnavailable as away:
+            log.info("settlement_answer_waits", partner=partner_id, asked=type(said).__name__, why=str(away))
+        except (SettlingFault, DocumentUnreadable) as fault:
+            log.error("settlement_no_answer", partner=partner_id, asked=type(said).__name__, why=str(fault))
+        return None
 
     def _is_new(self, message_id: bytes) -> bool:
         """Whether a question was never asked or answered here, as far back as is remembered; it is now."""

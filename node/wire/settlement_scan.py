@@ -223,13 +223,19 @@ def _envelope(message: envelope_pb2.Envelope) -> Envelope:
 
 
 def number_of(entry: LaneEntry) -> int:
-    """A record's number."""
-    return scan_pb2.CoreScan.FromString(scan_pb2.PostedBodyScan.FromString(entry.posted.body).core).number
+    """A record's number; raises DocumentUnreadable."""
+    return place_of(entry)[1]
+
+
+def place_of(entry: LaneEntry) -> tuple[int, int]:
+    """(lane, number) that a record's core names; raises DocumentUnreadable."""
+    core = parsed(scan_pb2.CoreScan, parsed(scan_pb2.PostedBodyScan, entry.posted.body).core)
+    return core.lane, core.number
 
 
 def hash_of(entry: LaneEntry) -> bytes:
-    """The chain's hash at a record, as it says itself."""
-    return scan_pb2.PostedBodyScan.FromString(entry.posted.body).hash
+    """The chain's hash at a record, as it says itself; raises DocumentUnreadable."""
+    return parsed(scan_pb2.PostedBodyScan, entry.posted.body).hash
 
 
 def epoch_of(entry: LaneEntry) -> int:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from node.actors.settling import Settling
 from node.actors.settling_keeper import SettlingKeeper
 from node.actors.settling_lanes import PeerVoice
-from node.actors.settling_ports import SettlingFault
 from node.coalition.envelopes import Message
 from node.settlement.peer_messages import Said
 from node.wire.coalition import Opener, Unopened
@@ -70,10 +69,7 @@ class SettlingGateway(PartnerGateway):
         self.settling_keeper.silent = node.silent
 
     async def _answer(self, partner_id: str, said: Said) -> Said | None:
-        try:
-            return None if self._silent() else await self.settling.answer(partner_id, said)
-        except SettlingFault:
-            return None  # what it has made up does not hold together: it has nothing to say
+        return None if self._silent() else await self.settling.answer(partner_id, said)
 
     async def run(self) -> None:
         """What goes on by itself."""

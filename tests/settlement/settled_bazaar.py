@@ -40,7 +40,7 @@ class Settler:
         self.merchant, self.store = merchant, MemoryStore()
         self._ids = count(1)
         exchanging = merchant.exchanging
-        voice = PeerVoice(exchanging, lambda size: hashlib.shake_128(self._next()).digest(size))
+        self.voice = voice = PeerVoice(exchanging, lambda size: hashlib.shake_128(self._next()).digest(size))
         exchanging.settling = voice.heard
         signer = ed25519_signer(_KEYS[merchant.own_id])
         self.settling = Settling(
