@@ -23,7 +23,7 @@ from node.wire.coalition_store import LaneEntry, envelope_bytes
 from node.wire.settlement_evidence import RecordSignatures
 from node.wire.settlement_fields import DocumentUnreadable
 from node.wire.settlement_peer import hashes_bytes
-from node.wire.settlement_scan import entry_of, hash_of
+from node.wire.settlement_scan import entry_of, hash_of, place_of
 from node.wire.settlement_signing import HASHES_TYPE, holds, signed_by
 
 
@@ -124,7 +124,8 @@ class Disputes:
         (own,) = await self._lanes.entries(close.acquirer_id, lane, [number], home=True)
         mine = own if number <= ends[0] else None
         shown = answer.record if number <= ends[1] else b""
-        mismatch = classify(self._judged(mine, close), self._judged_bytes(shown, close))
+        place = (lane, number)
+        mismatch = classify(self._judged(mine, close, place), self._judged_bytes(shown, close, place))
         return Mismatch(
             close.coalition_id,
             close.window,
@@ -138,19 +139,24 @@ class Disputes:
             shown,
         )
 
-    def _judged(self, entry: LaneEntry | None, close: PairClose) -> Shown | None:
+    def _judged(self, entry: LaneEntry | None, close: PairClose, place: tuple[int, int]) -> Shown | None:
+        """A record as it counts at its (lane, number). One that both signed for another place was signed by
+        nobody for this one: else an old record, shown here, would be proof of a fork.
+        """
         if entry is None:
             return None
         try:
-            return RecordSignatures(self._directory()).check(entry, *close.pair)
+            if place_of(entry) == place:
+                return RecordSignatures(self._directory()).check(entry, *close.pair)
         except DocumentUnreadable:
-            return Shown(b"", home_signed=False, acquirer_signed=False)
+            pass
+        return Shown(b"", home_signed=False, acquirer_signed=False)
 
-    def _judged_bytes(self, record: bytes, close: PairClose) -> Shown | None:
+    def _judged_bytes(self, record: bytes, close: PairClose, place: tuple[int, int]) -> Shown | None:
         if not record:
             return None
         try:
-            return self._judged(entry_of(record), close)
+            return self._judged(entry_of(record), close, place)
         except DocumentUnreadable:
             return Shown(b"", home_signed=False, acquirer_signed=False)
 

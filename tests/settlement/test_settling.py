@@ -186,6 +186,24 @@ async def test_a_home_node_cannot_make_up_a_dispute_to_hold_back_what_it_owes() 
     assert getattr(answer, "agreed", None) is None
 
 
+async def test_an_old_record_shown_in_another_place_accuses_nobody_of_a_fork(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bazaar = _two()
+    bazaar.now_ms = GRACE_OVER
+    whole = bazaar.world.records[LANE]
+    diverge(bazaar, MismatchClass.UNSIGNED, 100)
+
+    async def record(partner_id: str, wish: RecordWish) -> bytes:
+        return whole[98]  # it has both signatures, for the place before
+
+    monkeypatch.setattr(bazaar.merchants[ACQUIRER].disputes, "record", record)
+    await bazaar.merchants[HOME].close_with(ACQUIRER, 1)
+    [found] = bazaar.merchants[HOME].mismatches(1)
+    assert (found.agreed_number, found.mismatch) == (99, MismatchClass.UNSIGNED)
+    assert found.acquirer_record == whole[98]
+
+
 async def test_a_third_merchant_learns_nothing_of_a_lane_that_is_not_its_own() -> None:
     bazaar = Bazaar(busy_world(3), CUT)
     wish = HashesWish(1, "m000", "m001", 0, (1, 2))
