@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from node.actors.settling_disputes import Disputes
 from node.actors.settling_ports import Asking, LaneBooks
+from node.actors.settling_reports import Reports
 from node.coalition.directory import Directory
 from node.identity.signers import Signer
 from node.settlement.closes import LaneStart, PairNames, fault_in, follows, pair_close, starts_after
@@ -32,7 +33,7 @@ from node.settlement.windows import grace_over, partners_of
 from node.storage.settlement_keys import Item, item_key, item_range
 from node.storage.store import Batch, Store
 from node.wire import settlement_store as store
-from node.wire.settlement import equivocation_bytes, mismatch_message, read_mismatch_bytes
+from node.wire.settlement import equivocation_bytes
 from node.wire.settlement_lines import ReadStatement, read_signed_statement
 from node.wire.settlement_publish import Finding, recheck
 from node.wire.settlement_signing import (
@@ -78,6 +79,7 @@ class Settling:
         self._open = open_
         self._clock_ms = clock_ms
         self.disputes = Disputes(own_id, directory, signer, lanes, partners)
+        self.reports = Reports(store_)
 
     # --- closes of this node's own ----------------------------------------------------------------------
 
@@ -133,7 +135,7 @@ class Settling:
             and answer.different is not None
             and self._sound(answer.different, pair, window)
         ):
-            disputed = await self.disputes.search(close, answer.different.close, self._keep_mismatch)
+            disputed = await self.disputes.search(close, answer.different.close, self.reports.keep)
             if disputed is not None:
                 answer = await self._propose(await self.compute(pair, window, disputed))
         if answer is None or answer.agreed is None:
@@ -242,12 +244,6 @@ class Settling:
         self._commit(batch)
         return signed
 
-    def _keep_mismatch(self, found: Mismatch) -> None:
-        batch = Batch()
-        key = item_key(Item.MISMATCH, found.window, found.home_id, found.acquirer_id, found.lane)
-        batch.put(key, mismatch_message(found).SerializeToString())
-        self._commit(batch)
-
     # --- statements -------------------------------------------------------------------------------------
 
     def adopt(self, data: bytes, alone: Mapping[Pair, bytes] = {}) -> list[Finding]:
@@ -332,8 +328,7 @@ class Settling:
 
     def mismatches(self, window: int) -> list[Mismatch]:
         """What this node found, as home node, where its records and a partner's part."""
-        found = self.store.scan(*item_range(Item.MISMATCH, window))
-        return [read_mismatch_bytes(data) for _, data in found]
+        return self.reports.of_window(window)
 
     def _commit(self, batch: Batch) -> None:
         self.store.write(batch)

@@ -99,6 +99,7 @@ class SettlingKeeper:
             await self.paid.look(directory)
         except self._refusals as refusal:
             log.warning("payments_unknown", why=str(refusal))
+        await self._report()
         for window in self._unsettled(directory):
             data = await self._operator().statement(window.number)
             if data is None:
@@ -149,7 +150,7 @@ class SettlingKeeper:
                 log.warning("close_refused", window=window.number, partner=partner_id, why=str(refusal))
             except (SettlingFault, LanesUnavailable, DocumentUnreadable) as fault:
                 log.error("close_impossible", window=window.number, partner=partner_id, why=str(fault))
-        await self._report(window.number)
+        await self._report()
         await self._mend(window.number)
 
     async def _mend(self, window: int) -> None:
@@ -225,15 +226,16 @@ class SettlingKeeper:
             evidence.append(LaneEvidence(lane.lane, ends[lane.lane] or posted))
         return tuple(evidence), records
 
-    async def _report(self, window: int) -> None:
-        for found in self._settling.mismatches(window):
-            key = (window, (found.home_id, f"{found.acquirer_id} {found.lane}"), CloseBasis.AGREED)
-            if key not in self._handed:
-                try:
-                    if await self._operator().report(found):
-                        self._handed.add(key)
-                except self._refusals as refusal:
-                    log.warning("report_refused", window=window, why=str(refusal))
+    async def _report(self) -> None:
+        """Tells the operator of every mismatch that it has not taken yet, whatever became of its window."""
+        for found in self._settling.reports.untold():
+            try:
+                if not await self._operator().report(found):
+                    return  # nobody is there now: the next look tells it
+            except self._refusals as refusal:
+                log.warning("report_refused", window=found.window, why=str(refusal))
+            else:
+                self._settling.reports.told(found)
 
     def pause_seconds(self) -> float:
         """How long to wait for the next look: short while a window's closes and statement come one after

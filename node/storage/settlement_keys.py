@@ -38,6 +38,12 @@ class Item(IntEnum):
     """The newest window whose payments a merchant has taken off its caps."""
     REFUSED = 0x0F
     """Why a pair's close was not taken, by window, home and acquirer: a MissingReason's number."""
+    UNREPORTED = 0x10
+    """That the operator has not taken a MISMATCH yet, by the same parts."""
+    PART = 0x11
+    """A part of a payment that one party's bank booked, by window, reference, who said so and a hash of the
+    bank's reference.
+    """
     HEAD = 0x0A
     """A statement's head as somebody else has it, by window and by whom."""
 

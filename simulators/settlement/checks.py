@@ -76,6 +76,7 @@ class Settled:
             found += self._window(window.number, data, before)
             before, last = data, window.number
         found += self._left_over(last)
+        found += self._untold(last)
         return [*found, *self._acts_found(last)]
 
     # --- one window -----------------------------------------------------------------------------
@@ -177,6 +178,18 @@ class Settled:
                             f"lane {lane} of {home} at {acquirer} is settled up to {settled}, and {ended} "
                             f"records are of window {last} or before"
                         )
+
+    def _untold(self, last: int) -> Iterator[str]:
+        """Whatever a merchant has found, the operator has too, though calls to it were lost."""
+        for merchant, store in self._kept.items():
+            for key, data in store.scan(*item_range(Item.MISMATCH)):
+                found = read_mismatch_bytes(data)
+                self.counts["mismatches found"] += 1
+                if found.window <= last and self._books.get(key) != data:
+                    yield (
+                        f"window {found.window}: {merchant} found lane {found.lane} to differ with "
+                        f"{found.acquirer_id}, and the operator does not know"
+                    )
 
     def _acts_found(self, last: int) -> Iterator[str]:
         """Whatever dishonest happened was found, and as what it is."""
