@@ -8,10 +8,12 @@ from functools import partial
 import pytest
 
 from bench.settlement_records import LaneMaker, window_start
+from node.proto.vafa.coalition.v1 import envelope_pb2, lane_pb2
 from node.proto.vafa.coalition.v1.directory_pb2 import Key
 from node.proto.vafa.settlement.v1.close_pb2 import PairClose
 from node.proto.vafa.settlement.v1.statement_pb2 import Statement, StatementLine
 from node.settlement.merkle import root_of
+from node.wire.coalition import PAYLOAD_TYPE
 from node.wire.settlement_signing import CLOSE_TYPE, signed_by
 from tests.verifier.changed_statement import (
     PAIRS,
@@ -69,6 +71,25 @@ def test_what_a_silent_side_said_to_others_or_of_another_lane_proves_nothing(hom
 
     wrong = report(resigned(partial(in_line, at=1, change=bought)))
     assert wrong == ["the close of m000 with m002 is sound and signed"]
+
+
+@pytest.mark.parametrize(("header_lane", "sound"), [(2, True), (3, False)])
+def test_what_a_silent_side_said_in_a_message_that_names_two_lanes_proves_nothing(
+    header_lane: int, sound: bool
+) -> None:
+    world, _, _ = statements()
+
+    def named(line: StatementLine) -> None:
+        envelope = line.close.evidence[0].envelope
+        header = envelope_pb2.Header.FromString(envelope.header)
+        said = lane_pb2.HeadAck.FromString(envelope.body).head
+        assert (header.lane, said.lane) == (2, 2)
+        header.lane = header_lane  # the body goes on to name the close's lane, and where it ends
+        envelope.header = header.SerializeToString()
+        envelope.signature = world.coalition.signers["m002"].sign(PAYLOAD_TYPE, envelope.header)
+
+    wrong = report(resigned(partial(in_line, at=1, change=named)))
+    assert wrong == ([] if sound else ["the close of m000 with m002 is sound and signed"])
 
 
 def _disputed(close: PairClose) -> None:
