@@ -1,19 +1,20 @@
 """The payments of a statement at the operator: what is due, what banks say of it, and who does not pay.
 
-The receiver's word that a payment came in full is enough, and the operator's; the payer's is kept and shown,
-and counts for nothing alone. A window with a partner in default is netted anew without it, so that the others
-finish it.
+The receiver's word that a payment came in full, at once or in parts, is enough, and the operator's; the
+payer's is kept and shown, and counts for nothing alone. A window with a partner in default is netted anew
+without it, so that the others finish it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from node.actors.operator_money import NotDone, Why
+from node.actors.operator_parts import Parts
 from node.coalition.directory import OPERATOR_ID
 from node.settlement.defaults import StandingDebt, Unwound, without
 from node.settlement.documents import Net, Payment
@@ -47,6 +48,7 @@ class OperatorPayments:
 
     def __init__(self, books: OperatorBooks) -> None:
         self._books = books
+        self._parts = Parts(books.store)
 
     # --- reading -------------------------------------------------------------------------------------------
 
@@ -60,8 +62,8 @@ class OperatorPayments:
         defaulted = self.defaulted(number)
         standing: tuple[StandingDebt, ...] = ()
         if defaulted:
-            paid = [one.payment for one in shown if one.state is PaymentState.PAID]
-            standing = self._without(statement, [one.partner_id for one in defaulted], paid, 0).standing
+            who = [one.partner_id for one in defaulted]
+            standing = self._without(statement, who, self._came(number, shown), 0).standing
         return PaymentsNow(shown, defaulted, standing, self.due_ms(statement))
 
     def due_ms(self, statement: ReadStatement) -> int:
@@ -89,8 +91,22 @@ class OperatorPayments:
             return PaymentNow(payment, PaymentState.PAID, payment.amount, bank)
         data = books.get(item_key(Item.SAID, number, payment.reference))
         said = store.SAID.decode(data) if data is not None else SaidRecord(0, "", by_receiver=False)
+        if replaced and not said.by_receiver:
+            said = SaidRecord(
+                0, "", by_receiver=False
+            )  # what its payer said of it is nobody's concern any more
         state = judged(payment, said.amount, by_receiver=said.by_receiver, replaced=replaced)
         return PaymentNow(payment, state, said.amount, said.bank_reference)
+
+    def _came(self, number: int, shown: Sequence[PaymentNow]) -> list[Payment]:
+        """What has come: the payments that were made, and of others the part that was."""
+        came = []
+        for one in shown:
+            paid = one.state is PaymentState.PAID
+            amount = one.payment.amount if paid else self._parts.total(number, one.payment.reference)
+            if amount:
+                came.append(replace(one.payment, amount=amount))
+        return came
 
     # --- what came in --------------------------------------------------------------------------------------
 
@@ -98,7 +114,8 @@ class OperatorPayments:
         self, request_id: str, number: int, caller: str, bookings: Sequence[Booked], now_ms: int
     ) -> tuple[list[PaymentNow | None], WindowRecord] | NotDone:
         """What the caller's bank booked of payments that it made or received: each as it stands afterwards,
-        None for what is no payment of the caller's. A booking that was reported before changes nothing.
+        None for what is no payment of the caller's. A booking that was reported before changes nothing; parts
+        of a payment that the bank calls differently add up.
         """
         statement, record = self._books.statement(number), self._books.window(number)
         if statement is None or isinstance(record, NotDone):
@@ -106,31 +123,53 @@ class OperatorPayments:
         if len(bookings) > MAX_BOOKINGS or any(one.amount <= 0 for one in bookings):
             return NotDone(Why.INVALID, f"At most {MAX_BOOKINGS} bookings above 0 at once. Nothing was kept.")
         known = {one.reference: (one, replaced) for one, replaced in self._all(number, statement)}
-        changes: dict[bytes, bytes] = {}
-        touched: list[tuple[Payment, bool] | None] = []
-        for booked in bookings:
-            payment, replaced = known.get(booked.reference, (None, False))
-            if payment is None or caller not in (payment.debtor_id, payment.creditor_id, OPERATOR_ID):
-                touched.append(None)
-                continue
-            touched.append((payment, replaced))
-            now = self._shown(number, payment, replaced)
-            late = replaced and payment.debtor_id in {one.partner_id for one in self.defaulted(number)}
-            if now.state is PaymentState.PAID or (replaced and not late):
-                continue
-            counts = caller != payment.debtor_id or caller == OPERATOR_ID
-            if counts and booked.amount == payment.amount:
-                value = store.PAID.encode(PaidRecord(now_ms, booked.bank_reference))
-                changes[item_key(Item.PAID, number, payment.reference)] = value
-            elif counts or now.state is PaymentState.DUE:
-                said = SaidRecord(booked.amount, booked.bank_reference, counts)
-                changes[item_key(Item.SAID, number, payment.reference)] = store.SAID.encode(said)
-        asked = f"report {number} {caller} {[(one.reference, one.amount) for one in bookings]}".encode()
+        touched = [self._of_caller(known.get(one.reference), caller) for one in bookings]
+        heard = [(one, *found) for one, found in zip(bookings, touched, strict=True) if found is not None]
+        changes = self._heard(number, caller, heard, now_ms)
+        if isinstance(changes, NotDone):
+            return changes
+        said = [(one.reference, one.amount, one.bank_reference) for one in bookings]
+        asked = f"report {number} {caller} {said}".encode()
         refusal = self._books.money.once(f"{caller}/{request_id}", asked, changes)
         if refusal is not None:
             return refusal
         after = self.finish(record, now_ms)
         return [None if one is None else self._shown(number, *one) for one in touched], after
+
+    @staticmethod
+    def _of_caller(found: tuple[Payment, bool] | None, caller: str) -> tuple[Payment, bool] | None:
+        ours = found is not None and caller in (found[0].debtor_id, found[0].creditor_id, OPERATOR_ID)
+        return found if ours else None
+
+    def _heard(
+        self, number: int, caller: str, heard: Iterable[tuple[Booked, Payment, bool]], now_ms: int
+    ) -> dict[bytes, bytes] | NotDone:
+        """What a caller's bookings change in the books."""
+        changes: dict[bytes, bytes] = {}
+        parts: list[Booked] = []
+        due: dict[str, int] = {}
+        defaulted = {one.partner_id for one in self.defaulted(number)}
+        for booked, payment, replaced in heard:
+            now = self._shown(number, payment, replaced)
+            if now.state is PaymentState.PAID or (replaced and payment.debtor_id not in defaulted):
+                continue
+            if caller == payment.debtor_id and caller != OPERATOR_ID:
+                if now.state is PaymentState.DUE:
+                    changes |= _said(number, booked, booked.amount, by_receiver=False)
+            elif booked.amount == payment.amount:
+                changes |= _paid(number, booked, now_ms)
+            else:
+                parts.append(booked)
+                due[booked.reference] = payment.amount
+        added = self._parts.with_more(number, caller, parts)
+        if isinstance(added, NotDone):
+            return added
+        for booked in parts:
+            total = added.totals[booked.reference]
+            changes |= _said(number, booked, total, by_receiver=True)
+            if total == due[booked.reference]:
+                changes |= _paid(number, booked, now_ms)
+        return changes | added.changes
 
     def confirm(
         self, request_id: str, number: int, reference: str, amount: int, bank_reference: str, now_ms: int
@@ -178,7 +217,7 @@ class OperatorPayments:
             return NotDone(Why.INVALID, f"{name}: it has nothing left to pay in it.")
         who = [*(one.partner_id for one in self.defaulted(number)), partner_id]
         paid = [one.payment for one in shown if one.state is PaymentState.PAID]
-        after = self._without(statement, who, paid, len(payments))
+        after = self._without(statement, who, self._came(number, shown), len(payments))
         replaced_now = tuple(one.payment.reference for one in shown if one.state is not PaymentState.PAID)
         later = tuple(one for one, _ in payments[self._made(statement) :]) + after.payments
         record = replace(record, payments=tuple(one.reference for one in (*paid, *after.payments)))
@@ -234,3 +273,13 @@ class OperatorPayments:
                 value = store.BALANCE.encode(BalanceRecord(balance, known.topped_up + more))
                 changes[item_key(Item.BALANCE, net.party_id)] = value
         return changes
+
+
+def _paid(number: int, booked: Booked, now_ms: int) -> dict[bytes, bytes]:
+    value = store.PAID.encode(PaidRecord(now_ms, booked.bank_reference))
+    return {item_key(Item.PAID, number, booked.reference): value}
+
+
+def _said(number: int, booked: Booked, amount: int, *, by_receiver: bool) -> dict[bytes, bytes]:
+    value = store.SAID.encode(SaidRecord(amount, booked.bank_reference, by_receiver))
+    return {item_key(Item.SAID, number, booked.reference): value}

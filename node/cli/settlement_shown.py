@@ -301,7 +301,7 @@ def _state_words(one: operator_pb.PaymentShown, exponent: int) -> str:
         case operator_pb.PAYMENT_STATE_PAID:
             return f"paid {one.bank_reference}".strip()
         case operator_pb.PAYMENT_STATE_REPLACED:
-            return "others in its place"
+            return "others in its place" + (f"; {booked} came of it" if amount(one.booked_amount) else "")
         case _:
             return "open"
 

@@ -60,6 +60,13 @@ class SaidRecord(Struct, frozen=True, array_like=True):
     by_receiver: bool
 
 
+class PartRecord(Struct, frozen=True, array_like=True):
+    """A part of a payment that came: who says so, and how much, in the smallest amount that is paid."""
+
+    caller: str
+    amount: int
+
+
 class DefaultRecord(Struct, frozen=True, array_like=True):
     """That a partner was declared in default, why, and when."""
 
@@ -89,6 +96,7 @@ REQUEST_DONE = Codec(RequestDone)
 CORRECTION = Codec(Correction)
 PAID = Codec(PaidRecord)
 SAID = Codec(SaidRecord)
+PART = Codec(PartRecord)
 DEFAULT = Codec(DefaultRecord)
 REPLACEMENT = Codec(ReplacementRecord)
 RELIEVED = Codec(RelievedRecord)

@@ -108,6 +108,7 @@ def test_payments_say_line_by_line_what_came_and_what_stands_between_two() -> No
             payment(3, operator_pb.PAYMENT_STATE_DIFFERENT, 1_000),
             payment(4, operator_pb.PAYMENT_STATE_PAID, 1_250),
             payment(5, operator_pb.PAYMENT_STATE_REPLACED, 0),
+            payment(6, operator_pb.PAYMENT_STATE_REPLACED, 500),
         ],
         defaulted=[operator_pb.Defaulted(partner_id="m000", reason="bankrupt")],
         standing=[operator_pb.StandingDebt(debtor_id="m000", creditor_id="m001", amount=wide(99))],
@@ -119,9 +120,10 @@ def test_payments_say_line_by_line_what_came_and_what_stands_between_two() -> No
         "NOT PAID: 10.00 came",
         "paid B",
         "others in its place",
+        "others in its place; 5.00 came of it",
     )
-    assert all(line.endswith(end) for line, end in zip(lines[1:6], ends, strict=True))
-    assert lines[6:] == ["IN DEFAULT: Saffron: bankrupt", "Between the two: Saffron owes Nile 0.99."]
+    assert all(line.endswith(end) for line, end in zip(lines[1:7], ends, strict=True))
+    assert lines[7:] == ["IN DEFAULT: Saffron: bankrupt", "Between the two: Saffron owes Nile 0.99."]
     assert [one["state"] for one in payments_rows(now)["payments"]] == [
-        "due", "said", "different", "paid", "replaced",
+        "due", "said", "different", "paid", "replaced", "replaced",
     ]  # fmt: skip
