@@ -36,7 +36,8 @@ class Booking(Struct, frozen=True):
 
 class Match(Struct, frozen=True):
     """A payment of a statement and what the bank booked for it. `units` is the booking's amount in the
-    smallest amount that is paid; 0 where it is in another currency, or is no such amount.
+    smallest amount that is paid; 0 where it is in another currency, is no such amount, or went the other
+    way: money that was sent back under a payment's reference never counts as having come.
     """
 
     payment: Payment
@@ -83,7 +84,8 @@ def matched(
         payment = by_reference.get(booking.reference)
         if payment is None:
             continue
-        match = Match(payment, booking, _units(booking, facts))
+        right_way = booking.incoming == (payment.creditor_id == own_id)
+        match = Match(payment, booking, _units(booking, facts) if right_way else 0)
         problem = _problem(match, facts, own_id)
         if problem is None and booking.reference in paid:
             problem = "it was booked twice"

@@ -228,6 +228,12 @@ def test_a_booking_that_is_not_quite_the_payment_is_shown_and_not_believed(entry
     assert [reason for _, reason in found.wrong] == [why]
 
 
+def test_money_that_was_sent_back_under_a_payments_reference_is_never_told_to_the_operator_as_come() -> None:
+    data = _camt(_entry("demo-7-3", "0.01", "DBIT"))
+    [(match, why)] = matched(read_bank_file(data), PAYMENTS, FACTS, "m001").wrong
+    assert (match.payment.creditor_id, match.units, why) == ("m001", 0, "it went the other way")
+
+
 def test_a_payment_booked_twice_is_paid_once_and_shown() -> None:
     found = matched(read_bank_file(_camt(*[_entry("demo-7-1", "1234.56")] * 2)), PAYMENTS, FACTS, "m000")
     assert (len(found.paid), [why for _, why in found.wrong]) == (1, ["it was booked twice"])
