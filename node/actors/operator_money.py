@@ -89,6 +89,11 @@ class OperatorMoney:
         size = len(item_key(Item.PAID, number)) + 1
         return {key[size:].decode() for key, _ in self._store.scan(*item_range(Item.PAID, number))}
 
+    def was_done(self, request_id: str, asked: bytes) -> bool:
+        """Whether this very request was done before."""
+        data = self._store.get(item_key(Item.REQUEST, request_id))
+        return data is not None and store.REQUEST_DONE.decode(data).asked == hashlib.sha256(asked).digest()
+
     def once(self, request_id: str, asked: bytes, changes: dict[bytes, bytes]) -> NotDone | None:
         """Writes what a request changes, once; another body under the same id is refused."""
         key, digest = item_key(Item.REQUEST, request_id), hashlib.sha256(asked).digest()

@@ -38,6 +38,10 @@ class Parts:
         """What came of a payment of a window so far, in the smallest amount that is paid."""
         return _total(self._kept(number, reference).values())
 
+    def by(self, number: int, reference: str, caller: str) -> int:
+        """What a caller alone says that has come."""
+        return _total(self._kept(number, reference, caller).values())
+
     def with_more(self, number: int, caller: str, more: Iterable[Booked]) -> Added | NotDone:
         """What becomes of payments with a caller's parts; nothing is written. Two bookings of one report that
         the bank calls the same are one part.
@@ -66,8 +70,8 @@ class Parts:
             added.totals[reference] = _total(kept.values())
         return added
 
-    def _kept(self, number: int, reference: str) -> dict[bytes, bytes]:
-        return dict(self._store.scan(*item_range(Item.PART, number, reference)))
+    def _kept(self, number: int, *place: str) -> dict[bytes, bytes]:
+        return dict(self._store.scan(*item_range(Item.PART, number, *place)))
 
 
 def _total(parts: Iterable[bytes]) -> int:

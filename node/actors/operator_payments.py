@@ -7,12 +7,13 @@ without it, so that the others finish it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
 from msgspec.structs import replace
 
+from node.actors.operator_between import as_payments, came_between, debt_now
 from node.actors.operator_money import NotDone, Why
 from node.actors.operator_parts import Parts
 from node.coalition.directory import OPERATOR_ID
@@ -60,11 +61,19 @@ class OperatorPayments:
         payments = self._all(number, statement)
         shown = tuple(self._shown(number, payment, replaced) for payment, replaced in payments)
         defaulted = self.defaulted(number)
-        standing: tuple[StandingDebt, ...] = ()
-        if defaulted:
-            who = [one.partner_id for one in defaulted]
-            standing = self._without(statement, who, self._came(number, shown), 0).standing
-        return PaymentsNow(shown, defaulted, standing, self.due_ms(statement))
+        return PaymentsNow(shown, defaulted, self._standing(statement, shown), self.due_ms(statement))
+
+    def _standing(self, statement: ReadStatement, shown: Sequence[PaymentNow]) -> tuple[StandingDebt, ...]:
+        number = statement.facts.window
+        who = [one.partner_id for one in self.defaulted(number)]
+        if not who:
+            return ()
+        came = self._came(number, shown) + came_between(statement, who, self._parts)
+        return self._without(statement, who, came, 0).standing
+
+    def _between(self, number: int) -> dict[str, Payment]:
+        now = self.now(number)
+        return {} if isinstance(now, NotDone) else as_payments(now.standing)
 
     def due_ms(self, statement: ReadStatement) -> int:
         """Until when a statement's payments are to be made."""
@@ -115,7 +124,7 @@ class OperatorPayments:
     ) -> tuple[list[PaymentNow | None], WindowRecord] | NotDone:
         """What the caller's bank booked of payments that it made or received: each as it stands afterwards,
         None for what is no payment of the caller's. A booking that was reported before changes nothing; parts
-        of a payment that the bank calls differently add up.
+        of a payment that the bank calls differently add up. So it is with what stands between two.
         """
         statement, record = self._books.statement(number), self._books.window(number)
         if statement is None or isinstance(record, NotDone):
@@ -123,18 +132,42 @@ class OperatorPayments:
         if len(bookings) > MAX_BOOKINGS or any(one.amount <= 0 for one in bookings):
             return NotDone(Why.INVALID, f"At most {MAX_BOOKINGS} bookings above 0 at once. Nothing was kept.")
         known = {one.reference: (one, replaced) for one, replaced in self._all(number, statement)}
+        debts = self._between(number)
         touched = [self._of_caller(known.get(one.reference), caller) for one in bookings]
         heard = [(one, *found) for one, found in zip(bookings, touched, strict=True) if found is not None]
         changes = self._heard(number, caller, heard, now_ms)
+        of_debts = self._received(number, caller, bookings, debts)
         if isinstance(changes, NotDone):
             return changes
+        if isinstance(of_debts, NotDone):
+            return of_debts
         said = [(one.reference, one.amount, one.bank_reference) for one in bookings]
         asked = f"report {number} {caller} {said}".encode()
-        refusal = self._books.money.once(f"{caller}/{request_id}", asked, changes)
+        refusal = self._books.money.once(f"{caller}/{request_id}", asked, changes | of_debts)
         if refusal is not None:
             return refusal
-        after = self.finish(record, now_ms)
-        return [None if one is None else self._shown(number, *one) for one in touched], after
+        after, left = self.finish(record, now_ms), self._between(number) if debts else {}
+        return [
+            self._shown(number, *found)
+            if found is not None
+            else self._debt_now(number, caller, debts.get(booked.reference), left)
+            for booked, found in zip(bookings, touched, strict=True)
+        ], after
+
+    def _received(
+        self, number: int, caller: str, bookings: Iterable[Booked], debts: Mapping[str, Payment]
+    ) -> dict[bytes, bytes] | NotDone:
+        """What a creditor's bookings of standing debts change in the books; anybody else's change nothing."""
+        own = {reference for reference, debt in debts.items() if debt.creditor_id == caller}
+        added = self._parts.with_more(number, caller, [one for one in bookings if one.reference in own])
+        return added if isinstance(added, NotDone) else added.changes
+
+    def _debt_now(
+        self, number: int, caller: str, debt: Payment | None, left: Mapping[str, Payment]
+    ) -> PaymentNow | None:
+        if debt is None or caller not in (debt.debtor_id, debt.creditor_id, OPERATOR_ID):
+            return None
+        return debt_now(debt, left, self._parts.by(number, debt.reference, debt.creditor_id))
 
     @staticmethod
     def _of_caller(found: tuple[Payment, bool] | None, caller: str) -> tuple[Payment, bool] | None:
@@ -178,14 +211,23 @@ class OperatorPayments:
         record, statement = self._books.window(number), self._books.statement(number)
         if isinstance(record, NotDone):
             return record
+        asked = f"paid {number} {reference} {amount}".encode()
+        if self._books.money.was_done(request_id, asked):
+            return self.finish(record, now_ms)
         payments = self._all(number, statement) if statement else []
-        due = next((one for one, _ in payments if one.reference == reference), None)
+        debt = self._between(number).get(reference)
+        due = debt or next((one for one, _ in payments if one.reference == reference), None)
         if due is None or due.amount != amount:
             text = f"Window {number} has no payment {reference} of this amount. Nothing was marked."
             return NotDone(Why.INVALID, text)
-        value = store.PAID.encode(PaidRecord(now_ms, bank_reference))
-        asked = f"paid {number} {reference} {amount}".encode()
-        refusal = self._books.money.once(request_id, asked, {item_key(Item.PAID, number, reference): value})
+        changes = _paid(number, Booked(reference, amount, bank_reference), now_ms)
+        if debt is not None:  # in its creditor's place: what is left of it is its last part
+            word = Booked(reference, amount, f"by the operator {bank_reference}")
+            of_debt = self._received(number, debt.creditor_id, [word], {reference: debt})
+            if isinstance(of_debt, NotDone):
+                return of_debt
+            changes = of_debt
+        refusal = self._books.money.once(request_id, asked, changes)
         return refusal or self.finish(record, now_ms)
 
     def finish(self, record: WindowRecord, now_ms: int) -> WindowRecord:

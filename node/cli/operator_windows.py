@@ -151,14 +151,18 @@ def paid(
 def _confirm(
     stub: SettlementServiceStub, number: int, reference: str, bank: str, now: pb.ListPaymentsResponse
 ) -> None:
-    found = [one.payment for one in now.payments if one.payment.reference == reference]
-    if not found:
+    due = {one.payment.reference: one.payment.amount for one in now.payments}
+    between = {one.reference: one.amount for one in now.standing}
+    due |= between
+    # A payment is made once; what stands between two may be paid, stand again, and be paid again.
+    left = f" {between[reference].hex()}" if reference in between else ""
+    if reference not in due:
         raise OperatorRefused(f"Window {number} has no payment {reference}. Nothing was marked.")
     request = pb.ConfirmPaymentRequest(
-        request_id=f"paid {number} {reference}",
+        request_id=f"paid {number} {reference}{left}",
         window=number,
         reference=reference,
-        amount=found[0].amount,
+        amount=due[reference],
         bank_reference=bank,
     )
     stub.ConfirmPayment(request, timeout=CALL_SECONDS)

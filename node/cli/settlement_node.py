@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json as json_format
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,7 +46,7 @@ from node.settlement.documents import Payment
 from node.wire.coalition_directory import read_directory
 from node.wire.settlement_camt import BankFileUnreadable, Matched, matched, read_bank_file
 from node.wire.settlement_csv import money
-from node.wire.settlement_fields import wide
+from node.wire.settlement_fields import read_wide, wide
 from node.wire.settlement_lines import ReadStatement, read_payment, read_signed_statement
 
 _DONE = frozenset({operator_pb.PAYMENT_STATE_PAID, operator_pb.PAYMENT_STATE_REPLACED})
@@ -165,14 +165,19 @@ def paid(
                 continue
             statement, now = _statement(stub, one.number), _payments_now(stub, one.number)
             payments = [
-                payment
-                for payment in (read_payment(shown.payment) for shown in now.payments)
-                if own_id in (payment.debtor_id, payment.creditor_id)
+                payment for payment in all_payments(now) if own_id in (payment.debtor_id, payment.creditor_id)
             ]
             found = matched(bookings, payments, statement.facts, own_id)
             told = {shown.payment.reference: shown for shown in now.payments} | _tell(stub, statement, found)
             rows += _rows(statement, payments, found, told)
     _say(rows, json)
+
+
+def all_payments(now: operator_pb.ListPaymentsResponse) -> Iterator[Payment]:
+    """A window's payments, and what stands between two as the payment that would end it."""
+    yield from (read_payment(shown.payment) for shown in now.payments)
+    for one in now.standing:
+        yield Payment(one.debtor_id, one.creditor_id, read_wide(one.amount, "standing"), one.reference)
 
 
 def _payments_now(stub: MerchantSettlementServiceStub, window: int) -> operator_pb.ListPaymentsResponse:

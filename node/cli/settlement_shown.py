@@ -258,7 +258,12 @@ def payments_rows(now: operator_pb.ListPaymentsResponse) -> dict[str, Any]:
         ],
         "defaulted": [{"partner": one.partner_id, "reason": one.reason} for one in now.defaulted],
         "standing": [
-            {"from": one.debtor_id, "to": one.creditor_id, "amount": str(amount(one.amount))}
+            {
+                "reference": one.reference,
+                "from": one.debtor_id,
+                "to": one.creditor_id,
+                "amount": str(amount(one.amount)),
+            }
             for one in now.standing
         ],
     }
@@ -280,7 +285,7 @@ def payments_text(now: operator_pb.ListPaymentsResponse, names: Names, exponent:
     parts += [f"IN DEFAULT: {_called(one.partner_id, names)}: {one.reason}" for one in now.defaulted]
     parts += [
         f"Between the two: {_called(one.debtor_id, names)} owes {_called(one.creditor_id, names)} "
-        f"{money(amount(one.amount), exponent)}."
+        f"{money(amount(one.amount), exponent)}, to be paid as {one.reference}."
         for one in now.standing
     ]
     return "\n".join(part for part in parts if part)

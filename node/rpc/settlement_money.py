@@ -65,7 +65,12 @@ class MoneyCalls:
                 for one in found.defaulted
             ],
             standing=[
-                pb.StandingDebt(debtor_id=one.debtor_id, creditor_id=one.creditor_id, amount=wide(one.amount))
+                pb.StandingDebt(
+                    debtor_id=one.debtor_id,
+                    creditor_id=one.creditor_id,
+                    amount=wide(one.amount),
+                    reference=one.reference,
+                )
                 for one in found.standing
             ],
             due_time=stamp(found.due_ms),

@@ -8,20 +8,33 @@ The others' window is finished without waiting for it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable
 
 from msgspec import Struct
 
 from node.settlement.documents import OPERATOR_ID, Line, Net, Obligation, Payment
-from node.settlement.netting import nets, payments_of
+from node.settlement.netting import REFERENCE_LENGTH, nets, payments_of
 
 
 class StandingDebt(Struct, frozen=True, array_like=True):
-    """What one owes another outside the net, in the smallest amount that is paid."""
+    """What one owes another outside the net, in the smallest amount that is paid. `reference` is what it is
+    paid under, the same in both directions and for as long as the two have something between them.
+    """
 
     debtor_id: str
     creditor_id: str
     amount: int
+    reference: str
+
+
+def standing_reference(coalition_id: str, window: int, one: str, other: str) -> str:
+    """What stands between two is called so at the bank: as long as a payment's reference may be, and none of
+    a statement's, whose last part is a number.
+    """
+    pair = " ".join(sorted((one, other)))
+    tail = f"-{window}-b{hashlib.sha256(pair.encode()).hexdigest()[:10]}"
+    return coalition_id[: REFERENCE_LENGTH - len(tail)] + tail
 
 
 class Unwound(Struct, frozen=True):
@@ -66,12 +79,16 @@ def without(
         positions, by_agent=by_agent, coalition_id=coalition_id, window=window, first_number=first_number
     )
     stands = [one for one in obligations if one not in left]
-    return Unwound(tuple(results), tuple(payments), tuple(_standing(stands, defaulted, paid)))
+    standing = [
+        StandingDebt(debtor, creditor, amount, standing_reference(coalition_id, window, debtor, creditor))
+        for debtor, creditor, amount in _standing(stands, defaulted, paid)
+    ]
+    return Unwound(tuple(results), tuple(payments), tuple(standing))
 
 
 def _standing(
     obligations: Iterable[Obligation], defaulted: Collection[str], paid: Iterable[Payment]
-) -> list[StandingDebt]:
+) -> list[tuple[str, str, int]]:
     """What stands of the obligations, less what the one in default has paid to the other, or got from it."""
     owed = {(one.first_id, one.second_id): one.payable for one in obligations}
     for one in paid:
@@ -79,9 +96,8 @@ def _standing(
             first, second = sorted((one.debtor_id, one.creditor_id))
             sign = 1 if one.debtor_id == first else -1
             owed[first, second] = owed.get((first, second), 0) - sign * one.amount
-    found = [
-        StandingDebt(first, second, amount) if amount > 0 else StandingDebt(second, first, -amount)
+    return sorted(
+        (first, second, amount) if amount > 0 else (second, first, -amount)
         for (first, second), amount in owed.items()
         if amount
-    ]
-    return sorted(found, key=lambda one: (one.debtor_id, one.creditor_id))
+    )

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 
 import pytest
 
-from node.settlement.defaults import StandingDebt, Unwound, without
+from node.settlement.defaults import StandingDebt, Unwound, standing_reference, without
 from node.settlement.documents import OPERATOR_ID, Line, Net, Obligation, Payment
-from node.settlement.netting import nets, payments
+from node.settlement.netting import REFERENCE_LENGTH, nets, payments
 
 
 def _owes(first: str, second: str, amount: int) -> Obligation:
     return Obligation(first, second, amount, 0, amount, 0)
+
+
+def _stands(debtor: str, creditor: str, amount: int) -> StandingDebt:
+    return StandingDebt(debtor, creditor, amount, standing_reference("test", 7, debtor, creditor))
 
 
 def _statement(
@@ -38,7 +42,7 @@ def test_the_others_pay_what_they_owe_each_other_and_the_rest_stands_between_two
     assert {one.party_id: one.payable for one in found.nets} == {"b": -30, "c": 30, OPERATOR_ID: 0}
     assert [(one.debtor_id, one.creditor_id, one.amount) for one in found.payments] == [("b", "c", 30)]
     assert [one.reference for one in found.payments] == ["test-7-3"]
-    assert found.standing == (StandingDebt("a", "b", 100), StandingDebt("a", "c", 20))
+    assert found.standing == (_stands("a", "b", 100), _stands("a", "c", 20))
 
 
 def test_what_was_paid_already_is_not_paid_twice() -> None:
@@ -51,10 +55,10 @@ def test_what_was_paid_already_is_not_paid_twice() -> None:
 def test_what_the_one_in_default_had_paid_to_somebody_counts_between_those_two() -> None:
     lines = _statement([_owes("a", "b", 100), _owes("a", "c", 20)], "abc")
     found = _without(lines, ["a"], [Payment("a", "b", 100, "test-7-1")])
-    assert found.standing == (StandingDebt("a", "c", 20),)
+    assert found.standing == (_stands("a", "c", 20),)
     # In a net a debt takes a way round: who got more than it was owed by the one in default owes it back.
     found = _without(lines, ["a"], [Payment("a", "b", 120, "test-7-1")])
-    assert found.standing == (StandingDebt("a", "c", 20), StandingDebt("b", "a", 20))
+    assert found.standing == (_stands("a", "c", 20), _stands("b", "a", 20))
 
 
 @pytest.mark.parametrize("by_agent", [False, True])
@@ -95,3 +99,12 @@ def test_whoever_is_in_default_the_rest_comes_to_zero_and_everybody_is_met(seed:
 def test_a_statement_line_that_nobody_owes_changes_nothing() -> None:
     lines = [*_statement([_owes("a", "b", 5)], "ab"), Net("c", 0)]
     assert _without(lines, ["c"]).standing == ()
+
+
+def test_what_stands_between_two_has_one_reference_in_both_directions_that_every_bank_takes() -> None:
+    pairs = [(f"merchant-{one}", f"merchant-{other}") for one in range(30) for other in range(one)]
+    references = [standing_reference("a-coalition-with-a-name-that-is-long", 1_234, *pair) for pair in pairs]
+    assert len(set(references)) == len(pairs)
+    assert all(len(one) <= REFERENCE_LENGTH for one in references)
+    assert references[7] == standing_reference("a-coalition-with-a-name-that-is-long", 1_234, *pairs[7][::-1])
+    assert references[7] != standing_reference("a-coalition-with-a-name-that-is-long", 1_235, *pairs[7])

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from node.cli.operator import app
 from node.cli.operator_standing import applied, standings
+from node.cli.settlement_node import all_payments
 from node.coalition.directory import OPERATOR_ID, PartnerStatus
 from node.identity.ca import new_authority
 from node.peering.operator_client import OperatorRefuses
@@ -22,6 +23,7 @@ from node.proto.vafa.coalition.v1.exchange_pb2 import LaneRecord
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
 from node.settlement.documents import CloseBasis, Net
 from node.settlement.windows import WindowState
+from node.wire.settlement_camt import matched, read_bank_file
 from node.wire.settlement_fields import wide
 from node.wire.settlement_lines import read_signed_statement
 from node.wire.settlement_publish import head_hash
@@ -199,6 +201,36 @@ async def test_a_partner_that_does_not_pay_is_suspended_in_the_next_directory_an
         assert {cap.units for cap in made.caps if cap.debtor_id != debtor} == {1_000}
         assert any("is in default of window 1" in line for line in lines)
     await town.start()
+
+
+async def test_who_pays_what_stands_after_a_default_is_given_back_its_place_by_the_next_directory(
+    town: Town,
+) -> None:
+    payments = await settled_payments(town)
+    debtor = payments[0].debtor_id
+    await operator_says(town, "default", "1", debtor, "--reason", "late")
+    client = town.client("m001")
+    now = pb.ListPaymentsResponse.FromString(await client.payments(1) or b"")
+    debts = [one for one in all_payments(now) if one.reference in {debt.reference for debt in now.standing}]
+    owed = [one for one in debts if one.debtor_id == debtor]
+    assert owed
+    # The first creditor reads its bank's file, as `vafa settlement paid` does, and tells what it finds.
+    camt = _camt(_entry(owed[0].reference, str(owed[0].amount - 1), "CRDT"))
+    facts = read_signed_statement((town.home.directory / "one").read_bytes()).facts
+    [(match, _)] = matched(read_bank_file(camt), debts, facts, owed[0].creditor_id).wrong
+    booked = pb.BookedPayment(reference=match.payment.reference, amount=wide(match.units), bank_reference="B")
+    request = pb.ReportPaymentsRequest(request_id="r", window=1, bookings=[booked])
+    data = await town.client(owed[0].creditor_id).report_payments(request.SerializeToString())
+    [told] = pb.ReportPaymentsResponse.FromString(data or b"").payments
+    assert (told.payment.reference, told.state) == (owed[0].reference, pb.PAYMENT_STATE_DIFFERENT)
+    assert int.from_bytes(told.payment.amount, "big") == 1
+    for debt in owed:  # the operator has what is left, by its own account
+        shown = await operator_says(town, "paid", "1", debt.reference, "--bank", "B1")
+        assert debt.reference not in shown
+    found = await asyncio.to_thread(standings, town.home)
+    partner = applied(town.directory, found)[0].partner(debtor)
+    assert partner is not None
+    assert partner.status is PartnerStatus.ACTIVE
 
 
 async def test_caps_of_one_that_pays_ahead_are_never_above_what_its_balance_covers(tmp_path: Path) -> None:

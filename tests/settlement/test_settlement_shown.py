@@ -111,7 +111,11 @@ def test_payments_say_line_by_line_what_came_and_what_stands_between_two() -> No
             payment(6, operator_pb.PAYMENT_STATE_REPLACED, 500),
         ],
         defaulted=[operator_pb.Defaulted(partner_id="m000", reason="bankrupt")],
-        standing=[operator_pb.StandingDebt(debtor_id="m000", creditor_id="m001", amount=wide(99))],
+        standing=[
+            operator_pb.StandingDebt(
+                debtor_id="m000", creditor_id="m001", amount=wide(99), reference="t-7-b1"
+            )
+        ],
     )
     lines = payments_text(now, NAMES, 2).splitlines()
     ends = (
@@ -123,7 +127,10 @@ def test_payments_say_line_by_line_what_came_and_what_stands_between_two() -> No
         "others in its place; 5.00 came of it",
     )
     assert all(line.endswith(end) for line, end in zip(lines[1:7], ends, strict=True))
-    assert lines[7:] == ["IN DEFAULT: Saffron: bankrupt", "Between the two: Saffron owes Nile 0.99."]
+    assert lines[7:] == [
+        "IN DEFAULT: Saffron: bankrupt",
+        "Between the two: Saffron owes Nile 0.99, to be paid as t-7-b1.",
+    ]
     assert [one["state"] for one in payments_rows(now)["payments"]] == [
         "due", "said", "different", "paid", "replaced", "replaced",
     ]  # fmt: skip

@@ -796,22 +796,26 @@ class StandingDebt(_message.Message):
     DEBTOR_ID_FIELD_NUMBER: _builtins.int
     CREDITOR_ID_FIELD_NUMBER: _builtins.int
     AMOUNT_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
     debtor_id: _builtins.str
     """Who owes."""
     creditor_id: _builtins.str
     """Whom."""
     amount: _builtins.bytes
     """How much, in the smallest amount that is paid, less what was paid of it: 16 bytes, above 0."""
+    reference: _builtins.str
+    """What it is paid under, in parts or at once: a booking with this reference that the creditor reports lessens it."""
     def __init__(
         self,
         *,
         debtor_id: _builtins.str = ...,
         creditor_id: _builtins.str = ...,
         amount: _builtins.bytes = ...,
+        reference: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "creditor_id", b"creditor_id", "debtor_id", b"debtor_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "creditor_id", b"creditor_id", "debtor_id", b"debtor_id", "reference", b"reference"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -923,7 +927,7 @@ class BookedPayment(_message.Message):
     AMOUNT_FIELD_NUMBER: _builtins.int
     BANK_REFERENCE_FIELD_NUMBER: _builtins.int
     reference: _builtins.str
-    """The payment's reference in the statement."""
+    """The payment's reference in the statement, or that of a StandingDebt."""
     amount: _builtins.bytes
     """How much, in the smallest amount that is paid: 16 bytes, above 0."""
     bank_reference: _builtins.str
