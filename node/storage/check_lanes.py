@@ -50,7 +50,7 @@ class _Lanes:
             if role is Role.HOME:
                 self._home(partner_id, lane, records.HOME_LANE.decode(data))
             elif role is Role.PARTNER:
-                self._acquirer(partner_id, records.PARTNER.decode(data).usage)
+                self._acquirer(partner_id, records.PARTNER.decode(data))
         self._exchanges()
         self._compare_books(books)
         for key, data in self._scan(keys.lane_disputes_range(self._number)):
@@ -63,7 +63,9 @@ class _Lanes:
         return self._store.scan(*span)
 
     def _home(self, partner_id: str, lane: int, record: records.HomeLaneRecord) -> None:
-        position = self._walk(Role.HOME, partner_id, lane, record.lane.number, record.lane.hash)
+        end = record.lane.number, record.lane.hash
+        position, paid = self._walk(Role.HOME, partner_id, lane, *end, record.settled_number)
+        self._compare_paid(partner_id, record.usage, paid)
         if position != record.usage.position:
             self._wrong(
                 f"the lane with {partner_id} says that {record.usage.position} are owed, "
@@ -84,19 +86,35 @@ class _Lanes:
                 f"its exchanges {reserved}"
             )
 
-    def _acquirer(self, partner_id: str, usage: caps.Usage) -> None:
-        position = 0
+    def _acquirer(self, partner_id: str, record: records.PartnerRecord) -> None:
+        usage, settled = record.usage, dict(record.settled_numbers)
+        position, paid = 0, 0
         for _, data in self._scan(keys.lane_heads_range(self._number, Role.ACQUIRER, partner_id)):
             head = records.ACQUIRER_LANE.decode(data)
-            position += self._walk(Role.ACQUIRER, partner_id, head.lane, head.number, head.hash)
+            owed = self._walk(
+                Role.ACQUIRER, partner_id, head.lane, head.number, head.hash, settled.get(head.lane, 0)
+            )
+            position, paid = position + owed[0], paid + owed[1]
+        self._compare_paid(partner_id, usage, paid)
         if position != usage.position:
             self._wrong(f"{partner_id} owes {usage.position} by its counter, {position} by its records")
         self._owed[partner_id] = self._owed.get(partner_id, 0) - position
 
-    def _walk(self, role: Role, partner_id: str, lane: int, number: int, digest: bytes) -> int:
-        """Follows a chain from its first record; gives what its records make the home node owe, net."""
+    def _compare_paid(self, partner_id: str, usage: caps.Usage, paid: int) -> None:
+        """What a bank's payments took off the caps is what the records say that were settled by them."""
+        if usage.settled != paid:
+            self._wrong(
+                f"{usage.settled} of what is owed with {partner_id} counts as paid, by the records {paid}"
+            )
+
+    def _walk(
+        self, role: Role, partner_id: str, lane: int, number: int, digest: bytes, settled: int
+    ) -> tuple[int, int]:
+        """Follows a chain from its first record; gives what its records make the home node owe, net, and what
+        of it was settled and paid: that of the records up to `settled`.
+        """
         name = f"lane {lane} with {partner_id}"
-        at, before, window, owed = 0, GENESIS, 0, 0
+        at, before, window, owed, paid = 0, GENESIS, 0, 0, 0
         for key, data in self._scan(keys.lane_records_range(self._number, role, partner_id, lane)):
             stored = records.LANE_ENTRY.decode(data)
             body = ENCODER.read(MessageType.POSTED, stored.posted.body)
@@ -105,20 +123,21 @@ class _Lanes:
             signed = stored.request.header if stored.request else b""
             if keys.parse_lane_record(key)[4] != at or body.core.number != at or body.core.lane != lane:
                 self._wrong(f"{name}: record {at} is missing")
-                return owed
+                return owed, paid
             asked = not signed or body.core.request_hash == sha256(signed)
             if body.hash != chain(before, signed, body.core_bytes) or not asked:
                 self._wrong(f"{name}: the chain breaks at record {at}")
-                return owed
+                return owed, paid
             if body.core.window < window:
                 self._wrong(f"{name}: record {at} is of an earlier window than the one before it")
             before, window = body.hash, max(window, body.core.window)
             owed += caps.owed_by_home(body.core.kind, body.core.units)
+            paid = owed if at <= settled else paid
             if body.core.kind is not RecordKind.CUT and role is Role.HOME:
                 self._posted[partner_id, body.core.exchange_id] = at
         if (at, before) != (number, digest):
             self._wrong(f"{name}: the head says record {number}, the records end at {at}")
-        return owed
+        return owed, paid
 
     def _exchanges(self) -> None:
         """Every exchange that is posted has its record, and whatever is under way is due some time."""
