@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node.actors.operator_money import NotDone
 from node.coalition.directory import Partner, PartnerStatus
@@ -83,7 +84,7 @@ def _add_payments(books: OperatorBooks, number: int, found: Mapping[str, Positio
     now = books.payments.now(number)
     if isinstance(now, NotDone):
         return
-    due = [one.payment for one in now.payments if unpaid(one)]
+    due = [replace(one.payment, amount=unpaid(one)) for one in now.payments if unpaid(one)]
     owed: list[Payment | StandingDebt] = [*due, *now.standing]
     for one in owed:
         if one.debtor_id in found:

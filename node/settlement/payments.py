@@ -54,6 +54,13 @@ def judged(payment: Payment, booked: int, *, by_receiver: bool, replaced: bool) 
     return PaymentState.SAID
 
 
-def unpaid(one: PaymentNow) -> bool:
-    """Whether a payment is still to be made."""
-    return one.state in (PaymentState.DUE, PaymentState.SAID, PaymentState.DIFFERENT)
+def unpaid(one: PaymentNow) -> int:
+    """What of a payment is still to be made, in the smallest amount that is paid; 0 for nothing.
+
+    The part that its receiver says has come is off. Where more came than was due, it is not called paid, and
+    the whole of it stands until the receiver or the operator says what that was.
+    """
+    if one.state is PaymentState.DIFFERENT and one.booked < one.payment.amount:
+        return one.payment.amount - one.booked
+    due = one.state in (PaymentState.DUE, PaymentState.SAID, PaymentState.DIFFERENT)
+    return one.payment.amount if due else 0

@@ -10,7 +10,15 @@ from node.settlement.payments import Booked, PaymentState
 from node.settlement.windows import WindowState
 from node.wire.settlement_store import WindowRecord
 from tests.settlement.test_operator_books import CUT, Operator
-from tests.settlement.test_operator_payments import LATE, _now, _payments, _published, _reports, _state
+from tests.settlement.test_operator_payments import (
+    LATE,
+    _now,
+    _payments,
+    _position,
+    _published,
+    _reports,
+    _state,
+)
 
 
 def _booked(payment: Payment, amount: int, bank: str) -> Booked:
@@ -39,6 +47,18 @@ def test_parts_that_the_receiver_reports_add_up_and_the_last_one_settles_the_win
     record = operator.again().window(1)
     assert isinstance(record, WindowRecord)
     assert record.state is WindowState.SETTLED
+
+
+def test_what_came_in_part_is_off_what_both_sides_still_await_and_too_much_changes_nothing() -> None:
+    operator, statement = _published()
+    payment = _payments(statement)[0]
+    debtor, creditor = payment.debtor_id, payment.creditor_id
+    before = _position(operator, debtor).unpaid, _position(operator, creditor).awaited
+    _reports(operator, "one", creditor, _booked(payment, 3, "B1"))
+    assert _position(operator, debtor).unpaid == before[0] - 3
+    assert _position(operator, creditor).awaited == before[1] - 3
+    _reports(operator, "two", creditor, _booked(payment, payment.amount + 1, "B2"))
+    assert (_position(operator, debtor).unpaid, _position(operator, creditor).awaited) == before
 
 
 def test_two_bookings_of_one_file_that_the_bank_calls_the_same_are_one_part() -> None:
