@@ -102,8 +102,14 @@ class BentLanes(ShardLanes):
         numbers = range(close.from_number, close.to_number + 1)
         real = await self._real(act, close.lane, numbers)
         if act.lane < 0:
+            last = close.to_number
+            if act.kind is ActKind.HOME_LOST:
+                # The rest is still being sent; a node that had lost it would send nothing.
+                last, _ = await self.acked(act.partner, close.lane, act.window)
             wanted = [
-                number for number, entry in zip(numbers, real, strict=True) if entry.request is not None
+                number
+                for number, entry in zip(numbers, real, strict=True)
+                if entry.request is not None and number <= last
             ]
             if not wanted:
                 return real

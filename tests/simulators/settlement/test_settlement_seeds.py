@@ -25,6 +25,7 @@ FIXED = {
     "a merchant silent at a cut, with a close that came too late": 6,
     "a fork": 8,
     "two statements, and a loss that only one side's close could settle": 26,
+    "a home node whose newest record of a window the acquirer has not acknowledged": 6345,
     "a shard that ended between the write and the answer of a sale abroad": 2070,
 }
 """Seeds with what is in them."""
