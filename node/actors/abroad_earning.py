@@ -184,6 +184,7 @@ async def reverse(trade: Trade, errand: Errand) -> Answer:
     gone = await trade.let_go(errand, exchange_id, unknown)
     if isinstance(gone, Refused):
         return refused(gone)
-    undone = known is not None and known.state is not AcquirerState.FAILED
+    # Asked once more, the exchange is let go already: that a sale was undone, its own answer still says.
+    undone = words.was_undone(sale.body) or (known is not None and known.state is not AcquirerState.FAILED)
     ref = words.Ref(exchange_id, errand.member.partner_id)
     return done(words.reversed_answer(ref, trade.exchanging.clock_ms(), undone))

@@ -250,6 +250,11 @@ def returned(exchange: AcquirerExchange, looks: Looks, sale: bytes = b"") -> byt
     return response.SerializeToString()
 
 
+def was_undone(answer: bytes) -> bool:
+    """Whether an answer to a Reverse says that something was undone; said again, the answer is the same."""
+    return undo_pb2.ReverseResponse.FromString(answer).undone
+
+
 def reversed_answer(ref: Ref, at_ms: int, undone: bool) -> bytes:
     """The answer to a Reverse."""
     return undo_pb2.ReverseResponse(

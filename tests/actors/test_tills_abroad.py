@@ -8,7 +8,7 @@ import pytest
 
 from node.ledger.refusals import Reason, refuse
 from node.proto.vafa.common.v1 import transaction_pb2
-from node.proto.vafa.pos.v1 import inquiry_pb2
+from node.proto.vafa.pos.v1 import inquiry_pb2, undo_pb2
 from node.wire.commands import Op
 from tests.actors.abroad_tills import MEMBER, Tills, opened
 from tests.actors.harness import body_of, reason_of
@@ -168,5 +168,38 @@ async def test_a_return_abroad_is_not_undone_because_its_node_could_not_look_it_
     _loses(tills, monkeypatch, Op.ACQUIRER_LOOK, after=False)
     assert reason_of(await tills.reverses("back-5")) is Reason.OUTCOME_UNKNOWN
     assert reason_of(await tills.reverses("back-5")) is Reason.WRONG_TRANSACTION_KIND
+    assert await tills.nile.points(MEMBER) == 1_000
+    tills.assert_agreed()
+
+
+class Nobody:
+    """The links of a node whose partners are out of reach."""
+
+    def connected(self, partner_id: str) -> bool:
+        return False
+
+    async def send(self, partner_id: str, carried: bytes) -> bool:
+        return False
+
+
+async def test_a_reversal_says_the_same_when_the_till_asks_again(
+    tills: Tills, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as away:
+        away.setattr(tills.saffron.exchanging, "links", Nobody())  # what is earned waits here
+        sale = tills.sale(4_000)
+        await tills.accrues(sale)
+        undo = tills.saffron.stamped(
+            undo_pb2.ReverseRequest(identifier=MEMBER, original_request_id=sale.request_id)
+        )
+        first = undo_pb2.ReverseResponse.FromString(body_of(await tills.asks(Op.REVERSE, undo)))
+    tills.saffron.now_ms += 60_000  # meanwhile the member's home lets it go
+    await tills.saffron.sends_what_is_due()
+    await tills.pump()
+    again = undo_pb2.ReverseResponse.FromString(body_of(await tills.asks(Op.REVERSE, undo)))
+    assert (first.undone, again.undone) == (True, True)  # the first answer may have been lost
+    never = tills.saffron.stamped(undo_pb2.ReverseRequest(identifier=MEMBER, original_request_id="no-such"))
+    answer = undo_pb2.ReverseResponse.FromString(body_of(await tills.asks(Op.REVERSE, never)))
+    assert not answer.undone
     assert await tills.nile.points(MEMBER) == 1_000
     tills.assert_agreed()
