@@ -26,6 +26,7 @@ FIXED = {
     "a fork": 8,
     "two statements, and a loss that only one side's close could settle": 26,
     "a home node whose newest record of a window the acquirer has not acknowledged": 6345,
+    "a sale abroad that was reversed twice, since the first answer was lost": 7248,
     "a shard that ended between the write and the answer of a sale abroad": 2070,
 }
 """Seeds with what is in them."""
