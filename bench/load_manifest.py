@@ -24,6 +24,8 @@ class LoadManifest(msgspec.Struct, frozen=True):
     members_per_till: int
     """Till N alone serves the members from N × this on: nobody else spends their points meanwhile."""
     currency: str
+    calls_per_till: int | None = None
+    """A till makes so many calls and no more, and the load ends with the last; None: time alone ends it."""
 
     @classmethod
     def read(cls, path: Path) -> Self:

@@ -75,6 +75,7 @@ def main(arguments: list[str]) -> int:
     made.add_argument("--p99-ms", type=float, default=500.0, help="bound of the p99 (default 500)")
     made.add_argument("--floor", type=float, metavar="RATE", help="calls/s to reach (default 2 a till)")
     made.add_argument("--failed-share", type=float, default=0.0, help="share that may fail (default 0)")
+    made.add_argument("--calls", type=int, metavar="N", help="end early once every till has made N calls")
     options = made.parse_args(arguments)
     floor = 2.0 * options.users if options.floor is None else options.floor
     bounds = Bounds(options.p99_ms, floor, options.failed_share)
@@ -82,7 +83,7 @@ def main(arguments: list[str]) -> int:
     with running_node(options.users * MEMBERS_PER_TILL) as subject:
         with tempfile.TemporaryDirectory(prefix="vafa-load-") as scratch:
             say(f"{options.users} tills for {options.seconds:g} s …")
-            manifest = write_manifest(subject, Path(scratch), options.users)
+            manifest = write_manifest(subject, Path(scratch), options.users, options.calls)
             outcome = run_locust(manifest, options.users, options.seconds)
         say("Stopping the node and checking its books …")
         books = stop_and_check(subject.node)
@@ -114,11 +115,12 @@ def stop_and_check(node: NodeUnderTest) -> str:
     return "clean" if checked.returncode == 0 else (checked.stdout + checked.stderr).strip()
 
 
-def write_manifest(subject: Subject, directory: Path, tills: int) -> Path:
+def write_manifest(subject: Subject, directory: Path, tills: int, calls: int | None = None) -> Path:
     """A certificate for each till, and the file that tells the locustfile of them; all below `directory`."""
     certificates = directory / "certificates"
     certificates.mkdir(mode=0o700)
-    manifest = LoadManifest(subject.node.addresses.serving, certificates, tills, MEMBERS_PER_TILL, "IRR")
+    address = subject.node.addresses.serving
+    manifest = LoadManifest(address, certificates, tills, MEMBERS_PER_TILL, "IRR", calls)
     for number in range(tills):
         till = subject.node.issue(Role.TILL, f"till-{number}", store=f"store-{number % STORES}")
         manifest.keep_certificate(number, till)
@@ -128,7 +130,7 @@ def write_manifest(subject: Subject, directory: Path, tills: int) -> Path:
 
 
 def run_locust(manifest: Path, users: int, seconds: float) -> Outcome:
-    """Run the locustfile headless for `seconds`, all `users` begun within five of them."""
+    """Run the locustfile headless for at most `seconds`, all `users` begun within five of them."""
     statistics = manifest.with_name("statistics")
     ran = subprocess.run(
         [

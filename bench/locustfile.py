@@ -23,6 +23,7 @@ from locust import User, between, task
 
 from bench.load_manifest import MANIFEST_VARIABLE, LoadManifest
 from bench.messages import BASKET_LINES, basket, card_number
+from bench.till_mix import Deck, Move
 from node.proto.vafa.common.v1.balance_pb2 import PURSE_KIND_POINTS, PurseBalance, Spend
 from node.proto.vafa.common.v1.identifier_pb2 import IDENTIFIER_KIND_CARD, Identifier
 from node.proto.vafa.pos.v1.pos_service_pb2_grpc import PosServiceStub
@@ -45,6 +46,7 @@ class SimulatedTill(User):
 
     wait_time = between(0.1, 0.3)
     _numbers = itertools.count()
+    _finished = itertools.count(1)
     _manifest: LoadManifest | None = None
 
     def on_start(self) -> None:
@@ -60,6 +62,8 @@ class SimulatedTill(User):
         self.pos = PosServiceStub(self.channel)
         self.write = OperationWriter()
         self.chance = random.Random(self.number)
+        self.deck = Deck(self.chance)
+        self.calls = 0
         self.sales: deque[tuple[Identifier, str]] = deque(maxlen=REMEMBERED_SALES)
         self.spendable: dict[str, PurseBalance] = {}
 
@@ -67,7 +71,31 @@ class SimulatedTill(User):
         """Hang up."""
         self.channel.close()
 
-    @task(8)
+    @task
+    def shop(self) -> None:
+        """The deck's next move; the last till to have made all its calls ends the run."""
+        if self.calls == self.manifest.calls_per_till:
+            return  # it stays, for Locust would put another in the place of one that leaves
+        possible = {Move.ACCRUE}
+        if self.spendable:
+            possible.add(Move.REDEEM)
+        if self.sales:
+            possible.add(Move.TAKE_BACK)
+        match self.deck.draw(possible):
+            case Move.ACCRUE:
+                self.accrue()
+            case Move.REDEEM:
+                self.redeem()
+            case Move.TAKE_BACK:
+                self.take_back()
+        self.calls += 1
+        if (
+            self.calls == self.manifest.calls_per_till
+            and next(SimulatedTill._finished) == self.environment.parsed_options.num_users
+        ):
+            # Quitting ends every till, this one too, so it happens outside of it.
+            gevent.spawn(self.environment.runner.quit)
+
     def accrue(self) -> None:
         """A sale to one of this till's members."""
         member = self._member()
@@ -78,12 +106,8 @@ class SimulatedTill(User):
             self.sales.append((member, answer.transaction_id))
             self._learn(member, answer.balances)
 
-    @task(1)
     def redeem(self) -> None:
-        """Somebody spends points that this till knows of; before anybody has any, a sale instead."""
-        if not self.spendable:
-            self.accrue()
-            return
+        """Somebody spends points that this till knows of."""
         card, purse = self.chance.choice(list(self.spendable.items()))
         member = Identifier(kind=IDENTIFIER_KIND_CARD, value=card)
         units = min(purse.spendable, self.chance.randint(1, MOST_SPENT_UNITS))
@@ -92,12 +116,8 @@ class SimulatedTill(User):
         if answer is not None:
             self._learn(member, answer.balances)
 
-    @task(1)
     def take_back(self) -> None:
-        """The first line of an earlier sale comes back; before there was one, a sale instead."""
-        if not self.sales:
-            self.accrue()
-            return
+        """The first line of an earlier sale comes back."""
         at = self.chance.randrange(len(self.sales))
         member, transaction_id = self.sales[at]
         del self.sales[at]
