@@ -201,8 +201,8 @@ class AcquirerSide:
     def _due(self, opening: Opening) -> Answer | None:
         """Sends again, gives up or forgets whatever is due, a bounded number at a time."""
         number, now_ms = opening.partition.number, opening.work.clock_ms
-        start, end = keys.exchange_due_range(number, now_ms)
-        for key, _ in opening.work.scan(start, end, MAX_DUE):
+        due = list(opening.work.scan(*keys.exchange_due_range(number, now_ms), MAX_DUE))
+        for key, _ in due:
             _, _, partner_id, exchange_id = keys.parse_exchange_due(key)
             partner = self._books.lanes.partner(number, partner_id, opening.work)
             known = self._books.exchange(opening, partner, exchange_id)
@@ -214,7 +214,8 @@ class AcquirerSide:
             if step.exchange is None:
                 opening.work.delete(key)
         opening.exchange = None  # one answer for many
-        opening.due_ms = self._next_due(opening)
+        # A moment later where more may be due than was handled.
+        opening.due_ms = now_ms + 1 if len(due) == MAX_DUE else self._next_due(opening)
         return None
 
     def send_waiting(
@@ -229,11 +230,8 @@ class AcquirerSide:
         opening.exchange = None
 
     def _next_due(self, opening: Opening) -> int:
-        """When the next look is worth it: a moment later where more was due than was handled."""
+        """When the next look is worth it, after all that was due has been handled."""
         number, now_ms = opening.partition.number, opening.work.clock_ms
-        handled = list(opening.work.scan(*keys.exchange_due_range(number, now_ms), MAX_DUE))
-        if len(handled) == MAX_DUE:
-            return now_ms + 1
         start = keys.exchange_due_range(number, now_ms)[1]
         last = keys.exchange_due_range(number, 1 << 62)[1]
         later = next(iter(opening.work.scan(start, last, 1)), None)

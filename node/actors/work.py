@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from itertools import islice
 
 from node.ledger.transactions import Amendment
 from node.storage import keyspace
@@ -44,8 +45,13 @@ class Work:
         return self._store.get(key)
 
     def scan(self, start: bytes, end: bytes, limit: int) -> Iterator[tuple[bytes, bytes]]:
-        """Up to `limit` pairs with start <= key < end as they were before this batch."""
-        return self._store.scan(start, end, limit=limit)
+        """Up to `limit` pairs with start <= key < end in their order, as this batch sees them when asked."""
+        changed = {key: value for key, value in self._changed.items() if start <= key < end}
+        if not changed:
+            return self._store.scan(start, end, limit=limit)
+        # Of so many pairs of the store at least `limit` are left, whatever this batch has deleted.
+        seen = dict(self._store.scan(start, end, limit=limit + len(changed))) | changed
+        return islice(((key, seen[key]) for key in sorted(seen) if seen[key] != _GONE), limit)
 
     def put(self, key: bytes, value: bytes) -> None:
         """Sets `key`; values are never empty, so an empty one can stand for a deletion."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from node.coalition.exchange import AcquirerState
@@ -155,6 +157,30 @@ async def test_a_home_node_far_behind_gets_its_records_back_in_rounds(bazaar: Ba
     await bazaar.nile.opens()
     await bazaar.pump()
     assert await bazaar.nile.points(card(1)) == 1_100
+    bazaar.assert_agreed()
+
+
+async def test_a_record_that_arrives_in_one_batch_with_hello_comes_back_with_the_reply(
+    bazaar: Bazaar,
+) -> None:
+    backup = bazaar.nile.backup()
+    await bazaar.saffron.earns("r1", 1, 40)
+    [(_, _, accrue)] = bazaar.network
+    bazaar.network.clear()
+    await bazaar.nile.exchanging.received("saffron", accrue)
+    late = [carried for _, _, carried in bazaar.network]
+    assert late, "a record is on its way"
+    bazaar.network.clear()
+    bazaar.nile.restore(backup)
+    await bazaar.nile.opens()
+    hellos = [carried for _, _, carried in bazaar.network]
+    bazaar.network.clear()
+    # The first goes to the shard at once; what comes while it works goes there together.
+    arriving = [accrue, *late, *hellos]
+    await asyncio.gather(*(bazaar.saffron.exchanging.received("nile", carried) for carried in arriving))
+    await bazaar.pump()
+    assert await bazaar.nile.points(card(1)) == 1_040
+    assert await state(bazaar, "r1") is DONE
     bazaar.assert_agreed()
 
 

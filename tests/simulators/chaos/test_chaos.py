@@ -18,6 +18,11 @@ from simulators.chaos.worlds import WORLDS, live
 ROOT = Path(__file__).resolve().parents[3]
 FIXED_SEEDS = 200
 FRESH_SEEDS = 50
+FOUND = {
+    "a till was told that a sale abroad earns nothing while it still could": Task("coalition", 400_081),
+    "a record that came in one batch with HELLO was left out of the reply": Task("restored", 420_367),
+}
+"""Seeds that have found something, mended since."""
 
 
 def simulators(*arguments: str, salt: str = "random") -> subprocess.CompletedProcess[str]:
@@ -100,6 +105,11 @@ def failures(todo: list[Task]) -> list[str]:
 @pytest.mark.timeout(400)
 def test_no_fixed_seed_finds_anything_that_is_not_as_it_must_be() -> None:
     assert failures(tasks(1, FIXED_SEEDS, "all")) == []
+
+
+@pytest.mark.parametrize("task", FOUND.values(), ids=FOUND.keys())
+def test_what_a_seed_has_found_once_does_not_come_back(task: Task) -> None:
+    assert not live(task.world, task.seed).violations
 
 
 @pytest.mark.slow
