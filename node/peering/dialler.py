@@ -9,8 +9,10 @@ import grpc
 import structlog
 
 from node.identity.peers import PeerIdentity
+from node.peering.calls import CALLS_AFTER, speak_by_calls
 from node.peering.channels import dial, link_call, unary
-from node.peering.link import Connection, PeerLink
+from node.peering.connection import Connection
+from node.peering.link import PeerLink
 from node.peering.ports import PartnerEntry
 from node.telemetry import PEER_DIALS, Figures
 
@@ -18,6 +20,8 @@ FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 30.0
 CONNECT_SECONDS = 10.0
 UNARY_SECONDS = 20.0
+STANDS_SECONDS = 1.0
+"""A stream that ends before has not stood: something between the two cuts it, or the partner does."""
 
 log = structlog.get_logger()
 
@@ -49,13 +53,16 @@ class Dialler:
         self._dialled = figures.count(PEER_DIALS, entry.partner_id, "connected")
         self._failed = figures.count(PEER_DIALS, entry.partner_id, "failed")
         self._channel: grpc.aio.Channel | None = None  # the one that last connected, for unary calls
+        self._calls: asyncio.Task[None] | None = None
         self._task = asyncio.get_running_loop().create_task(self._run()) if entry.endpoints else None
 
     async def close(self) -> None:
         """Ends dialling, and what was dialled."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait((self._task,))
+        tasks = [task for task in (self._task, self._calls) if task is not None]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
         if self._channel is not None:
             await self._channel.close()
 
@@ -84,9 +91,28 @@ class Dialler:
                 continue
             connected = await self._once(endpoint)
             failures = 1 if connected else failures + 1
+            idle = self._calls is None or self._calls.done()
+            if failures > CALLS_AFTER and idle and not self._link.connected:
+                self._calls = asyncio.get_running_loop().create_task(self._speak_by_calls(endpoint))
+
+    async def _speak_by_calls(self, endpoint: str) -> None:
+        """Beside further tries of a stream: over a channel of its own, which is kept."""
+        channel = dial(self.entry, endpoint, self._identity)
+
+        async def call(method: str, request: bytes) -> bytes | None:
+            try:
+                return await unary(channel, method, request, UNARY_SECONDS)
+            except grpc.RpcError:
+                return None
+
+        try:
+            await speak_by_calls(self._link, call)
+        finally:
+            await channel.close()
 
     async def _once(self, endpoint: str) -> bool:
-        """One connection, to its end; False where it never came to stand."""
+        """One connection, to its end; False where none came to stand."""
+        loop = asyncio.get_running_loop()
         channel = dial(self.entry, endpoint, self._identity)
         call = link_call(channel)
         try:
@@ -98,7 +124,7 @@ class Dialler:
                         return True  # the partner keeps the one that this node is about to hear of
                     return self._not_connected(endpoint, code.name)
             self._dialled.add()
-            self._channel = channel
+            self._channel, began = channel, loop.time()
             await self._link.run(Connection(call, self._identity.partner_id, call.cancel, call.done_writing))
         except TimeoutError:
             return self._not_connected(endpoint, "TIMEOUT")
@@ -108,7 +134,7 @@ class Dialler:
             self._channel = None
             call.cancel()
             await channel.close()
-        return True
+        return loop.time() - began >= STANDS_SECONDS or self._link.connected
 
     def _not_connected(self, endpoint: str, code: str) -> bool:
         self._failed.add()

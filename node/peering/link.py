@@ -13,10 +13,10 @@ import contextlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Protocol
 
 import structlog
 
+from node.peering.connection import Connection, read_from
 from node.peering.outbox import Outbox
 from node.peering.ports import Exchanging
 from node.telemetry import PEER_CONNECTED, PEER_FAULTS, PEER_MESSAGES, Figures
@@ -47,38 +47,6 @@ LINGER_SECONDS = 5.0
 log = structlog.get_logger()
 
 
-class Pipe(Protocol):
-    """One standing connection, as grpc's calls and contexts of either side are."""
-
-    async def read(self) -> Any:
-        """The next frame's bytes; anything else means that the connection has ended."""
-        ...
-
-    async def write(self, message: bytes) -> None:
-        """Sends a frame; returns when grpc has taken it."""
-        ...
-
-
-async def _nothing_to_finish() -> None:
-    """The dialled side of a stream ends it when it has read it to its end."""
-
-
-class Connection:
-    """A pipe, who dialled it, how to end it, and how its dialler says that nothing more will be written."""
-
-    def __init__(
-        self,
-        pipe: Pipe,
-        dialler_id: str,
-        end: Callable[[], object],
-        finish: Callable[[], Awaitable[None]] = _nothing_to_finish,
-    ) -> None:
-        self.pipe = pipe
-        self.dialler_id = dialler_id
-        self.end = end
-        self.finish = finish
-
-
 class PeerLink:
     """One partner. `act` is what a message is handed to: this node's own work, or the relay's."""
 
@@ -98,6 +66,10 @@ class PeerLink:
         self._own_id = own_id
         self._exchanging = exchanging
         self._act = act
+        self.by_calls = False
+        """Whether no stream stands and calls reach the partner (`calls`)."""
+        self.filled = asyncio.Event()
+        """Set whenever a message is queued; whoever waits for one clears it."""
         self._current: Connection | None = None
         self._replaced: list[Connection] = []  # still read, and to be finished by the pump, which writes
         self._changed = asyncio.Event()  # the connection, or something to send
@@ -110,6 +82,7 @@ class PeerLink:
         self._to_ask: deque[tuple[int, RecordsWish]] = deque()
         self._to_reply: deque[tuple[int, tuple[bytes, ...]]] = deque()
         self._sent = figures.count(PEER_MESSAGES, partner_id, "sent")
+        self._called = figures.count(PEER_MESSAGES, partner_id, "called")
         self._came = figures.count(PEER_MESSAGES, partner_id, "received")
         self._faults = figures.count(PEER_FAULTS, partner_id)
         self._stands = figures.count(PEER_CONNECTED, partner_id)
@@ -120,6 +93,16 @@ class PeerLink:
         """Whether a connection stands."""
         return self._current is not None
 
+    @property
+    def reached(self) -> bool:
+        """Whether a message could leave now: by the connection, or by calls."""
+        return self.connected or self.by_calls
+
+    async def reached_by_calls(self) -> None:
+        """Calls reach the partner while no stream does: what waits for it can be sent again."""
+        self.by_calls = True
+        await self._greet()
+
     async def disconnected(self) -> None:
         """Returns once no connection stands."""
         await self._gone.wait()
@@ -128,6 +111,7 @@ class PeerLink:
         """Queues a message; False where the outbox is full."""
         taken = self.outbox.put(carried)
         self._changed.set()
+        self.filled.set()
         return taken
 
     async def list_records(self, wish: RecordsWish) -> tuple[bytes, ...] | None:
@@ -198,7 +182,27 @@ class PeerLink:
             return None
         async with self._window:
             self._came.add()
-            return await self._exchanging.answered(self.partner_id, carried)
+            said = await self._exchanging.answered(self.partner_id, carried)
+        if self.connected:
+            return said
+        room = max(MAX_FRAME_MESSAGES - len(said), 0), MAX_FRAME_BYTES - sum(map(len, said))
+        waiting = self.outbox.take(*room)  # no stream: this answer is the way to the partner
+        self._sent.add(len(waiting))
+        return [*said, *waiting]
+
+    async def came(self, carried: bytes) -> None:
+        """One message from the partner, to be worked on once fewer than the bound are under way."""
+        self._came.add()
+        await self._work(partial(self._act, self.partner_id, carried))
+
+    def went_by_call(self) -> None:
+        """Counts a message that a call took over."""
+        self._called.add()
+
+    def unreadable(self, wrong: FrameUnreadable) -> None:
+        """Counts and logs a frame or an answer that cannot be read."""
+        self._faults.add()
+        log.warning("peer_frame_unreadable", partner=self.partner_id, problem=str(wrong))
 
     async def close(self) -> None:
         """Ends the connection, and waits a little for what is under way."""
@@ -262,12 +266,11 @@ class PeerLink:
         return Frame(carried, calls, replies) if calls or replies or carried else None
 
     async def _read(self, connection: Connection) -> None:
-        while (data := await _read_from(connection.pipe)) is not None:
+        while (data := await read_from(connection.pipe)) is not None:
             try:
                 frame = read_frame(data)
             except FrameUnreadable as wrong:
-                self._faults.add()
-                log.warning("peer_frame_unreadable", partner=self.partner_id, problem=str(wrong))
+                self.unreadable(wrong)
                 return
             for call_id, records in frame.replies:
                 future = self._calls.get(call_id)
@@ -276,8 +279,7 @@ class PeerLink:
             for call_id, wish in frame.calls:
                 await self._work(partial(self._reply, connection, call_id, wish))
             for number, carried in enumerate(frame.carried, 1):
-                self._came.add()
-                await self._work(partial(self._act, self.partner_id, carried))
+                await self.came(carried)
                 if number % AT_ONCE == 0:
                     await asyncio.sleep(0)
 
@@ -304,21 +306,6 @@ class PeerLink:
         except Exception as fault:  # one message's fault is not the next one's
             self._faults.add()
             log.error("peer_message_faulted", partner=self.partner_id, exc_info=fault)
-
-
-async def _read_from(pipe: Pipe) -> bytes | None:
-    """The next frame; None once the connection has ended, however it did."""
-    try:
-        data = await pipe.read()
-    except asyncio.CancelledError:
-        # grpc says so of a call that was cancelled, too; only a task that is cancelled itself must end.
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        return None
-    except Exception:
-        return None
-    return data if isinstance(data, bytes) else None
 
 
 def _popped(waiting: deque[tuple[int, RecordsWish]]) -> tuple[tuple[int, RecordsWish], ...]:

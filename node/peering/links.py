@@ -9,8 +9,9 @@ from collections.abc import Sequence
 import structlog
 
 from node.identity.peers import PeerIdentity
+from node.peering.connection import Connection
 from node.peering.dialler import Dialler
-from node.peering.link import Connection, PeerLink
+from node.peering.link import PeerLink
 from node.peering.ports import Exchanging, PartnerEntry, Peers
 from node.peering.relay import carries, relays_towards
 from node.telemetry import PEER_REFUSED, Figures
@@ -87,11 +88,11 @@ class GrpcLinks:
         return {name: (link.connected, len(link.outbox)) for name, link in self._links.items()}
 
     def connected(self, partner_id: str) -> bool:
-        """Whether a message could leave now, directly or by a relay."""
+        """Whether a message could leave now: by a stream, by calls, or by a relay."""
         link = self._links.get(partner_id)
         if link is None:
             return False
-        return link.connected or any(
+        return link.reached or any(
             self._links[relay].connected for relay in relays_towards(self.peers, partner_id)
         )
 
@@ -100,7 +101,7 @@ class GrpcLinks:
         link = self._links.get(partner_id)
         if link is None or self._closed:
             return False
-        if not link.connected:
+        if not link.reached:
             for relay in relays_towards(self.peers, partner_id):
                 if self._links[relay].connected:
                     return self._by_relay(relay, partner_id, carried)

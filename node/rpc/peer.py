@@ -17,7 +17,7 @@ import structlog
 from node.identity.peers import PeerIdentity, PeerRefused, partner_of
 from node.ledger.refusals import Reason, refuse
 from node.peering.channels import PEER_OPTIONS, peer_credentials
-from node.peering.link import Connection
+from node.peering.connection import Connection
 from node.peering.links import GrpcLinks
 from node.peering.ports import Exchanging
 from node.peering.relay import carries

@@ -5,7 +5,8 @@ import asyncio
 import grpc
 
 from node.peering.channels import dial, link_call
-from node.peering.link import AT_ONCE, UNDER_WAY, Connection, PeerLink
+from node.peering.connection import Connection
+from node.peering.link import AT_ONCE, UNDER_WAY, PeerLink
 from node.telemetry import Figures
 from node.wire.coalition_frames import Frame, frame_bytes
 from tests.peering.ends import WAIT_SECONDS, Acting, carried, ends, until

@@ -71,7 +71,8 @@ class PeerServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Deliver(self, request, context):
-        """Hands over one message and takes the answer to it, where there is one at once. For recovery and relays.
+        """Hands over one message, by a relay or where no stream can be had. Takes the answer to it, where there is
+        one at once, and what else waits for the caller while no stream stands.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

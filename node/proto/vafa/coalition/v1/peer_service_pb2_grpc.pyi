@@ -38,7 +38,9 @@ class PeerServiceStub:
     Link: _grpc.StreamStreamMultiCallable[_peer_service_pb2.LinkRequest, _peer_service_pb2.LinkResponse]
     """One stream for both directions, that either side may dial. Frames are answered by frames, in any order."""
     Deliver: _grpc.UnaryUnaryMultiCallable[_peer_service_pb2.DeliverRequest, _peer_service_pb2.DeliverResponse]
-    """Hands over one message and takes the answer to it, where there is one at once. For recovery and relays."""
+    """Hands over one message, by a relay or where no stream can be had. Takes the answer to it, where there is
+    one at once, and what else waits for the caller while no stream stands.
+    """
     ListLaneRecords: _grpc.UnaryUnaryMultiCallable[_peer_service_pb2.ListLaneRecordsRequest, _peer_service_pb2.ListLaneRecordsResponse]
     """Reads records of a lane that both sides hold or should hold, for a side that lost some."""
     GetDirectory: _grpc.UnaryUnaryMultiCallable[_peer_service_pb2.GetDirectoryRequest, _peer_service_pb2.GetDirectoryResponse]
@@ -54,7 +56,9 @@ class PeerServiceAsyncStub(PeerServiceStub):
     Link: _aio.StreamStreamMultiCallable[_peer_service_pb2.LinkRequest, _peer_service_pb2.LinkResponse]  # type: ignore[assignment]
     """One stream for both directions, that either side may dial. Frames are answered by frames, in any order."""
     Deliver: _aio.UnaryUnaryMultiCallable[_peer_service_pb2.DeliverRequest, _peer_service_pb2.DeliverResponse]  # type: ignore[assignment]
-    """Hands over one message and takes the answer to it, where there is one at once. For recovery and relays."""
+    """Hands over one message, by a relay or where no stream can be had. Takes the answer to it, where there is
+    one at once, and what else waits for the caller while no stream stands.
+    """
     ListLaneRecords: _aio.UnaryUnaryMultiCallable[_peer_service_pb2.ListLaneRecordsRequest, _peer_service_pb2.ListLaneRecordsResponse]  # type: ignore[assignment]
     """Reads records of a lane that both sides hold or should hold, for a side that lost some."""
     GetDirectory: _aio.UnaryUnaryMultiCallable[_peer_service_pb2.GetDirectoryRequest, _peer_service_pb2.GetDirectoryResponse]  # type: ignore[assignment]
@@ -79,7 +83,9 @@ class PeerServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _peer_service_pb2.DeliverRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_peer_service_pb2.DeliverResponse, _abc.Awaitable[_peer_service_pb2.DeliverResponse]]:
-        """Hands over one message and takes the answer to it, where there is one at once. For recovery and relays."""
+        """Hands over one message, by a relay or where no stream can be had. Takes the answer to it, where there is
+        one at once, and what else waits for the caller while no stream stands.
+        """
 
     @_abc_1.abstractmethod
     def ListLaneRecords(
