@@ -25,7 +25,7 @@ from node.wire.commands import Op, encode
 HELLO_FIRST_SECONDS = 0.5
 HELLO_LONGEST_SECONDS = 30.0
 TICK_SECONDS = 30.0
-"""How often lanes without traffic are looked at for a cut marker."""
+"""How often lanes without traffic are looked at for a cut marker, and all exchanges for what is due."""
 IDLE_SECONDS = 5.0
 """The longest pause between two looks at what is due."""
 FAULT_SECONDS = 1.0
@@ -132,10 +132,15 @@ class LaneKeeper:
                 await self._wake.wait()
 
     async def _tick(self) -> None:
-        """Cut markers that nothing else reminds of, and lanes that the restart of a shard has shut."""
+        """Cut markers that nothing else reminds of, and what the restart of a shard leaves: lanes that are
+        shut, and exchanges of which nobody here has heard when they are due.
+        """
         await asyncio.sleep(TICK_SECONDS)
         own, links = self._exchanging, self._exchanging.links
         partners = tuple(self._partners())
+        for partner_id in partners:
+            self._due_ms.setdefault(self._partition(partner_id), 0)
+        self._wake.set()
         reached = tuple(name for name in partners if links is not None and links.connected(name))
         for partition in range(own.router.partitions):
             await own.do(Op.HOME_TICK, partition, encode(LaneWish(partners)))

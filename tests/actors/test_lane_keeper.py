@@ -138,3 +138,14 @@ async def test_a_partition_that_lacks_a_part_of_a_cap_has_the_others_asked_for_i
     await until(lambda: made.times(Op.LEASE_LOOK, PARTITIONS - 1) == 2)  # the sweep at a start, per partner
     keeper.note(1, Outcome(short=(("nile", Slice(home_units=10)),)))
     await until(lambda: made.times(Op.LEASE_LOOK, PARTITIONS - 1) == 3)
+
+
+async def test_what_a_shard_wrote_before_it_ended_without_an_answer_is_found_to_be_due(
+    world: tuple[World, LaneKeeper], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, keeper = world
+    monkeypatch.setattr(lane_keeper, "TICK_SECONDS", 0.001)
+    keeper.start()
+    partition = partner_partition("nile", PARTITIONS)
+    # Nothing is known to be due: each look finds nothing, and no answer says when the next one is worth it.
+    await until(lambda: made.times(Op.ACQUIRER_DUE, partition) > 3)

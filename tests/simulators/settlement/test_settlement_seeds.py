@@ -28,6 +28,7 @@ FIXED = {
     "a home node whose newest record of a window the acquirer has not acknowledged": 6345,
     "a sale abroad that was reversed twice, since the first answer was lost": 7248,
     "a shard that ended between the write and the answer of a sale abroad": 2070,
+    "a sale abroad of which nobody knew any more when it was due, for its shard had ended": 58,
 }
 """Seeds with what is in them."""
 FRESH = 2
