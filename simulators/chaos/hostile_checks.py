@@ -156,10 +156,11 @@ def set_aside(world: Hostile, sides: list[Among], known: KnownDirectories) -> li
 def _dispute_problem(world: Hostile, victim: str, lane: int, known: KnownDirectories, *, behind: bool) -> str:
     dispute = world.disputes.get((victim, lane))
     attack = world.thief.aside.get((victim, lane))
-    if dispute is None or attack is None:
+    reasons = {attack.why, FORKED} if attack else {FORKED} if (victim, lane) in world.thief.twice else set()
+    if dispute is None or not reasons:
         return "nothing was said on it that is a reason"
-    if dispute.why not in (attack.why, FORKED):
-        return f"that is for {dispute.why}; what was said is {attack.why}"
+    if dispute.why not in reasons:
+        return f"that is for {dispute.why}; what was said is {' or '.join(sorted(reasons))}"
     if dispute.why != FORKED or (behind and not dispute.fork_proof):
         return ""  # what would prove it are records that HELLO told of and that have not come
     try:

@@ -58,6 +58,7 @@ def posts_what_nobody_asked(thief: Thief, victim: str) -> bool:
     head = _head(thief, victim, lane)
     if head is None:
         return False
+    thief.signs_twice(victim, lane)
     exchange_id = thief.chance.randbytes(16)
     core = replace(
         _posted(seen).core,
@@ -104,7 +105,7 @@ def withholds_a_record(thief: Thief, victim: str) -> bool:
         if (of, to) != (thief.own_id, victim) or not isinstance(body, Posted):
             return None
         lane, number = carried.message.header.lane, body.core.number
-        if (victim, lane) in thief.aside:
+        if thief.spoiled(victim, lane):
             return None
         if number > held.setdefault(lane, number):
             thief.springs(victim)
@@ -148,7 +149,7 @@ def _contradicts(thief: Thief, victim: str, *, below: bool) -> bool:
         header, body = seen.message.header, _posted(seen)
         lane, number = header.lane, body.core.number
         kept = thief.newest_of(victim, lane)
-        if (victim, lane) in thief.aside or not 0 < number <= kept or (number < kept) != below:
+        if thief.spoiled(victim, lane) or not 0 < number <= kept or (number < kept) != below:
             continue
         epoch = thief.epoch_of(victim, lane, home=True)
         if not epoch:
@@ -175,11 +176,13 @@ def _replaced(
         request = _request(thief, victim, body)
         if core.kind is RecordKind.CUT or not fresh or before is None or request is None:
             return None
-        if (victim, lane) in thief.aside:
+        if thief.spoiled(victim, lane):
             return None
         thief.springs(victim)
         if aside:
             thief.sets_aside(victim, lane)
+        else:
+            thief.signs_twice(victim, lane)
         other = _body(change(core), before, request.header_bytes)
         draft = Draft(_T.POSTED, lane, message.header.epoch, message.header.exchange_id, other)
         return [with_beside(thief.seal(draft, victim), None)]
@@ -201,7 +204,7 @@ def _posted(seen: Seen) -> Posted:
 def _newest_record(thief: Thief, victim: str) -> Seen | None:
     """The record that was said last on a lane that is still followed."""
     for seen in thief.said_to(victim, _T.POSTED):
-        if (victim, seen.message.header.lane) not in thief.aside and seen.message.header.exchange_id:
+        if not thief.spoiled(victim, seen.message.header.lane) and seen.message.header.exchange_id:
             return seen
     return None
 

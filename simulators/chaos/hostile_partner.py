@@ -85,6 +85,9 @@ class Thief:
         self.deeds: list[Deed] = []
         self.aside: dict[tuple[str, int], Attack] = {}
         """Lanes of its members, by acquirer, on which it has said what must set them aside."""
+        self.twice: set[tuple[str, int]] = set()
+        """Lanes on which it has signed a record that must be refused and that its node signs otherwise: where
+        the refused one comes once more, late, it is a second history."""
         self.read: list[bytes] = []
         """Records of lanes between others that it was given: none, if all is right."""
         self._now: Deed | None = None
@@ -110,7 +113,8 @@ class Thief:
         if self.own_id not in (sender, receiver):
             return [data]
         carried = reopen(data)
-        for hook in list(self.hooks):
+        arrives = self.world.network.passes(sender, receiver)
+        for hook in list(self.hooks) if arrives else ():
             instead = hook(sender, receiver, carried)
             if instead is not None:
                 return instead
@@ -178,6 +182,14 @@ class Thief:
         assert self._now is not None, "only an attack does that"
         self.aside[victim, lane] = self._now.attack
 
+    def signs_twice(self, victim: str, lane: int) -> None:
+        """Notes that a lane may be set aside, should what is said now come again later."""
+        self.twice.add((victim, lane))
+
+    def spoiled(self, victim: str, lane: int) -> bool:
+        """Whether a lane is set aside by now, or may be: it then refuses everything by that name."""
+        return (victim, lane) in self.aside or (victim, lane) in self.twice
+
     # --- what it says -------------------------------------------------------------------------------------
 
     def seal(
@@ -220,14 +232,15 @@ class Thief:
         for _ in range(TRIES):
             before = self._sprung.pop(victim, None)
             struck = before is not None
-            if before is None:
+            # Whoever is down or cut off hears nothing: that is no attack.
+            if before is None and self.world.network.passes(self.own_id, victim):
                 before = self.counted(victim, attack.reason)
                 struck = attack.make(self, victim)
             if struck:
                 deed.made += 1
                 self.world.trace.fault(self.own_id, f"hostile: {attack.name}", victim)
             await asyncio.sleep(HEARD_SECONDS)
-            if struck and self.counted(victim, attack.reason) > before:
+            if before is not None and struck and self.counted(victim, attack.reason) > before:
                 deed.refused += self.counted(victim, attack.reason) - before
                 break
             await asyncio.sleep(PAUSE_SECONDS)

@@ -117,6 +117,12 @@ def test_a_victims_books_and_lanes_that_say_something_else_are_found(monkeypatch
     aside, disputes = dict(world.thief.aside), dict(world.disputes)
     world.thief.aside.clear()
     assert any("nothing was said on it that is a reason" in problem for problem in world.violations())
+    world.thief.twice.update(aside)  # a record that was refused and came again is a reason, too
+    assert world.violations() == []
+    world.disputes.update({place: replace(one, why="not_asked") for place, one in disputes.items()})
+    assert any("what was said is forked" in problem for problem in world.violations())
+    world.disputes.update(disputes)
+    world.thief.twice.clear()
     world.thief.aside.update(aside)
     world.disputes.update({place: replace(one, fork_proof=(), links=()) for place, one in disputes.items()})
     assert any("proves nothing" in problem for problem in world.violations())
