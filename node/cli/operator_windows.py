@@ -16,6 +16,7 @@ from node.cli.operator_files import write_files
 from node.cli.operator_home import OperatorHome, OperatorRefused
 from node.cli.operator_money import names_of, newest_terms
 from node.cli.operator_service import CALL_SECONDS, calling, serve
+from node.cli.settlement_paid import all_payments
 from node.cli.settlement_shown import payments_text, prepaid_text
 from node.cli.settlement_text import statement_table, window_table
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
@@ -26,7 +27,7 @@ from node.settlement.netting import MICRO_EXPONENT
 from node.settlement.windows import terms_of
 from node.wire.settlement_camt import BankFileUnreadable, matched, read_bank_file
 from node.wire.settlement_fields import wide
-from node.wire.settlement_lines import read_payment, read_signed_statement
+from node.wire.settlement_lines import read_signed_statement
 
 DirectoryOption = Annotated[
     Path, typer.Option("--dir", envvar="VAFA_OPERATOR", help="The operator's directory, as `init` made it.")
@@ -136,7 +137,7 @@ def paid(
         now = stub.ListPayments(pb.ListPaymentsRequest(window=number), timeout=CALL_SECONDS)
         if camt is not None:
             facts = read_signed_statement(_statement(channel, number)).facts
-            bookings = _booked(camt, [read_payment(one.payment) for one in now.payments], facts)
+            bookings = _booked(camt, list(all_payments(now)), facts)
             _report(stub, number, bookings)
         else:
             _confirm(stub, number, reference, bank, now)

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from node.cli import settlement_node, settlement_two
+from node.cli import settlement_node, settlement_paid, settlement_two
 from node.cli.connection import (
     DEFAULT_CONFIG,
     AddressOption,
@@ -45,7 +45,7 @@ from node.wire.settlement_signing import operator_signed
 app = typer.Typer(help="Settlement: windows, position, statements, payments.", no_args_is_help=True)
 app.command("show")(settlement_node.show)
 app.command("position")(settlement_node.position)
-app.command("paid")(settlement_node.paid)
+app.command("paid")(settlement_paid.paid)
 app.command("two-statements")(settlement_two.two_statements)
 app.command("check-two-statements")(settlement_two.check_two_statements)
 

@@ -11,7 +11,7 @@ from bench.settlement_records import Coalition, make_coalition
 from node.cli.operator import app
 from node.cli.operator_home import OperatorHome
 from node.cli.operator_service import OperatorProcess, authority_of
-from node.coalition.directory import Cap, OperatorNode, PaymentAccount, Window
+from node.coalition.directory import Cap, Fee, OperatorNode, PaymentAccount, Window
 from node.identity.ca import Authority, new_authority
 from node.identity.peers import PeerIdentity, new_peer_identity
 from node.peering.operator_client import OperatorClient
@@ -30,7 +30,9 @@ HOUR = 3_600_000
 class Town:
     """An operator's directory with a running service, and merchants with authorities of their own."""
 
-    def __init__(self, folder: Path, *, prepaid: int = 0, agent: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, prepaid: int = 0, agent: bool = False, fees: tuple[Fee, ...] = ()
+    ) -> None:
         self.home = OperatorHome(folder / "operator")
         self.home.make("")
         made = make_coalition(3, prepaid=prepaid)
@@ -43,7 +45,7 @@ class Town:
         windows = (Window(1, NOW - 9 * HOUR, NOW - HOUR), Window(2, NOW - HOUR, NOW + 9 * HOUR))
         account = PaymentAccount("Agent", other_id="AGENT-1") if agent else None
         known = made.directory.settlement_terms[0]
-        terms = (replace(known, close_grace_seconds=60, agent_account=account),)
+        terms = (replace(known, close_grace_seconds=60, agent_account=account, fees=fees),)
         service = authority_of(self.home, make=True)
         assert service is not None
         self.directory = replace(

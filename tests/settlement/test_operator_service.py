@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from node.cli.operator import app
 from node.cli.operator_standing import applied, standings
-from node.cli.settlement_node import all_payments
-from node.coalition.directory import OPERATOR_ID, PartnerStatus
+from node.cli.settlement_paid import all_payments
+from node.coalition.directory import OPERATOR_ID, Fee, PartnerStatus
 from node.identity.ca import new_authority
 from node.peering.operator_client import OperatorRefuses
 from node.proto.vafa.coalition.v1.exchange_pb2 import LaneRecord
@@ -231,6 +231,24 @@ async def test_who_pays_what_stands_after_a_default_is_given_back_its_place_by_t
     partner = applied(town.directory, found)[0].partner(debtor)
     assert partner is not None
     assert partner.status is PartnerStatus.ACTIVE
+
+
+async def test_a_fee_that_stands_after_a_default_is_found_in_the_operators_bank_file(tmp_path: Path) -> None:
+    town = Town(tmp_path, fees=(Fee("seat", window_micro=5_000_000),))
+    await town.start()
+    try:
+        payments = await settled_payments(town)
+        debtor = next(one.debtor_id for one in payments if one.debtor_id != OPERATOR_ID)
+        await operator_says(town, "default", "1", debtor, "--reason", "late")
+        now = pb.ListPaymentsResponse.FromString(await town.client("m001").payments(1) or b"")
+        [fee] = [one for one in now.standing if (one.debtor_id, one.creditor_id) == (debtor, OPERATOR_ID)]
+        camt = town.home.directory / "camt.xml"
+        camt.write_bytes(_camt(_entry(fee.reference, str(int.from_bytes(fee.amount, "big")), "CRDT")))
+        assert fee.reference not in await operator_says(town, "paid", "1", "--camt", str(camt))
+    finally:
+        for client in town.clients:
+            await client.close()
+        await town.stop()
 
 
 async def test_caps_of_one_that_pays_ahead_are_never_above_what_its_balance_covers(tmp_path: Path) -> None:
