@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
@@ -28,7 +28,8 @@ class Added(Struct, frozen=True):
 class Parts:
     """The parts in an operator's books. A part is known by what the bank calls it: said again it is the same
     one, with its newest amount. A receiver's account and the operator's may be of the same money, so they
-    are not added to each other; the larger counts.
+    are not added to each other; the larger counts. A part without a name may be any of those with one, so
+    neither are these; `vafa` names each that it finds in a bank's file.
     """
 
     def __init__(self, store_: Store) -> None:
@@ -36,11 +37,11 @@ class Parts:
 
     def total(self, number: int, reference: str) -> int:
         """What came of a payment of a window so far, in the smallest amount that is paid."""
-        return _total(self._kept(number, reference).values())
+        return _total(self._kept(number, reference))
 
     def by(self, number: int, reference: str, caller: str) -> int:
         """What a caller alone says that has come."""
-        return _total(self._kept(number, reference, caller).values())
+        return _total(self._kept(number, reference, caller))
 
     def with_more(self, number: int, caller: str, more: Iterable[Booked]) -> Added | NotDone:
         """What becomes of payments with a caller's parts; nothing is written. Two bookings of one report that
@@ -48,7 +49,7 @@ class Parts:
         """
         amounts: dict[tuple[str, str], int] = {}
         for one in more:
-            name = one.reference, hashlib.sha256(one.bank_reference.encode()).hexdigest()
+            name = one.reference, _hashed(one.bank_reference)
             amounts[name] = amounts.get(name, 0) + one.amount
         added = Added({}, {})
         for reference in sorted({reference for reference, _ in amounts}):
@@ -67,15 +68,24 @@ class Parts:
                     f"of it has come, the operator marks it: vafa operator paid {number} {reference}",
                 )
             added.changes.update(new)
-            added.totals[reference] = _total(kept.values())
+            added.totals[reference] = _total(kept)
         return added
 
     def _kept(self, number: int, *place: str) -> dict[bytes, bytes]:
         return dict(self._store.scan(*item_range(Item.PART, number, *place)))
 
 
-def _total(parts: Iterable[bytes]) -> int:
-    by_caller: dict[str, int] = {}
-    for part in map(store.PART.decode, parts):
-        by_caller[part.caller] = by_caller.get(part.caller, 0) + part.amount
-    return max(by_caller.values(), default=0)
+def _hashed(bank_reference: str) -> str:
+    return hashlib.sha256(bank_reference.encode()).hexdigest()
+
+
+_WITHOUT_NAME = _hashed("").encode()
+
+
+def _total(parts: Mapping[bytes, bytes]) -> int:
+    sums: dict[tuple[str, bool], int] = {}
+    for key, data in parts.items():
+        part = store.PART.decode(data)
+        account = part.caller, key.endswith(_WITHOUT_NAME)
+        sums[account] = sums.get(account, 0) + part.amount
+    return max(sums.values(), default=0)

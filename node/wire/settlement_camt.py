@@ -7,17 +7,20 @@ so a payment is found without guessing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from xml.etree import ElementTree
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from node.settlement.documents import Payment, StatementFacts
+from node.wire.settlement_camt_names import Unnamed, named
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 _FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")
 _BOOKED = "BOOK"
+_STATEMENTS = frozenset({"Stmt", "Ntfctn"})
 
 
 class BankFileUnreadable(ValueError):
@@ -25,7 +28,9 @@ class BankFileUnreadable(ValueError):
 
 
 class Booking(Struct, frozen=True):
-    """One transaction that the bank booked. `amount` is a decimal in `currency`."""
+    """One transaction that the bank booked. `amount` is a decimal in `currency`. `bank_reference` tells it
+    from every other booking and is never empty: the bank's own, or else made by `camt_names`.
+    """
 
     reference: str
     amount: str
@@ -70,30 +75,83 @@ def read_bank_file(data: bytes) -> list[Booking]:
     names = {_name(child) for child in root}
     if _name(root) != "Document" or not names & {"BkToCstmrStmt", "BkToCstmrDbtCdtNtfctn"}:
         raise BankFileUnreadable("The file is neither camt.053 nor camt.054. Ask the bank for one of these.")
-    return [booking for entry in root.iter() if _name(entry) == "Ntry" for booking in _bookings(entry)]
+    found: dict[tuple[str, str, bool], list[Booking]] = {}
+    for statement in (one for one in root.iter() if _name(one) in _STATEMENTS):
+        here: dict[tuple[str, str, bool], list[Booking]] = {}
+        for booking in _named(statement):
+            here.setdefault((booking.reference, booking.bank_reference, booking.incoming), []).append(booking)
+        # One message may carry two statements of overlapping times: what both have was booked once.
+        found |= here
+    return [booking for some in found.values() for booking in some]
 
 
 def matched(
     bookings: Sequence[Booking], payments: Sequence[Payment], facts: StatementFacts, own_id: str
 ) -> Matched:
-    """Which of a statement's payments, made or received by `own_id`, the bank booked in full; each once."""
+    """Which of a statement's payments, made or received by `own_id`, the bank booked in full: at once, or in
+    parts that add up. What was sent back under a payment's reference is taken off what came under it.
+    """
     by_reference = {one.reference: one for one in payments if own_id in (one.debtor_id, one.creditor_id)}
-    paid: dict[str, Match] = {}
-    wrong: list[tuple[Match, str]] = []
+    groups: dict[str, list[Match]] = {}
     for booking in bookings:
         payment = by_reference.get(booking.reference)
-        if payment is None:
-            continue
-        right_way = booking.incoming == (payment.creditor_id == own_id)
-        match = Match(payment, booking, _units(booking, facts) if right_way else 0)
-        problem = _problem(match, facts, own_id)
-        if problem is None and booking.reference in paid:
-            problem = "it was booked twice"
-        if problem:
-            wrong.append((match, problem))
+        if payment is not None:
+            right_way = booking.incoming == (payment.creditor_id == own_id)
+            match = Match(payment, booking, _units(booking, facts) if right_way else 0)
+            groups.setdefault(booking.reference, []).append(match)
+    paid: list[Match] = []
+    wrong: list[tuple[Match, str]] = []
+    for group in groups.values():
+        kept, back = _without_sent_back(group, facts, own_id)
+        wrong += back
+        whole = next((one for one in kept if one.units == one.payment.amount), None)
+        if whole is not None:
+            paid.append(whole)
+            wrong += [
+                (one, _problem(one, facts, own_id) or "it was booked twice")
+                for one in kept
+                if one is not whole
+            ]
+        elif (
+            kept
+            and sum(one.units for one in kept) == kept[0].payment.amount
+            and all(one.units for one in kept)
+        ):
+            paid += kept
         else:
-            paid[booking.reference] = match
-    return Matched(tuple(paid.values()), tuple(wrong))
+            wrong += [(one, _problem(one, facts, own_id) or "") for one in kept]
+    return Matched(tuple(paid), tuple(wrong))
+
+
+def _without_sent_back(
+    group: Iterable[Match], facts: StatementFacts, own_id: str
+) -> tuple[list[Match], list[tuple[Match, str]]]:
+    """A payment's bookings less what was sent back, and those that count for nothing with why.
+
+    Who gets the same amount back had paid nothing with it. Where another amount went back nobody can say
+    which booking it was of: then none of them is told to the operator.
+    """
+    kept: list[Match] = []
+    back: list[Match] = []
+    for one in group:
+        went_back = one.booking.incoming != (one.payment.creditor_id == own_id)
+        (back if went_back else kept).append(one)
+    wrong = [(one, "it went the other way") for one in back]
+    unclear = False
+    for one in back:
+        amount = _units(one.booking, facts)
+        if not amount or not kept:
+            continue
+        equal = next((match for match in reversed(kept) if match.units == amount), None)
+        if equal is None:
+            unclear = True
+        else:
+            kept.remove(equal)
+            wrong.append((replace(equal, units=0), "it was sent back"))
+    if unclear:
+        wrong += [(replace(one, units=0), "some of it was sent back, nobody was told of it") for one in kept]
+        kept = []
+    return kept, wrong
 
 
 def _problem(match: Match, facts: StatementFacts, own_id: str) -> str | None:
@@ -122,7 +180,14 @@ def _units(booking: Booking, facts: StatementFacts) -> int:
     return int(units) if units.is_finite() and units == units.to_integral_value() and units > 0 else 0
 
 
-def _bookings(entry: ElementTree.Element) -> Iterator[Booking]:
+def _named(statement: ElementTree.Element) -> Iterator[Booking]:
+    """A statement's bookings, each with the name that it has in every other statement."""
+    found = [one for entry in statement.iter() if _name(entry) == "Ntry" for one in _bookings(entry)]
+    names = named([unnamed for _, unnamed in found])
+    return (replace(booking, bank_reference=name) for (booking, _), name in zip(found, names, strict=True))
+
+
+def _bookings(entry: ElementTree.Element) -> Iterator[tuple[Booking, Unnamed]]:
     status = _first(entry, "Sts")
     said = (_text(_first(status, "Cd")) or (status.text or "").strip()) if status is not None else ""
     if said != _BOOKED:
@@ -135,16 +200,31 @@ def _bookings(entry: ElementTree.Element) -> Iterator[Booking]:
         if amount is None:
             amount = next((one for one in detail.iter() if _name(one) == "Amt" and one.text), None)
         direction = _text(_first(detail, "CdtDbtInd")) or _text(_first(entry, "CdtDbtInd"))
-        reference = next((_text(one) for one in detail.iter() if _name(one) == "EndToEndId"), "")
+        reference = _anywhere(detail, "EndToEndId")
         if amount is None or not reference:
             continue
-        yield Booking(
-            reference,
-            (amount.text or "").strip(),
-            amount.get("Ccy", ""),
-            direction == "CRDT",
-            next((_text(one) for one in entry.iter() if _name(one) == "AcctSvcrRef"), ""),
+        booking = Booking(
+            reference, (amount.text or "").strip(), amount.get("Ccy", ""), direction == "CRDT", ""
         )
+        date = _date(_first(entry, "BookgDt")) or _date(_first(entry, "ValDt"))
+        yield (
+            booking,
+            Unnamed(
+                entry=_text(_first(entry, "AcctSvcrRef")),
+                transaction=_anywhere(detail, "AcctSvcrRef"),
+                end_to_end=_anywhere(detail, "UETR"),
+                said=(reference, booking.amount, booking.currency, booking.incoming, date),
+            ),
+        )
+
+
+def _date(element: ElementTree.Element | None) -> str:
+    """The day of a DateAndDateTime choice, as it is written there."""
+    return "" if element is None else (_anywhere(element, "Dt") or _anywhere(element, "DtTm")[:10])
+
+
+def _anywhere(element: ElementTree.Element, name: str) -> str:
+    return next((_text(one) for one in element.iter() if _name(one) == name), "")
 
 
 def _first(element: ElementTree.Element, name: str) -> ElementTree.Element | None:

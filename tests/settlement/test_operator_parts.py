@@ -78,6 +78,19 @@ def test_parts_without_a_name_of_the_banks_are_the_same_one_and_are_not_added_up
     assert (shown.state, shown.booked) == (PaymentState.DIFFERENT, 1)
 
 
+def test_a_part_without_a_name_is_not_added_to_those_with_one_the_larger_counts() -> None:
+    operator, statement = _published()
+    payment = _payments(statement)[0]
+    for request_id, amount, bank, shown_amount in (
+        ("one", 3, "", 3),
+        ("two", 2, "B1", 3),
+        ("three", 2, "B2", 4),
+    ):
+        [shown] = _reports(operator, request_id, payment.creditor_id, _booked(payment, amount, bank))
+        assert shown is not None
+        assert shown.booked == shown_amount
+
+
 def test_what_the_receiver_and_the_operator_say_of_the_same_money_is_not_added_up() -> None:
     operator, statement = _published()
     payment = _payments(statement)[0]
