@@ -128,30 +128,33 @@ def _without_sent_back(
 ) -> tuple[list[Match], list[tuple[Match, str]]]:
     """A payment's bookings less what was sent back, and those that count for nothing with why.
 
-    Who gets the same amount back had paid nothing with it. Where another amount went back nobody can say
-    which booking it was of: then none of them is told to the operator.
+    What went back is the newest booking of the same amount before it; banks list the newest first or last,
+    so where none is before it, one after it. Where another amount went back nobody can say which booking it
+    was of: then none of them is told to the operator.
     """
     kept: list[Match] = []
-    back: list[Match] = []
+    wrong: list[tuple[Match, str]] = []
+    back: list[int] = []
     for one in group:
-        went_back = one.booking.incoming != (one.payment.creditor_id == own_id)
-        (back if went_back else kept).append(one)
-    wrong = [(one, "it went the other way") for one in back]
-    unclear = False
-    for one in back:
-        amount = _units(one.booking, facts)
-        if not amount or not kept:
+        if one.booking.incoming == (one.payment.creditor_id == own_id):
+            kept.append(one)
             continue
-        equal = next((match for match in reversed(kept) if match.units == amount), None)
-        if equal is None:
-            unclear = True
-        else:
-            kept.remove(equal)
-            wrong.append((replace(equal, units=0), "it was sent back"))
-    if unclear:
+        wrong.append((one, "it went the other way"))
+        amount = _units(one.booking, facts)
+        if amount and not _took_back(kept, amount, wrong):
+            back.append(amount)
+    if not all(_took_back(kept, amount, wrong) for amount in back):
         wrong += [(replace(one, units=0), "some of it was sent back, nobody was told of it") for one in kept]
         kept = []
     return kept, wrong
+
+
+def _took_back(kept: list[Match], amount: int, wrong: list[tuple[Match, str]]) -> bool:
+    equal = next((one for one in reversed(kept) if one.units == amount), None)
+    if equal is not None:
+        kept.remove(equal)
+        wrong.append((replace(equal, units=0), "it was sent back"))
+    return equal is not None
 
 
 def _problem(match: Match, facts: StatementFacts, own_id: str) -> str | None:

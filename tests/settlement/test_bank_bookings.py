@@ -132,6 +132,17 @@ def test_what_came_and_was_sent_back_is_not_paid_and_the_rest_is_told() -> None:
     assert [one.units for one, _ in _found(part).wrong if one.units] == [60]
 
 
+def test_what_came_anew_after_it_was_sent_back_is_told_under_its_own_name() -> None:
+    first, back, anew = _booked("40", entry="E1"), _booked("40", direction="DBIT"), _booked("40", entry="E2")
+    for entries, told in (
+        ([first, back, anew], ["E2"]),
+        ([first, anew, back], ["E1"]),
+        ([back, first], []),
+    ):
+        found = _found(_day(_statement(*entries)))
+        assert [one.booking.bank_reference for one, _ in found.wrong if one.units] == told
+
+
 def test_where_another_amount_was_sent_back_nothing_of_the_payment_is_told() -> None:
     found = _found(_day(_statement(_booked("100"), _booked("30", direction="DBIT"))))
     assert (found.paid, sum(one.units for one, _ in found.wrong)) == ((), 0)
