@@ -22,7 +22,7 @@ from node.cli.settlement_text import statement_table, window_table
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
 from node.proto.vafa.settlement.v1 import statement_pb2
 from node.proto.vafa.settlement.v1.settlement_service_pb2_grpc import SettlementServiceStub
-from node.settlement.documents import OPERATOR_ID, Payment, StatementFacts
+from node.settlement.documents import OPERATOR_ID, StatementFacts
 from node.settlement.netting import MICRO_EXPONENT
 from node.settlement.windows import terms_of
 from node.wire.settlement_camt import BankFileUnreadable, matched, read_bank_file
@@ -137,7 +137,7 @@ def paid(
         now = stub.ListPayments(pb.ListPaymentsRequest(window=number), timeout=CALL_SECONDS)
         if camt is not None:
             facts = read_signed_statement(_statement(channel, number)).facts
-            bookings = _booked(camt, list(all_payments(now)), facts)
+            bookings = _booked(camt, now, facts)
             _report(stub, number, bookings)
         else:
             _confirm(stub, number, reference, bank, now)
@@ -169,10 +169,11 @@ def _confirm(
     stub.ConfirmPayment(request, timeout=CALL_SECONDS)
 
 
-def _booked(camt: Path, payments: list[Payment], facts: StatementFacts) -> list[pb.BookedPayment]:
+def _booked(camt: Path, now: pb.ListPaymentsResponse, facts: StatementFacts) -> list[pb.BookedPayment]:
     """What the operator's bank booked of a statement's payments, with amounts that are wrong."""
     try:
-        found = matched(read_bank_file(camt.read_bytes()), payments, facts, OPERATOR_ID)
+        bookings, standing = read_bank_file(camt.read_bytes()), {one.reference for one in now.standing}
+        found = matched(bookings, list(all_payments(now)), facts, OPERATOR_ID, standing)
     except BankFileUnreadable as wrong:
         raise OperatorRefused(f"{camt}: {wrong}") from None
     for match, why in found.wrong:

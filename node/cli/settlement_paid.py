@@ -88,7 +88,7 @@ def looked_for(
         payments = [
             payment for payment in all_payments(now) if own_id in (payment.debtor_id, payment.creditor_id)
         ]
-        found = matched(bookings, payments, statement.facts, own_id)
+        found = matched(bookings, payments, statement.facts, own_id, {one.reference for one in now.standing})
         told = {shown.payment.reference: shown for shown in now.payments} | _tell(stub, statement, found)
         rows += _rows(statement, payments, found, told)
     return rows

@@ -7,7 +7,8 @@ so a payment is found without guessing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal, InvalidOperation
 from xml.etree import ElementTree
 
@@ -15,7 +16,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from node.settlement.documents import Payment, StatementFacts
-from node.wire.settlement_camt_names import Unnamed, named
+from node.wire.settlement_camt_names import Unnamed, named, numbered
 
 MAX_FILE_BYTES = 64 * 1024 * 1024
 _FORBIDDEN = (b"<!DOCTYPE", b"<!ENTITY")
@@ -29,14 +30,16 @@ class BankFileUnreadable(ValueError):
 
 class Booking(Struct, frozen=True):
     """One transaction that the bank booked. `amount` is a decimal in `currency`. `bank_reference` tells it
-    from every other booking and is never empty: the bank's own, or else made by `camt_names`.
+    from every other booking and is never empty: the bank's own, or else made by `settlement_camt_names` of
+    what it is alike with others in, `alike`.
     """
 
     reference: str
     amount: str
     currency: str
     incoming: bool
-    bank_reference: str
+    bank_reference: str = ""
+    alike: str = ""
 
 
 class Match(Struct, frozen=True):
@@ -86,10 +89,15 @@ def read_bank_file(data: bytes) -> list[Booking]:
 
 
 def matched(
-    bookings: Sequence[Booking], payments: Sequence[Payment], facts: StatementFacts, own_id: str
+    bookings: Sequence[Booking],
+    payments: Sequence[Payment],
+    facts: StatementFacts,
+    own_id: str,
+    both_ways: Collection[str] = (),
 ) -> Matched:
     """Which of a statement's payments, made or received by `own_id`, the bank booked in full: at once, or in
-    parts that add up. What was sent back under a payment's reference is taken off what came under it.
+    parts that add up. What was sent back under a payment's reference is taken off what came under it; not
+    so under those of `both_ways`, which what stands between two is paid under in either direction.
     """
     by_reference = {one.reference: one for one in payments if own_id in (one.debtor_id, one.creditor_id)}
     groups: dict[str, list[Match]] = {}
@@ -102,7 +110,8 @@ def matched(
     paid: list[Match] = []
     wrong: list[tuple[Match, str]] = []
     for group in groups.values():
-        kept, back = _without_sent_back(group, facts, own_id)
+        way = _right_way if group[0].payment.reference in both_ways else _without_sent_back
+        kept, back = way(group, facts, own_id)
         wrong += back
         whole = next((one for one in kept if one.units == one.payment.amount), None)
         if whole is not None:
@@ -121,6 +130,18 @@ def matched(
         else:
             wrong += [(one, _problem(one, facts, own_id) or "") for one in kept]
     return Matched(tuple(paid), tuple(wrong))
+
+
+def _right_way(
+    group: Iterable[Match], facts: StatementFacts, own_id: str
+) -> tuple[list[Match], list[tuple[Match, str]]]:
+    kept, wrong = [], []
+    for one in group:
+        if one.booking.incoming == (one.payment.creditor_id == own_id):
+            kept.append(one)
+        else:
+            wrong.append((one, "it went the other way"))
+    return kept, wrong
 
 
 def _without_sent_back(
@@ -146,7 +167,22 @@ def _without_sent_back(
     if not all(_took_back(kept, amount, wrong) for amount in back):
         wrong += [(replace(one, units=0), "some of it was sent back, nobody was told of it") for one in kept]
         kept = []
-    return kept, wrong
+    return _numbered_anew(kept), wrong
+
+
+def _numbered_anew(kept: Iterable[Match]) -> list[Match]:
+    """Those without a name of the bank's, counted without those that were sent back: a notification of one of
+    them has it as the first.
+    """
+    seen = Counter[str]()
+    found = []
+    for one in kept:
+        alike = one.booking.alike
+        if alike:
+            seen[alike] += 1
+            one = replace(one, booking=replace(one.booking, bank_reference=numbered(alike, seen[alike])))
+        found.append(one)
+    return found
 
 
 def _took_back(kept: list[Match], amount: int, wrong: list[tuple[Match, str]]) -> bool:
@@ -187,7 +223,10 @@ def _named(statement: ElementTree.Element) -> Iterator[Booking]:
     """A statement's bookings, each with the name that it has in every other statement."""
     found = [one for entry in statement.iter() if _name(entry) == "Ntry" for one in _bookings(entry)]
     names = named([unnamed for _, unnamed in found])
-    return (replace(booking, bank_reference=name) for (booking, _), name in zip(found, names, strict=True))
+    return (
+        replace(booking, bank_reference=name, alike=alike)
+        for (booking, _), (name, alike) in zip(found, names, strict=True)
+    )
 
 
 def _bookings(entry: ElementTree.Element) -> Iterator[tuple[Booking, Unnamed]]:
@@ -206,9 +245,7 @@ def _bookings(entry: ElementTree.Element) -> Iterator[tuple[Booking, Unnamed]]:
         reference = _anywhere(detail, "EndToEndId")
         if amount is None or not reference:
             continue
-        booking = Booking(
-            reference, (amount.text or "").strip(), amount.get("Ccy", ""), direction == "CRDT", ""
-        )
+        booking = Booking(reference, (amount.text or "").strip(), amount.get("Ccy", ""), direction == "CRDT")
         date = _date(_first(entry, "BookgDt")) or _date(_first(entry, "ValDt"))
         yield (
             booking,

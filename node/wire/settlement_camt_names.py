@@ -31,8 +31,8 @@ class Unnamed(Struct, frozen=True):
     said: tuple[str, str, str, bool, str]
 
 
-def named(bookings: Sequence[Unnamed]) -> list[str]:
-    """A name for each booking of one statement, in their order.
+def named(bookings: Sequence[Unnamed]) -> list[tuple[str, str]]:
+    """(name, "" or what it is alike with others in) of each booking of one statement, in their order.
 
     The bank's reference where there is one, or else the UETR. Otherwise the payment's reference, the
     amount, the direction and the day, and which of those that are alike in this statement it is: two equal
@@ -40,19 +40,24 @@ def named(bookings: Sequence[Unnamed]) -> list[str]:
     has alike with the first is taken for the same: too little counts until the day's statement has both,
     never too much.
     """
-    seen = Counter[tuple[str, ...]]()
+    seen = Counter[str]()
     names = []
     for one in bookings:
-        name = next(
-            (given for given in (one.entry, one.transaction, one.end_to_end) if given not in _NOTHING), ""
-        )
+        given = (one.entry, one.transaction, one.end_to_end)
+        name, alike = next((text for text in given if text not in _NOTHING), ""), ""
         if not name:
             reference, amount, currency, incoming, day = one.said
-            alike = (reference, _plain(amount), currency, "in" if incoming else "out", day)
+            parts = (reference, _plain(amount), currency, "in" if incoming else "out", day)
+            alike = " ".join(filter(None, parts))
             seen[alike] += 1
-            name = f"{' '.join(filter(None, alike))} #{seen[alike]}"
-        names.append(name)
+            name = numbered(alike, seen[alike])
+        names.append((name, alike))
     return names
+
+
+def numbered(alike: str, number: int) -> str:
+    """The name of one of those that are alike in a statement, numbered from 1."""
+    return f"{alike} #{number}"
 
 
 def _plain(amount: str) -> str:

@@ -149,6 +149,20 @@ def test_where_another_amount_was_sent_back_nothing_of_the_payment_is_told() -> 
     assert "some of it was sent back" in str([why for _, why in found.wrong])
 
 
+def test_a_notice_of_what_came_anew_is_the_booking_that_the_days_statement_has_after_one_sent_back() -> None:
+    part, back = _booked("40"), _booked("40", direction="DBIT")
+    [(noticed, _)] = _found(_notice(part)).wrong
+    told = [one for one, _ in _found(_day(_statement(part, back, part))).wrong if one.units]
+    assert told == [noticed]
+
+
+def test_what_stands_between_two_may_go_either_way_in_one_file_and_nothing_of_it_is_sent_back() -> None:
+    file = read_bank_file(_day(_statement(_booked("140", direction="DBIT"), _booked("100"))))
+    found = matched(file, [PAYMENT], FACTS, "m001", {PAYMENT.reference})
+    assert [one.units for one in found.paid] == [100]
+    assert matched(file, [PAYMENT], FACTS, "m001").paid == ()
+
+
 # --- files, one after another ------------------------------------------------------------------------------
 
 
