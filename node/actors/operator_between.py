@@ -9,22 +9,26 @@ from itertools import permutations
 
 from node.actors.operator_parts import Parts
 from node.settlement.defaults import StandingDebt, standing_reference
-from node.settlement.documents import Obligation, Payment
+from node.settlement.documents import OPERATOR_ID, Net, Payment
 from node.settlement.payments import PaymentNow, PaymentState
 from node.wire.settlement_lines import ReadStatement
 
 
 def came_between(statement: ReadStatement, defaulted: Collection[str], parts: Parts) -> list[Payment]:
-    """What has come of the debts of those in default, and of debts to them; each way its receiver says it."""
+    """What has come of the debts of those in default, and of debts to them; each way its receiver says it.
+
+    Two may have something between them without an obligation: what was paid by the operator's account.
+    """
     number, coalition_id = statement.facts.window, statement.facts.coalition_id
+    parties = {line.party_id for line in statement.lines if isinstance(line, Net)} | {OPERATOR_ID}
+    pairs = {(min(one, other), max(one, other)) for one in defaulted for other in parties - {one}}
     came = []
-    for line in statement.lines:
-        if isinstance(line, Obligation) and {line.first_id, line.second_id} & set(defaulted):
-            reference = standing_reference(coalition_id, number, line.first_id, line.second_id)
-            for debtor_id, creditor_id in permutations((line.first_id, line.second_id)):
-                amount = parts.by(number, reference, creditor_id)
-                if amount:
-                    came.append(Payment(debtor_id, creditor_id, amount, reference))
+    for pair in sorted(pairs):
+        reference = standing_reference(coalition_id, number, *pair)
+        for debtor_id, creditor_id in permutations(pair):
+            amount = parts.by(number, reference, creditor_id)
+            if amount:
+                came.append(Payment(debtor_id, creditor_id, amount, reference))
     return came
 
 

@@ -89,3 +89,17 @@ def test_the_operator_marks_a_debt_as_paid_in_its_creditors_place() -> None:
         done = operator.again().payments.confirm("c", 1, debt.reference, debt.amount - 1, "X", CUT)
         assert isinstance(done, WindowRecord), done
     assert debt.reference not in {one.reference for one in _now(operator).standing}
+
+
+def test_who_gives_back_what_it_got_by_the_operators_account_before_its_default_owes_it_no_more() -> None:
+    operator, statement = _published(4, agent=True)
+    payments = _payments(statement)
+    got = next(one for one in payments if one.debtor_id == OPERATOR_ID)
+    _reports(operator, "got", got.creditor_id, Booked(got.reference, got.amount, "B1"))
+    debtor = next(one for one in payments if one.creditor_id == OPERATOR_ID).debtor_id
+    for late in (debtor, got.creditor_id):
+        operator.books.payments.default(f"d {late}", 1, late, "why", LATE)
+    [back] = [one for one in _debts(operator, got.creditor_id) if one.creditor_id == OPERATOR_ID]
+    for at, amount in enumerate((1, back.amount - 1)):
+        _reports(operator, f"back {at}", OPERATOR_ID, _booked(back, amount, f"B{at}"))
+    assert back.reference not in {one.reference for one in _now(operator).standing}

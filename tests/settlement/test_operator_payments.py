@@ -12,7 +12,7 @@ from bench.settlement_records import make_coalition, window_start
 from node.actors.operator_money import NotDone, Why
 from node.actors.operator_payments import PaymentsNow
 from node.actors.operator_positions import Position, positions
-from node.coalition.directory import OPERATOR_ID, SettlementTerms
+from node.coalition.directory import OPERATOR_ID, PaymentAccount, SettlementTerms
 from node.settlement.documents import Net, Obligation, Payment
 from node.settlement.payments import Booked, PaymentNow, PaymentState
 from node.settlement.windows import WindowState
@@ -25,8 +25,15 @@ DUE_SECONDS = 3_600
 LATE = CUT + DUE_SECONDS * 1000
 
 
-def _published(merchants: int = 3, **more: Any) -> tuple[Operator, ReadStatement]:
-    terms = SettlementTerms(1, "IRR", 0, close_grace_seconds=86_400, payment_due_seconds=DUE_SECONDS)
+def _published(merchants: int = 3, *, agent: bool = False, **more: Any) -> tuple[Operator, ReadStatement]:
+    terms = SettlementTerms(
+        1,
+        "IRR",
+        0,
+        close_grace_seconds=86_400,
+        payment_due_seconds=DUE_SECONDS,
+        agent_account=PaymentAccount("Agent", other_id="AGENT-1") if agent else None,
+    )
     operator = Operator(World(coalition=make_coalition(merchants, terms=terms, **more)))
     _trade(operator.world, 1)
     operator.collect(1, CUT)
