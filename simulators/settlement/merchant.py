@@ -14,7 +14,8 @@ from node.wire.coalition import Opener, Unopened
 from node.wire.coalition_trust import KnownDirectories
 from simulators.settlement.acts import Act, ActKind
 from simulators.settlement.bent import BentLanes
-from simulators.settlement.operator import OperatorLine, Refused, SimOperator
+from simulators.settlement.operator import Refused, SimOperator
+from simulators.settlement.operator_line import OperatorLine
 from simulators.sim.coalition import OPERATOR, SIGNERS
 from simulators.sim.disk import Disk
 from simulators.sim.loop import SimLoop

@@ -4,30 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from msgspec.structs import replace
 
 from node.actors.operator_books import OperatorBooks
 from node.actors.operator_money import NotDone
+from node.actors.operator_payments import PaymentsNow
+from node.coalition.directory import OPERATOR_ID
 from node.coalition.envelopes import Message
 from node.proto.vafa.settlement.v1 import statement_pb2
-from node.settlement.documents import Mismatch, SignedClose
-from node.settlement.windows import terms_of
+from node.settlement.documents import SignedClose
+from node.settlement.payments import unpaid
+from node.settlement.windows import WindowState, terms_of
 from node.wire.coalition import Opener, Unopened
 from node.wire.coalition_trust import KnownDirectories
-from node.wire.settlement import mismatch_message
-from node.wire.settlement_alone import AloneCheck
-from node.wire.settlement_fields import DocumentUnreadable, read_wide, wide
+from node.wire.settlement_fields import read_wide, wide
 from node.wire.settlement_lines import (
     head_of,
     read_signed_statement,
     signed_statement_bytes,
     statement_bytes,
 )
-from node.wire.settlement_rpc import WindowShown
-from node.wire.settlement_scan import entry_of
 from node.wire.settlement_signing import sign_close, sign_head
 from simulators.settlement.acts import Act, ActKind
 from simulators.sim.coalition import OPERATOR, SIGNERS
@@ -43,6 +43,12 @@ AWAY_SECONDS = (1.0, 15.0)
 LOSS = 0.1
 """Calls of which the question or the answer is lost, while faults begin."""
 ENDS_AT_A_STEP = 0.008
+PAYING_SECONDS = 80.0
+"""So long after everything else is calm the operator ends at times, and calls are lost, where it is paid. It
+is over before the last windows are cut: what one side then hands in alone has no window to follow it.
+"""
+DEFAULT_MS = 12_000
+"""So long after a payment was due the operator waits before it declares somebody in default."""
 TIMES_SHOWN = 2
 """So often each merchant is shown a statement with a moved net before the honest one."""
 
@@ -74,17 +80,24 @@ class SimOperator:
         self.known = known
         self.clock_ms = clock_ms
         self.chance = random.Random(f"{seed}/operator")
+        self.paying_chance = random.Random(f"{seed}/operator/paying")
+        """Apart, so that payments leave what happens before them as it is."""
+        self.all_told: Callable[[int, PaymentsNow], bool] = lambda number, now: False
+        """Whether it has been told of all money that moved of a window; until then nobody is in default."""
         self.disk = Disk(self.chance)
         self.process: Process | None = None
         self.other: dict[tuple[ActKind, int], bytes] = {}
         """Statements that the operator signed beside the one in its books, by act and window."""
         self.broken: list[str] = []
         """What must never happen to it: a fault, a close that it took though it must not."""
+        self.when_it_is_paid: Callable[[], None] = lambda: None
         self._shown: dict[tuple[str, int], int] = {}
         self._loop, self._trace, self._happens, self._calm_at = loop, trace, happens, calm_at_seconds
         self._acts = {(act.kind, act.window): act for act in acts}
         self._opener = Opener("operator", lambda: known)
         self._supervisor = Process(loop, "operator/supervisor")
+        self._paying = False
+        self._pays_from_ms = clock_ms() + int(calm_at_seconds * 1_000)
 
     # --- its life -------------------------------------------------------------------------------
 
@@ -108,13 +121,28 @@ class SimOperator:
         self._supervisor.call_later(self.chance.uniform(*AWAY_SECONDS), self.start)
 
     def _step(self, step: str) -> None:
-        if self._rough and self.chance.random() < ENDS_AT_A_STEP:
-            self.end(power=self.chance.random() < 0.5)
+        chance = self.paying_chance if self._paying else self.chance
+        if self._rough and chance.random() < ENDS_AT_A_STEP:
+            self._paying = False
+            self.end(power=chance.random() < 0.5)
             raise Ended
 
     @property
     def _rough(self) -> bool:
-        return self._loop.time() < self._calm_at
+        return self._loop.time() < self._calm_at + PAYING_SECONDS * self._paying
+
+    @property
+    def paying(self) -> bool:
+        """Whether anybody pays yet: once the shops have closed, and what they disturb each other with."""
+        return self._loop.time() >= self._calm_at
+
+    def _when_paying(self, work: Callable[[], T]) -> T:
+        """What is done about payments, with the mishaps of that time."""
+        self._paying = True
+        try:
+            return work()
+        finally:
+            self._paying = False
 
     def open(self, envelope: bytes) -> Message | None:
         """An envelope of whomever's, verified."""
@@ -136,20 +164,48 @@ class SimOperator:
                 if isinstance(done, NotDone):
                     break
                 self._trace.note("operator", f"statement {number}", self.books.statement_bytes(number) or b"")
+            if self.paying:
+                self.when_it_is_paid()
+                self._when_paying(partial(self._defaults, now_ms))
+
+    def _defaults(self, now_ms: int) -> None:
+        """Declares in default whoever has not paid in time, one after another."""
+        for window in self.known.newest.windows:
+            record = self.books.window(window.number)
+            if isinstance(record, NotDone) or record.state is not WindowState.PENDING:
+                continue
+            now = self.books.payments.now(window.number)
+            assert isinstance(now, PaymentsNow)
+            due_ms = max(now.due_ms, self._pays_from_ms)
+            if now_ms < due_ms + DEFAULT_MS or not self.all_told(window.number, now):
+                continue
+            late = sorted({one.payment.debtor_id for one in now.payments if unpaid(one)} - {OPERATOR_ID})
+            if late:
+                self._trace.fault(late[0], "in default", f"window {window.number}")
+                done = self.books.payments.default(
+                    f"default {window.number} {late[0]}", window.number, late[0], "has not paid", now_ms
+                )
+                if isinstance(done, NotDone):
+                    self.broken.append(f"it could not declare {late[0]} in default: {done.text}")
 
     # --- what merchants ask ---------------------------------------------------------------------
 
-    async def call(self, work: Callable[[OperatorBooks], T]) -> T:
-        """Something done in the operator's process; raises Away where the question or answer is lost."""
-        await asyncio.sleep(self.chance.uniform(*DELAY_SECONDS))
+    async def call(self, work: Callable[[OperatorBooks], T], *, pays: bool = False) -> T:
+        """Something done in the operator's process, about payments or not; raises Away where the question or
+        answer is lost.
+        """
+        chance = self.paying_chance if pays else self.chance
+        rough_until = self._calm_at + PAYING_SECONDS * pays
+        await asyncio.sleep(chance.uniform(*DELAY_SECONDS))
         process = self.process
-        if process is None or (self._rough and self.chance.random() < LOSS):
+        if process is None or (self._loop.time() < rough_until and chance.random() < LOSS):
             await asyncio.sleep(CALL_SECONDS)
             raise Away
-        task = process.spawn(_done(lambda: work(self.books)))
+        asked = (lambda: self._when_paying(lambda: work(self.books))) if pays else lambda: work(self.books)
+        task = process.spawn(_done(asked))
         done, _ = await asyncio.wait({task}, timeout=CALL_SECONDS)
-        await asyncio.sleep(self.chance.uniform(*DELAY_SECONDS))
-        if not done or not process.alive or (self._rough and self.chance.random() < LOSS):
+        await asyncio.sleep(chance.uniform(*DELAY_SECONDS))
+        if not done or not process.alive or (self._loop.time() < rough_until and chance.random() < LOSS):
             raise Away
         if (fault := task.exception()) is not None:
             self.broken.append(f"a fault: {fault!r}")
@@ -215,64 +271,3 @@ def _later(data: bytes) -> bytes:
     facts = replace(read.facts, publish_time_ms=read.facts.publish_time_ms + 1)
     body = statement_bytes(facts, read.line_bytes)
     return signed_statement_bytes(body, sign_head(head_of(facts, body, read.line_bytes), OPERATOR))
-
-
-class OperatorLine:
-    """`settling_keeper.Operator` for one merchant."""
-
-    def __init__(self, operator: SimOperator, own_id: str) -> None:
-        self._operator = operator
-        self._own_id = own_id
-
-    async def submit(self, signed: SignedClose) -> bool:
-        """Hands a close in."""
-        return await self._ask(lambda books: self._operator.submit(books, signed, self._own_id))
-
-    async def submit_alone(self, signed: SignedClose, records: Iterable[bytes]) -> bool:
-        """Hands a close in with its records, which the operator looks at as its service does."""
-        shown = list(records)
-
-        def work(books: OperatorBooks) -> NotDone | str | None:
-            refusal = books.close_refusal(signed, self._operator.clock_ms())
-            if refusal is not None:
-                return refusal
-            check = AloneCheck(signed, books.directory)
-            try:
-                problem = check.add([entry_of(one) for one in shown]) or check.end()
-            except DocumentUnreadable as wrong:
-                problem = str(wrong)
-            return problem or self._operator.submit(books, signed, self._own_id)
-
-        return await self._ask(work)
-
-    async def report(self, found: Mismatch) -> bool:
-        """Tells of a mismatch."""
-        data = mismatch_message(found).SerializeToString()
-        pair = (found.home_id, found.acquirer_id)
-        return await self._ask(lambda books: books.keep_mismatch(found.window, pair, found.lane, data))
-
-    async def _ask(self, work: Callable[[OperatorBooks], NotDone | str | None]) -> bool:
-        try:
-            refusal = await self._operator.call(work)
-        except Away:
-            return False
-        if refusal:
-            raise Refused(refusal if isinstance(refusal, str) else refusal.text)
-        return True
-
-    async def statement(self, window: int) -> bytes | None:
-        """A statement, as it is shown to this merchant."""
-        try:
-            return await self._operator.call(
-                lambda books: self._operator.statement(books, window, self._own_id)
-            )
-        except Away:
-            return None
-
-    async def windows(self, from_number: int) -> list[WindowShown] | None:
-        """Payments are nobody's business here."""
-        return None
-
-    async def defaulted(self, window: int) -> frozenset[str] | None:
-        """Payments are nobody's business here."""
-        return None

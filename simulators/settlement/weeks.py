@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,8 +14,11 @@ from node.coalition.directory import Directory, Fee, FeeSide, PaymentAccount, Se
 from node.wire.coalition_trust import KnownDirectories, Rejected, first
 from simulators.settlement import checks
 from simulators.settlement.acts import Act, plan_acts
+from simulators.settlement.bank import SimBank
 from simulators.settlement.merchant import SettlingNode
 from simulators.settlement.operator import SimOperator
+from simulators.settlement.paid_checks import Paid
+from simulators.settlement.payers import Payers
 from simulators.sim.bazaar import PARTITIONS, Bazaar
 from simulators.sim.coalition import CURRENCY, OPERATOR
 from simulators.sim.faults import FaultKind
@@ -24,6 +28,7 @@ from simulators.sim.world import FAULTY_SECONDS, PROGRAMME, Outcome
 CALM_SECONDS = FAULTY_SECONDS + 40.0
 """From then on nothing goes wrong any more: what faults left behind is settled in the windows that follow."""
 GRACE_SECONDS = (15, 40, 90)
+PAYMENT_DUE_SECONDS = 40
 
 
 class SettledOutcome(Outcome, frozen=True):
@@ -47,6 +52,7 @@ class Weeks(Bazaar):
         self.acts = plan_acts(seed)
         self.counts: Counter[str] = Counter()
         self._operator: SimOperator | None = None
+        self._paying = False
         super().__init__(seed, show, weights)
 
     @property
@@ -59,6 +65,13 @@ class Weeks(Bazaar):
             self._operator = SimOperator(
                 self.loop, known, self.clock_ms, self.seed, self.trace, self.acts, self.happens, CALM_SECONDS
             )
+            exponent = known.newest.settlement_terms[0].currency_exponent
+            # The names a bank gives are drawn apart: what happens before anybody pays is as it was without.
+            names = random.Random(f"{self.seed}/bank").random() < 0.5
+            self.bank = SimBank(self.clock_ms, exponent, names=names)
+            self.payers = Payers(self.bank, self._operator, self.seed)
+            self._operator.all_told = self.payers.all_told
+            self._operator.when_it_is_paid = self._pay
         return self._operator
 
     def founding(self) -> Directory:
@@ -74,6 +87,7 @@ class Weeks(Bazaar):
             chance.choice((0, 2)),
             fees=fees if chance.random() < 0.5 else (),
             close_grace_seconds=chance.choice(GRACE_SECONDS),
+            payment_due_seconds=PAYMENT_DUE_SECONDS,
             agent_account=PaymentAccount("Agent", other_id="1") if chance.random() < 0.3 else None,
         )
         return replace(super().founding(), settlement_terms=(terms,))
@@ -85,6 +99,12 @@ class Weeks(Bazaar):
             self.loop, plan, self.seed, self.trace, self.network, self.directory, self.known, operator,
             self.acts, self.happens, CALM_SECONDS,
         )  # fmt: skip
+
+    def _pay(self) -> None:
+        """Everybody begins to pay: not by a timer, which would change the order of what comes before it."""
+        if not self._paying:
+            self._paying = True
+            self.outside.spawn(self.payers.live())
 
     def happens(self, act: Act) -> None:
         """An act has become one."""
@@ -103,7 +123,9 @@ class Weeks(Bazaar):
         merchants = [node for node in self.partners if isinstance(node, SettlingNode)]
         found = checks.Settled(self.operator, merchants, self.directory, self.acts, PARTITIONS)
         violations = [*super().violations(), *found.violations(self.clock_ms())]
-        self.counts.update(found.counts)
+        paid = Paid(self.operator, self.bank, merchants, self.clock_ms())
+        violations += paid.violations()
+        self.counts.update(found.counts + paid.counts + self.payers.counts)
         return violations
 
 
