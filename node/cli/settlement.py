@@ -105,7 +105,9 @@ def verify(
 
 
 @app.command("check-proof")
-def check_proof_file(file: FileArgument, directory: DirectoryOption) -> None:
+def check_proof_file(
+    file: Annotated[Path, typer.Argument(help="The proof, as `prove` wrote it.")], directory: DirectoryOption
+) -> None:
     """Check the proof that a statement counts one record."""
     data, signed = read_file(file), directory_in(directory)
     opener = Opener("nobody", lambda: KnownDirectories([signed]))

@@ -120,7 +120,10 @@ prepaid_alert_percents = [50, 20, 5]
 # volume_ppm = 5000
 # side = "acquirer"
 # An account by which all pay and are paid; without it the largest debtor pays the largest creditor, and so
-# on. [settlement.agent_account] holder = "Settlement agent" iban = "IR..."
+# on.
+# [settlement.agent_account]
+# holder = "Settlement agent"
+# iban = "IR..."
 
 # Where the operator's service listens, and where partners reach it (host:port); see `vafa operator run`.
 # [operator]

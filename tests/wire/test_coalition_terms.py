@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -25,6 +26,7 @@ from node.wire.coalition_terms import (
     says_the_same,
     windows_of,
 )
+from node.wire.settlement_terms import SETTLEMENT_TEMPLATE
 from tests.wire.coalition_parties import NOW_MS, signer
 from tests.wire.coalition_terms import partner
 
@@ -51,6 +53,17 @@ def test_the_file_that_init_writes_makes_a_sound_directory() -> None:
     assert found.partners[0].ranges == (IdentifierRange(1, "11"),)
     assert found.partners[1].ranges == (IdentifierRange(3, "+98912"),)
     assert found.cap("nile", "saffron") == found.cap("saffron", "nile") == 1_000_000
+
+
+def test_what_the_file_shows_of_settlement_in_comments_is_read_once_the_marks_are_taken_away() -> None:
+    shown = re.sub(r"(?m)^# (?=\[|\w+ = )", "", SETTLEMENT_TEMPLATE.format(currency='"IRR"', exponent=0))
+    found = made(TOML + shown)
+    [terms] = found.settlement_terms
+    assert terms.agent_account is not None
+    assert (terms.agent_account.holder, [fee.code for fee in terms.fees]) == (
+        "Settlement agent",
+        ["commission"],
+    )
 
 
 def test_the_next_directory_follows_and_says_nothing_new_where_nothing_was_changed() -> None:
