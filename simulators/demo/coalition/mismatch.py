@@ -75,7 +75,10 @@ def lose_a_record(home: Merchant, acquirer: Merchant, window: int) -> Mismatch:
                 return Mismatch(home.merchant_id, acquirer.merchant_id, lane, number)
         finally:
             store.close()
-    raise NodeFailed(f"{home.merchant_id} and {acquirer.merchant_id} have no record in window {window}.")
+    raise NodeFailed(
+        f"No lane of {home.merchant_id} at {acquirer.merchant_id} ends in window {window}: it was cut "
+        "before the demo came so far, for this machine is busy. Run it again when it is less so."
+    )
 
 
 def _newest(store: RocksStore, home_id: str, window: int) -> bytes | None:

@@ -23,7 +23,7 @@ from simulators.launch import NodeFailed, NodeUnderTest
 from simulators.staff import Staff
 
 SHORTEST_WINDOW_SECONDS = 35.0
-LOSS_WINDOW_SECONDS = 30.0
+LOSS_WINDOW_SECONDS = 50.0
 """The shortest window in which the last customers come, the one before is closed, and a node is restarted."""
 MENDED_WINDOW_SECONDS = 12.0
 """The shortest window in which the one with the loss is closed."""
@@ -49,7 +49,7 @@ def run(
         more = max(0.0, purchases / _USUAL_PURCHASES - 1) * took_seconds
         cuts = (
             max(SHORTEST_WINDOW_SECONDS, took_seconds / 2),
-            max(LOSS_WINDOW_SECONDS, took_seconds * 0.8) + more,
+            max(LOSS_WINDOW_SECONDS, took_seconds * 1.2) + more,
             max(MENDED_WINDOW_SECONDS, took_seconds / 4),
         )
         services.append(OperatorService(OperatorHome(operator.directory), *cuts))
