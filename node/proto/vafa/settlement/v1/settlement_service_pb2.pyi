@@ -931,7 +931,10 @@ class BookedPayment(_message.Message):
     amount: _builtins.bytes
     """How much, in the smallest amount that is paid: 16 bytes, above 0."""
     bank_reference: _builtins.str
-    """What the bank calls it."""
+    """What the bank calls it: a part of a payment is known by it, so that it adds up with others and counts
+    once. One without it is added to none: the larger counts, those with a name together or the newest
+    without.
+    """
     def __init__(
         self,
         *,
