@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json as json_format
 import uuid
 from decimal import Decimal, InvalidOperation
@@ -16,7 +15,7 @@ from node.cli.operator_files import write_files
 from node.cli.operator_home import OperatorHome, OperatorRefused
 from node.cli.operator_money import names_of, newest_terms
 from node.cli.operator_service import CALL_SECONDS, calling, serve
-from node.cli.settlement_paid import all_payments
+from node.cli.settlement_paid import all_payments, booked_messages, content_id
 from node.cli.settlement_shown import payments_text, prepaid_text
 from node.cli.settlement_text import statement_table, window_table
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as pb
@@ -178,22 +177,14 @@ def _booked(camt: Path, now: pb.ListPaymentsResponse, facts: StatementFacts) -> 
         raise OperatorRefused(f"{camt}: {wrong}") from None
     for match, why in found.wrong:
         typer.echo(f"{match.booking.reference}: {why}", err=True)
-    return [
-        pb.BookedPayment(
-            reference=one.booking.reference,
-            amount=wide(one.units),
-            bank_reference=one.booking.bank_reference,
-        )
-        for one in [*found.paid, *(match for match, _ in found.wrong if match.units)]
-    ]
+    return booked_messages(found)
 
 
 def _report(stub: SettlementServiceStub, number: int, bookings: list[pb.BookedPayment]) -> None:
     if not bookings:
         raise OperatorRefused(f"The bank booked no payment of window {number} of the operator's.")
     request = pb.ReportPaymentsRequest(window=number, bookings=bookings)
-    # The same bookings are the same request, however often the file is read.
-    request.request_id = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()[:32]
+    request.request_id = content_id(request)
     stub.ReportPayments(request, timeout=CALL_SECONDS)
 
 

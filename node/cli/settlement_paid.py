@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from google.protobuf.message import Message
 
 from node.cli.connection import (
     DEADLINE_SECONDS,
@@ -58,7 +59,7 @@ def paid(
         if not own:
             raise SettlementRefused("Say whose bank statement it is: --as PARTNER.")
         statement = statement_in(file)
-        payments = _payments_of(statement, own)
+        payments = _ours((one for one in statement.lines if isinstance(one, Payment)), own)
         rows = _rows(statement, payments, matched(bookings, payments, statement.facts, own), {})
         _say(rows, json)
         return
@@ -85,9 +86,7 @@ def looked_for(
         if window < 0 and not pending and not _awaits(now, bookings, own_id):
             continue
         statement = own_statement(stub, one.number)
-        payments = [
-            payment for payment in all_payments(now) if own_id in (payment.debtor_id, payment.creditor_id)
-        ]
+        payments = _ours(all_payments(now), own_id)
         found = matched(bookings, payments, statement.facts, own_id, {one.reference for one in now.standing})
         told = {shown.payment.reference: shown for shown in now.payments} | _tell(stub, statement, found)
         rows += _rows(statement, payments, found, told)
@@ -129,27 +128,30 @@ def all_payments(now: operator_pb.ListPaymentsResponse) -> Iterator[Payment]:
         yield Payment(one.debtor_id, one.creditor_id, read_wide(one.amount, "standing"), one.reference)
 
 
+def booked_messages(found: Matched) -> list[operator_pb.BookedPayment]:
+    """What the operator is told of a bank's file."""
+    return [
+        operator_pb.BookedPayment(
+            reference=one.booking.reference, amount=wide(one.units), bank_reference=one.booking.bank_reference
+        )
+        for one in found.told
+    ]
+
+
+def content_id(request: Message) -> str:
+    """An id by what a request says: the same bookings are one request, however often they are read."""
+    return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()[:32]
+
+
 def _tell(
     stub: MerchantSettlementServiceStub, statement: ReadStatement, found: Matched
 ) -> dict[str, operator_pb.PaymentShown]:
     """Reports what was booked, right and wrong amounts alike; gives what the operator has of each payment."""
-    booked = [*found.paid, *(match for match, _ in found.wrong if match.units)]
-    if not booked:
+    bookings = booked_messages(found)
+    if not bookings:
         return {}
-    window = statement.facts.window
-    request = pb.ReportOwnPaymentsRequest(
-        window=window,
-        bookings=[
-            operator_pb.BookedPayment(
-                reference=one.booking.reference,
-                amount=wide(one.units),
-                bank_reference=one.booking.bank_reference,
-            )
-            for one in booked
-        ],
-    )
-    # The same bookings are the same request, however often the file is read.
-    request.request_id = hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()[:32]
+    request = pb.ReportOwnPaymentsRequest(window=statement.facts.window, bookings=bookings)
+    request.request_id = content_id(request)
     answer = stub.ReportOwnPayments(request, timeout=DEADLINE_SECONDS)
     return {one.payment.reference: one for one in answer.payments if one.HasField("payment")}
 
@@ -194,7 +196,5 @@ def _say(rows: list[dict[str, Any]], json: bool) -> None:
         raise typer.Exit(1)
 
 
-def _payments_of(statement: ReadStatement, own: str) -> list[Payment]:
-    return [
-        one for one in statement.lines if isinstance(one, Payment) and own in (one.debtor_id, one.creditor_id)
-    ]
+def _ours(payments: Iterable[Payment], own: str) -> list[Payment]:
+    return [one for one in payments if own in (one.debtor_id, one.creditor_id)]

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
-from node.wire.coalition_frames import MAX_FRAME_BYTES, FrameUnreadable, deliver_bytes, read_delivered
+from node.wire.coalition_frames import MAX_FRAME_BYTES
 
 if TYPE_CHECKING:
     from node.peering.link import PeerLink
@@ -25,30 +25,39 @@ CALLS_AFTER = 2
 LOOK_SECONDS = 1.0
 """How soon it is noticed that a stream stands."""
 
-Call = Callable[[str, bytes], Awaitable[bytes | None]]
-"""A unary method of the partner's and its request: the answer, or None where the call failed."""
-
 log = structlog.get_logger()
 
 
-async def speak_by_calls(link: PeerLink, call: Call) -> None:
+class Calls(Protocol):
+    """The partner's unary methods; None where a call failed."""
+
+    async def unary(self, method: str, request: bytes) -> bytes | None:
+        """Any method."""
+        ...
+
+    async def deliver(self, carried: bytes) -> Sequence[bytes] | None:
+        """Hands a message over; gives what came back."""
+        ...
+
+
+async def speak_by_calls(link: PeerLink, calls: Calls) -> None:
     """Hands over what waits for the partner, as it comes, until a stream stands or a call fails.
 
     Whether calls reach the partner at all is asked first, by one that changes nothing (GetDirectory).
     """
-    if await call("GetDirectory", b"") is None:
+    if await calls.unary("GetDirectory", b"") is None:
         return
     await link.reached_by_calls()
     log.info("peer_reached_by_calls", partner=link.partner_id)
     try:
-        while not link.connected and await _one(link, call):
+        while not link.connected and await _one(link, calls):
             pass
     finally:
         link.by_calls = False
         log.info("peer_calls_ended", partner=link.partner_id, waiting=len(link.outbox))
 
 
-async def _one(link: PeerLink, call: Call) -> bool:
+async def _one(link: PeerLink, calls: Calls) -> bool:
     """One message, or a moment without any; False where the call failed, and the message waits on."""
     taken = link.outbox.take(1, MAX_FRAME_BYTES)
     if not taken:
@@ -57,21 +66,15 @@ async def _one(link: PeerLink, call: Call) -> bool:
             async with asyncio.timeout(LOOK_SECONDS):
                 await link.filled.wait()
         return True
-    delivered = False
+    came = None
     try:
-        answer = await call("Deliver", deliver_bytes(taken[0]))
-        delivered = answer is not None
+        came = await calls.deliver(taken[0])
     finally:
-        if not delivered:
+        if came is None:
             link.outbox.put_back(taken)
-    if answer is None:
+    if came is None:
         return False
-    link.went_by_call()
-    try:
-        came = read_delivered(answer)
-    except FrameUnreadable as wrong:
-        link.unreadable(wrong)
-        return False
+    link.called.add()
     for carried in came:
         await link.came(carried)
     return True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 
 import grpc
 import structlog
@@ -15,6 +16,7 @@ from node.peering.connection import Connection
 from node.peering.link import PeerLink
 from node.peering.ports import PartnerEntry
 from node.telemetry import PEER_DIALS, Figures
+from node.wire.coalition_frames import FrameUnreadable, deliver_bytes, read_delivered
 
 FIRST_DELAY_SECONDS = 0.5
 LONGEST_DELAY_SECONDS = 30.0
@@ -52,7 +54,9 @@ class Dialler:
         self._chance = chance
         self._dialled = figures.count(PEER_DIALS, entry.partner_id, "connected")
         self._failed = figures.count(PEER_DIALS, entry.partner_id, "failed")
-        self._channel: grpc.aio.Channel | None = None  # the one that last connected, for unary calls
+        self._endpoint = entry.endpoints[0] if entry.endpoints else ""  # dialled last
+        self._channel: grpc.aio.Channel | None = None  # the stream's, for unary calls too
+        self._calling: grpc.aio.Channel | None = None  # of calls, while no stream can be had
         self._calls: asyncio.Task[None] | None = None
         self._task = asyncio.get_running_loop().create_task(self._run()) if entry.endpoints else None
 
@@ -67,11 +71,13 @@ class Dialler:
             await self._channel.close()
 
     async def unary(self, method: str, request: bytes) -> bytes | None:
-        """A unary call, over the channel that last connected or a new one; None where it fails."""
+        """A unary call, over a channel that stands or a new one to where was dialled last; None where it
+        fails.
+        """
         if not self.entry.endpoints:
             return None
-        kept = self._channel
-        channel = kept or dial(self.entry, self.entry.endpoints[0], self._identity)
+        kept = self._calling or self._channel
+        channel = kept or dial(self.entry, self._endpoint, self._identity)
         try:
             return await unary(channel, method, request, UNARY_SECONDS)
         except grpc.RpcError:
@@ -80,34 +86,36 @@ class Dialler:
             if channel is not kept:
                 await channel.close()
 
+    async def deliver(self, carried: bytes) -> Sequence[bytes] | None:
+        """Hands one message over in a call of its own; what came back, or None where nothing readable did."""
+        answer = await self.unary("Deliver", deliver_bytes(carried))
+        try:
+            return None if answer is None else read_delivered(answer)
+        except FrameUnreadable:
+            return None
+
     async def _run(self) -> None:
         failures = 0
         while True:
             await self._link.disconnected()
-            endpoint = self.entry.endpoints[failures % len(self.entry.endpoints)]
+            self._endpoint = self.entry.endpoints[failures % len(self.entry.endpoints)]
             # The first time too: when many nodes come back after a power cut they must not all dial at once.
             await asyncio.sleep(delay_seconds(max(failures, 1), self._chance))
             if self._link.connected:
                 continue
-            connected = await self._once(endpoint)
+            connected = await self._once(self._endpoint)
             failures = 1 if connected else failures + 1
             idle = self._calls is None or self._calls.done()
             if failures > CALLS_AFTER and idle and not self._link.connected:
-                self._calls = asyncio.get_running_loop().create_task(self._speak_by_calls(endpoint))
+                self._calls = asyncio.get_running_loop().create_task(self._speak_by_calls())
 
-    async def _speak_by_calls(self, endpoint: str) -> None:
-        """Beside further tries of a stream: over a channel of its own, which is kept."""
-        channel = dial(self.entry, endpoint, self._identity)
-
-        async def call(method: str, request: bytes) -> bytes | None:
-            try:
-                return await unary(channel, method, request, UNARY_SECONDS)
-            except grpc.RpcError:
-                return None
-
+    async def _speak_by_calls(self) -> None:
+        """Beside further tries of a stream: over a channel of its own for as long as calls pass."""
+        self._calling = dial(self.entry, self._endpoint, self._identity)
         try:
-            await speak_by_calls(self._link, call)
+            await speak_by_calls(self._link, self)
         finally:
+            channel, self._calling = self._calling, None
             await channel.close()
 
     async def _once(self, endpoint: str) -> bool:

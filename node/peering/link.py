@@ -82,7 +82,8 @@ class PeerLink:
         self._to_ask: deque[tuple[int, RecordsWish]] = deque()
         self._to_reply: deque[tuple[int, tuple[bytes, ...]]] = deque()
         self._sent = figures.count(PEER_MESSAGES, partner_id, "sent")
-        self._called = figures.count(PEER_MESSAGES, partner_id, "called")
+        self.called = figures.count(PEER_MESSAGES, partner_id, "called")
+        """Messages that went by calls."""
         self._came = figures.count(PEER_MESSAGES, partner_id, "received")
         self._faults = figures.count(PEER_FAULTS, partner_id)
         self._stands = figures.count(PEER_CONNECTED, partner_id)
@@ -195,15 +196,6 @@ class PeerLink:
         self._came.add()
         await self._work(partial(self._act, self.partner_id, carried))
 
-    def went_by_call(self) -> None:
-        """Counts a message that a call took over."""
-        self._called.add()
-
-    def unreadable(self, wrong: FrameUnreadable) -> None:
-        """Counts and logs a frame or an answer that cannot be read."""
-        self._faults.add()
-        log.warning("peer_frame_unreadable", partner=self.partner_id, problem=str(wrong))
-
     async def close(self) -> None:
         """Ends the connection, and waits a little for what is under way."""
         if self._current is not None:
@@ -270,7 +262,8 @@ class PeerLink:
             try:
                 frame = read_frame(data)
             except FrameUnreadable as wrong:
-                self.unreadable(wrong)
+                self._faults.add()
+                log.warning("peer_frame_unreadable", partner=self.partner_id, problem=str(wrong))
                 return
             for call_id, records in frame.replies:
                 future = self._calls.get(call_id)

@@ -19,8 +19,6 @@ from node.wire.coalition_beside import sealed_for
 from node.wire.coalition_frames import (
     FrameUnreadable,
     RecordsWish,
-    deliver_bytes,
-    read_delivered,
     read_records,
     receiver_of,
     wish_bytes,
@@ -114,15 +112,6 @@ class GrpcLinks:
             self._figures.count(PEER_REFUSED, partner_id, "NO_SEALING_KEY").add()
             return False
         return self._links[relay_id].send(sealed)
-
-    async def deliver(self, partner_id: str, carried: bytes) -> Sequence[bytes] | None:
-        """Hands one message over in a call of its own; None where the partner is not reached or refuses."""
-        dialler = self._diallers.get(partner_id)
-        answer = await dialler.unary("Deliver", deliver_bytes(carried)) if dialler else None
-        try:
-            return None if answer is None else read_delivered(answer)
-        except FrameUnreadable:
-            return None
 
     async def list_records(self, partner_id: str, wish: RecordsWish) -> Sequence[bytes] | None:
         """LaneRecords: over the stream that stands, else by a call of its own."""

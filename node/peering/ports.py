@@ -74,10 +74,6 @@ class Links(Protocol):
         """
         ...
 
-    async def deliver(self, partner_id: str, carried: bytes) -> Sequence[bytes] | None:
-        """Hands one message over in a call of its own; the answers, or None where that could not be done."""
-        ...
-
     async def list_records(self, partner_id: str, wish: RecordsWish) -> Sequence[bytes] | None:
         """LaneRecords from the partner; None where it cannot be asked now."""
         ...

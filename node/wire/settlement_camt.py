@@ -60,6 +60,11 @@ class Matched(Struct, frozen=True):
     wrong: tuple[tuple[Match, str], ...]
     """Bookings with a payment's reference that are not it, and why: they are not marked as paid."""
 
+    @property
+    def told(self) -> list[Match]:
+        """What the operator is told of: all that came, wrong amounts too."""
+        return [*self.paid, *(match for match, _ in self.wrong if match.units)]
+
 
 def read_bank_file(data: bytes) -> list[Booking]:
     """The booked transactions of a camt.053 or camt.054; raises BankFileUnreadable."""
@@ -104,8 +109,9 @@ def matched(
     for booking in bookings:
         payment = by_reference.get(booking.reference)
         if payment is not None:
-            right_way = booking.incoming == (payment.creditor_id == own_id)
-            match = Match(payment, booking, _units(booking, facts) if right_way else 0)
+            match = Match(payment, booking)
+            if _is_right_way(match, own_id):
+                match = replace(match, units=_units(booking, facts))
             groups.setdefault(booking.reference, []).append(match)
     paid: list[Match] = []
     wrong: list[tuple[Match, str]] = []
@@ -132,12 +138,16 @@ def matched(
     return Matched(tuple(paid), tuple(wrong))
 
 
+def _is_right_way(match: Match, own_id: str) -> bool:
+    return match.booking.incoming == (match.payment.creditor_id == own_id)
+
+
 def _right_way(
     group: Iterable[Match], facts: StatementFacts, own_id: str
 ) -> tuple[list[Match], list[tuple[Match, str]]]:
     kept, wrong = [], []
     for one in group:
-        if one.booking.incoming == (one.payment.creditor_id == own_id):
+        if _is_right_way(one, own_id):
             kept.append(one)
         else:
             wrong.append((one, "it went the other way"))
@@ -157,7 +167,7 @@ def _without_sent_back(
     wrong: list[tuple[Match, str]] = []
     back: list[int] = []
     for one in group:
-        if one.booking.incoming == (one.payment.creditor_id == own_id):
+        if _is_right_way(one, own_id):
             kept.append(one)
             continue
         wrong.append((one, "it went the other way"))
@@ -195,7 +205,7 @@ def _took_back(kept: list[Match], amount: int, wrong: list[tuple[Match, str]]) -
 
 def _problem(match: Match, facts: StatementFacts, own_id: str) -> str | None:
     payment, booking = match.payment, match.booking
-    if booking.incoming != (payment.creditor_id == own_id):
+    if not _is_right_way(match, own_id):
         return "it went the other way"
     if booking.currency != facts.currency:
         return f"it is in {booking.currency}, not {facts.currency}"

@@ -231,16 +231,15 @@ class Thief:
         self._now = deed
         for _ in range(TRIES):
             before = self._sprung.pop(victim, None)
-            struck = before is not None
             # Whoever is down or cut off hears nothing: that is no attack.
             if before is None and self.world.network.passes(self.own_id, victim):
-                before = self.counted(victim, attack.reason)
-                struck = attack.make(self, victim)
-            if struck:
+                counted = self.counted(victim, attack.reason)
+                before = counted if attack.make(self, victim) else None
+            if before is not None:
                 deed.made += 1
                 self.world.trace.fault(self.own_id, f"hostile: {attack.name}", victim)
             await asyncio.sleep(HEARD_SECONDS)
-            if before is not None and struck and self.counted(victim, attack.reason) > before:
+            if before is not None and self.counted(victim, attack.reason) > before:
                 deed.refused += self.counted(victim, attack.reason) - before
                 break
             await asyncio.sleep(PAUSE_SECONDS)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from functools import partial
 
+from node.actors.operator_between import as_payments
 from node.actors.operator_books import OperatorBooks
 from node.actors.operator_money import NotDone
 from node.actors.operator_payments import PaymentsNow
@@ -70,12 +71,11 @@ class Payers:
                 for one in now.payments:
                     if one.state in (PaymentState.DUE, PaymentState.SAID):
                         self._plan(number, one.payment, self._how(number, one.payment))
-                for debt in now.standing:
-                    payment = Payment(debt.debtor_id, debt.creditor_id, debt.amount, debt.reference)
+                for debt in as_payments(now.standing).values():
                     pays = self._chance.choice((How.WHOLE, How.PARTS, How.NEVER))
                     # Money that comes twice for one debt, under two references, is for the two to settle.
                     late = (number, debt.debtor_id) in self._late
-                    self._plan(number, payment, How.NEVER if late else pays, debt=True)
+                    self._plan(number, debt, How.NEVER if late else pays, debt=True)
             for owner in (*MERCHANTS, OPERATOR_ID):
                 await self._reads(owner)
 
@@ -206,9 +206,8 @@ class Payers:
             for number in windows:
                 facts, payments, standing = await self._operator.call(partial(_payable, number), pays=True)
                 found = matched(bookings, payments, facts, owner, standing)
-                told = [*found.paid, *(one for one, _ in found.wrong if one.units)]
                 booked = [
-                    Booked(one.payment.reference, one.units, one.booking.bank_reference) for one in told
+                    Booked(one.payment.reference, one.units, one.booking.bank_reference) for one in found.told
                 ]
                 request_id = hashlib.sha256(repr((number, booked)).encode()).hexdigest()[:32]
                 if booked:
@@ -242,6 +241,6 @@ def _payable(number: int, books: OperatorBooks) -> tuple[StatementFacts, list[Pa
     now, statement = books.payments.now(number), books.statement(number)
     assert isinstance(now, PaymentsNow)
     assert statement is not None
-    standing = [Payment(one.debtor_id, one.creditor_id, one.amount, one.reference) for one in now.standing]
-    payments = [*(one.payment for one in now.payments), *standing]
-    return statement.facts, payments, {one.reference for one in standing}
+    standing = as_payments(now.standing)
+    payments = [*(one.payment for one in now.payments), *standing.values()]
+    return statement.facts, payments, set(standing)

@@ -82,13 +82,6 @@ class SimLinks:
         outbox.append(carried)
         return True
 
-    async def deliver(self, partner_id: str, carried: bytes) -> Sequence[bytes] | None:
-        """One message in a call of its own, with the answers; None where it was lost on the way."""
-        own_id = self.own_id
-        return await self._network.call(
-            own_id, partner_id, lambda exchanging: exchanging.answered(own_id, carried)
-        )
-
     async def list_records(self, partner_id: str, wish: RecordsWish) -> Sequence[bytes] | None:
         """LaneRecords from the partner; None where they were lost on the way."""
         own_id = self.own_id

@@ -111,9 +111,6 @@ class WireLinks:
         self._network.append((self._own_id, partner_id, carried))
         return True
 
-    async def deliver(self, partner_id: str, carried: bytes) -> Sequence[bytes] | None:
-        return None
-
     async def list_records(self, partner_id: str, wish: RecordsWish) -> Sequence[bytes] | None:
         return None
 

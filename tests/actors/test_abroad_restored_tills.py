@@ -34,9 +34,6 @@ class Cut:
     async def send(self, partner_id: str, carried: bytes) -> bool:
         return True
 
-    async def deliver(self, partner_id: str, carried: bytes) -> Sequence[bytes] | None:
-        return None
-
     async def list_records(self, partner_id: str, wish: RecordsWish) -> Sequence[bytes] | None:
         return None
 

@@ -13,9 +13,10 @@ import pytest
 from node.peering import dialler
 from node.peering.calls import speak_by_calls
 from node.peering.link import UNDER_WAY
+from node.peering.ports import PartnerEntry, Peers
 from node.rpc.peer import PeerService
 from node.wire.coalition_frames import MAX_FRAME_MESSAGES, answers_bytes
-from tests.peering.ends import End, carried, ends, introduce, until
+from tests.peering.ends import WAIT_SECONDS, End, carried, ends, introduce, until
 
 
 class Between:
@@ -119,20 +120,49 @@ async def test_a_stream_that_stands_again_takes_over(monkeypatch: pytest.MonkeyP
         assert nile.counted("vafa_peer_messages_total")["saffron", "called"] == 0
 
 
-@pytest.mark.parametrize("answer", [None, b"\xff\xff\xff", answers_bytes([]) + b"\x0a\x05ab"])
-async def test_a_partner_that_answers_nothing_readable_is_not_spoken_to_until_it_is_tried_anew(
-    answer: bytes | None,
-) -> None:
+class Silent:
+    """A partner that hands its directory over and takes no message."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def unary(self, method: str, request: bytes) -> bytes | None:
+        self.asked.append(method)
+        return b""
+
+    async def deliver(self, carried: bytes) -> None:
+        self.asked.append("Deliver")
+
+
+async def test_a_partner_that_takes_no_message_is_left_alone_until_it_is_tried_anew() -> None:
     async with ends("nile", "saffron", only_dialling=["nile", "saffron"]) as (nile, _):
-        link = nile.links.link("saffron")
+        link, silent = nile.links.link("saffron"), Silent()
         assert link is not None
-        asked = []
-
-        async def call(method: str, request: bytes) -> bytes | None:
-            asked.append(method)
-            return b"" if method == "GetDirectory" else answer
-
         link.outbox.put(carried("saffron", "a word"))
-        await speak_by_calls(link, call)
-        assert asked == ["GetDirectory", "Deliver"]
+        await speak_by_calls(link, silent)
+        assert silent.asked == ["GetDirectory", "Deliver"]
         assert not link.by_calls
+        assert len(link.outbox) == 1, "it waits on"
+
+
+@pytest.mark.parametrize("answer", [None, b"\xff\xff\xff", answers_bytes([]) + b"\x0a\x05ab"])
+async def test_an_answer_that_cannot_be_read_is_none(
+    answer: bytes | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def unary(self: dialler.Dialler, method: str, request: bytes) -> bytes | None:
+        return answer
+
+    monkeypatch.setattr(dialler.Dialler, "unary", unary)
+    async with ends("nile", "saffron", only_dialling=["nile", "saffron"]) as (nile, _):
+        assert await nile.deliver("saffron", carried("saffron", "a word")) is None
+
+
+async def test_calls_go_to_the_endpoint_that_was_dialled_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dialler, "CALLS_AFTER", 1 << 30)
+    async with without_streams(monkeypatch) as (nile, saffron, _):
+        both = ("127.0.0.1:1", saffron.address)  # nobody listens at the first
+        known = PartnerEntry("saffron", saffron.authority.certificate_pem, both)
+        await nile.links.update(Peers("nile", {"saffron": known}))
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await nile.links.fetch_directory("saffron") is None:  # noqa: ASYNC110 - a remote answer
+                await asyncio.sleep(0.005)

@@ -111,12 +111,12 @@ async def test_a_flood_is_worked_on_within_its_bound_and_other_partners_are_serv
 async def test_a_partners_single_calls_share_the_same_bound() -> None:
     async with ends("nile", "saffron", only_dialling=["saffron"]) as (nile, saffron):
         await until(lambda: saffron.links.connected("nile"))
-        assert await saffron.links.deliver("nile", carried("nile", "one")) == (carried("nile", "one"),)
+        assert await saffron.deliver("nile", carried("nile", "one")) == (carried("nile", "one"),)
         nile.acting.gate.clear()
         for number in range(UNDER_WAY):
             await saffron.links.send("nile", carried("nile", str(number)))
         await until(lambda: nile.acting.under_way == UNDER_WAY)
-        assert await saffron.links.deliver("nile", carried("nile", "one too many")) is None
+        assert await saffron.deliver("nile", carried("nile", "one too many")) is None
         assert nile.counted("vafa_peer_refused_total")["saffron", "OVERLOADED"] == 1
         nile.acting.gate.set()
 
@@ -134,7 +134,7 @@ async def test_records_are_read_over_the_stream_by_whichever_side_could_not_dial
 async def test_records_of_a_partner_that_is_away_are_none_rather_than_empty() -> None:
     async with ends("nile", "saffron", only_dialling=["nile", "saffron"]) as (nile, _):
         assert await nile.links.list_records("saffron", RecordsWish("nile", "saffron", 0, 1)) is None
-        assert await nile.links.deliver("saffron", carried("saffron", "x")) is None
+        assert await nile.deliver("saffron", carried("saffron", "x")) is None
         assert await nile.links.fetch_directory("saffron") is None
 
 

@@ -154,10 +154,15 @@ def test_nothing_arrives_in_a_process_that_has_ended_and_the_next_one_is_told_of
     assert len(again.came) == 5
 
 
+async def delivered(two: Two) -> Sequence[bytes] | None:
+    """A message that a hands b in a call of its own, as a hostile partner may."""
+    return await two.network.call("a", "b", lambda there: there.answered("a", b"x"))
+
+
 def test_calls_go_both_ways_and_are_lost_with_the_way(two: Two) -> None:
     async def ask() -> tuple[Sequence[bytes] | None, Sequence[bytes] | None]:
         wish = RecordsWish("b", "a", 0, 7)
-        return await two.links_a.deliver("b", b"x"), await two.links_a.list_records("b", wish)
+        return await delivered(two), await two.links_a.list_records("b", wish)
 
     spawn = two.links_a.process.spawn
     assert two.loop.run_until(spawn(ask()), 100) == ([b"answer to x"], [b"record 7"])
@@ -170,7 +175,7 @@ def test_a_flood_is_worked_on_within_its_bound_and_single_calls_beyond_it_are_re
 ) -> None:
     two.send(3 * UNDER_WAY)
     two.later(0.2)
-    assert two.loop.run_until(two.links_a.process.spawn(two.links_a.deliver("b", b"x")), 100) is None
+    assert two.loop.run_until(two.links_a.process.spawn(delivered(two)), 100) is None
     assert two.figures.snapshot()[PEER_REFUSED.name] == [(("a", "OVERLOADED"), 1.0)]
     two.later(5)
     assert len(two.b.came) == 3 * UNDER_WAY
