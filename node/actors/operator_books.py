@@ -94,15 +94,9 @@ class OperatorBooks:
         record = self.window(number)
         if isinstance(record, NotDone) or record.state is not WindowState.OPEN:
             return record
-        return self.judged_move(record, WindowEvent.CLOSE, now_ms)
+        return self._move(record, self.judged(record, WindowEvent.CLOSE, now_ms), Batch())
 
-    def judged_move(
-        self, record: WindowRecord, event: WindowEvent, now_ms: int, *, unpaid: int = 0
-    ) -> WindowRecord | NotDone:
-        """Moves a window on by an event, or says why it does not."""
-        return self._move(record, self._judge(record, event, now_ms, unpaid=unpaid), Batch())
-
-    def _judge(
+    def judged(
         self,
         record: WindowRecord,
         event: WindowEvent,
@@ -242,7 +236,7 @@ class OperatorBooks:
             self._carried(before, terms, number),
             self.money.opening_balances(partners_of(self.directory, number)),
         )
-        state = self._judge(
+        state = self.judged(
             record, WindowEvent.PUBLISH, now_ms, awaited=awaited, without_missing=without_missing
         )
         if isinstance(state, NotDone):
@@ -266,9 +260,9 @@ class OperatorBooks:
             payments=tuple(line.reference for line in read.lines if isinstance(line, Payment)),
             silent=self._silent(number, closes),
         )
-        moved = self._move(record, state, batch)
-        # Where nobody has to pay anything, nothing is awaited any more.
-        return moved if isinstance(moved, NotDone) else self.payments.finish(moved, now_ms)
+        # Where nobody has to pay anything, nothing is awaited any more: no payment will come and say so.
+        ended = self.payments.ended(replace(record, state=state), (), now_ms)
+        return self._move(ended, ended.state, batch)
 
     def statement(self, number: int) -> ReadStatement | None:
         """A published statement."""

@@ -7,7 +7,7 @@ without it, so that the others finish it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
@@ -143,10 +143,11 @@ class OperatorPayments:
             return of_debts
         said = [(one.reference, one.amount, one.bank_reference) for one in bookings]
         asked = f"report {number} {caller} {said}".encode()
-        refusal = self._books.money.once(f"{caller}/{request_id}", asked, changes | of_debts)
+        after, all_changes = self._with_end(record, changes | of_debts, now_ms)
+        refusal = self._books.money.once(f"{caller}/{request_id}", asked, all_changes)
         if refusal is not None:
             return refusal
-        after, left = self.finish(record, now_ms), self._between(number) if debts else {}
+        left = self._between(number) if debts else {}
         return [
             self._shown(number, *found)
             if found is not None
@@ -213,7 +214,7 @@ class OperatorPayments:
             return record
         asked = f"paid {number} {reference} {amount}".encode()
         if self._books.money.was_done(request_id, asked):
-            return self.finish(record, now_ms)
+            return record
         payments = self._all(number, statement) if statement else []
         debt = self._between(number).get(reference)
         due = debt or next((one for one, _ in payments if one.reference == reference), None)
@@ -227,16 +228,34 @@ class OperatorPayments:
             if isinstance(of_debt, NotDone):
                 return of_debt
             changes = of_debt
-        refusal = self._books.money.once(request_id, asked, changes)
-        return refusal or self.finish(record, now_ms)
+        ended, changes = self._with_end(record, changes, now_ms)
+        return self._books.money.once(request_id, asked, changes) or ended
 
-    def finish(self, record: WindowRecord, now_ms: int) -> WindowRecord:
-        """The window, settled once nothing of it is awaited any more."""
+    def ended(self, record: WindowRecord, changed: Collection[bytes], now_ms: int) -> WindowRecord:
+        """A window as it is once what is `changed` is written, by its keys: settled where nothing of it is
+        awaited any more.
+        """
         if record.state is not WindowState.PENDING:
             return record
-        unpaid = len(set(record.payments) - self._books.money.paid(record.number))
-        done = self._books.judged_move(record, WindowEvent.PAY, now_ms, unpaid=unpaid)
-        return record if isinstance(done, NotDone) else done
+        number, paid = record.number, self._books.money.paid(record.number)
+        unpaid = [
+            one
+            for one in record.payments
+            if one not in paid and item_key(Item.PAID, number, one) not in changed
+        ]
+        state = self._books.judged(record, WindowEvent.PAY, now_ms, unpaid=len(unpaid))
+        return record if isinstance(state, NotDone) else replace(record, state=state)
+
+    def _with_end(
+        self, record: WindowRecord, changes: dict[bytes, bytes], now_ms: int
+    ) -> tuple[WindowRecord, dict[bytes, bytes]]:
+        """The window after some changes, and the changes with its end: in one batch. A process that ended
+        between two would leave a window open to which nobody comes back.
+        """
+        ended = self.ended(record, changes, now_ms)
+        if ended.state is record.state:
+            return record, changes
+        return ended, changes | {item_key(Item.WINDOW, record.number): store.WINDOW.encode(ended)}
 
     # --- who does not pay ----------------------------------------------------------------------------------
 
@@ -274,8 +293,8 @@ class OperatorPayments:
             **self._balances(statement, number, who, after),
         }
         asked = f"default {number} {partner_id} {reason}".encode()
-        refusal = self._books.money.once(request_id, asked, changes)
-        return refusal or self.finish(record, now_ms)
+        ended, changes = self._with_end(record, changes, now_ms)
+        return self._books.money.once(request_id, asked, changes) or ended
 
     def _made(self, statement: ReadStatement) -> int:
         return sum(isinstance(line, Payment) for line in statement.lines)

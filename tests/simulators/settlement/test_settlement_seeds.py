@@ -29,6 +29,8 @@ FIXED = {
     "a sale abroad that was reversed twice, since the first answer was lost": 7248,
     "a shard that ended between the write and the answer of a sale abroad": 2070,
     "a sale abroad of which nobody knew any more when it was due, for its shard had ended": 58,
+    "an operator that ended between a statement without payments and the end of its window": 468,
+    "an operator that ended between a default and the end of its window": 896,
 }
 """Seeds with what is in them."""
 FRESH = 2
