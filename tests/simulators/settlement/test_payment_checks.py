@@ -40,7 +40,7 @@ def _what_comes_of_debts_is_lost(patch: pytest.MonkeyPatch) -> None:
 
 
 def _nothing_finishes(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(OperatorPayments, "finish", lambda _books, record, _now_ms: record)
+    patch.setattr(OperatorPayments, "ended", lambda _books, record, _changed, _now_ms: record)
 
 
 def _nobody_is_suspended(patch: pytest.MonkeyPatch) -> None:
