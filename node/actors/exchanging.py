@@ -54,8 +54,8 @@ class Exchanging:
 
     `may_carry(connection, sender)` says whose messages may come on whose connection. `links` is set before
     anything is sent. `unseal` opens what a relay carried, None where it is not for this node. `greeted` is
-    told of every connection that comes to stand, `noted` of every outcome,
-    `told` of what members are to hear.
+    told of every connection that comes to stand, `noted` of every outcome, `unopened` of whose words came on
+    a lane that waits for its HELLO, `told` of what members are to hear.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class Exchanging:
         self.links: Links | None = None
         self.greeted: Callable[[str], None] = lambda partner_id: None
         self.noted: Callable[[int, Outcome], None] = lambda partition, outcome: None
+        self.unopened: Callable[[str], None] = lambda partner_id: None
         self.settling: Callable[[Message], Awaitable[None]] = _unheard
         self.told: Callable[[Outcome], None] = lambda outcome: None
         self.near_cap: Callable[[], None] = lambda: None
@@ -183,6 +184,8 @@ class Exchanging:
                 return [*said, *self._refused(partner_id, busy, header, message.hash, RETRY_MS)]
             if outcome.refused:
                 self._count(partner_id, ExchangeReason(outcome.refused))
+            if outcome.refused == ExchangeReason.LANE_NOT_READY and header.type in BY_HOME:
+                self.unopened(header.sender_id)
             said += outcome.says
         return said
 

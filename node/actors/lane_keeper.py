@@ -43,10 +43,12 @@ class LaneKeeper:
         self._wake = asyncio.Event()
         self._opening: dict[str, asyncio.Task[None]] = {}
         self._home_ready: dict[str, set[int]] = {}
+        self._heard: set[str] = set()
         self._tasks: list[asyncio.Task[None]] = []
         self.leases = CapLeases(exchanging)
         exchanging.greeted = self.greet
         exchanging.noted = self.note
+        exchanging.unopened = self.listen
 
     def start(self) -> None:
         """Begins to look at what is due: all of it, since what was due before a start is not known."""
@@ -90,6 +92,14 @@ class LaneKeeper:
             self._due_ms[partition] = outcome.due_ms
             self._wake.set()
 
+    def listen(self, partner_id: str) -> None:
+        """The partner has said something on a lane of its members of which our shard has heard no HELLO: where
+        it had, it has started anew, and asks for another at once.
+        """
+        if partner_id in self._heard:
+            self._heard.discard(partner_id)
+            self.greet(partner_id)
+
     def lanes_open(self, partner_id: str) -> int:
         """How many of this node's lanes with the partner have been opened in this life of the process."""
         return len(self._home_ready.get(partner_id, ()))
@@ -98,16 +108,17 @@ class LaneKeeper:
         """HELLO on all lanes that are not open, and again with longer pauses while the connection stands."""
         pause_seconds = HELLO_FIRST_SECONDS
         own, links = self._exchanging, self._exchanging.links
-        acquirer_open = False
+        heard = False
         while links is not None and links.connected(partner_id):
             try:
                 closed = set(range(own.router.partitions)) - self._home_ready.get(partner_id, set())
                 body = encode(LaneWish((partner_id,)))
                 await asyncio.gather(*(own.do(Op.HOME_HELLO, at, body) for at in sorted(closed)))
-                if not acquirer_open:
+                if not heard:
                     outcome = await own.do(Op.ACQUIRER_HELLO, self._partition(partner_id), body)
-                    acquirer_open = isinstance(outcome, Outcome) and partner_id in outcome.ready
-                if not closed and acquirer_open:
+                    heard = isinstance(outcome, Outcome) and partner_id in outcome.ready
+                    self._heard |= {partner_id} if heard else set()
+                if not closed and heard:
                     return
             except Exception as fault:
                 log.error("lane_opening_faulted", partner=partner_id, exc_info=fault)

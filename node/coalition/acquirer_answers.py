@@ -40,7 +40,9 @@ def on_answer(known: AcquirerExchange | None, message: Message, facts: AcquirerF
     if isinstance(body, Refusal):
         return _refused(known, message, body, facts)
     lane, header = facts.lane, message.header
-    if not facts.heard or lane is None or lane.disputed or header.lane != lane.lane:
+    if not facts.heard or lane is None:
+        return AcquirerStep(refused=ExchangeReason.LANE_NOT_READY)
+    if lane.disputed or header.lane != lane.lane:
         return AcquirerStep()
     if header.epoch != lane.epoch:
         # Our HEAD_ACK tells a home node that has forgotten its epoch which one it is.

@@ -43,7 +43,7 @@ def on_posted(
     body, lane = message.body, facts.lane
     assert isinstance(body, Posted)
     if not facts.heard or lane is None:
-        return AcquirerStep()
+        return AcquirerStep(refused=ExchangeReason.LANE_NOT_READY)
     if lane.disputed:
         return AcquirerStep(refused=ExchangeReason.BROKEN_CHAIN)
     if _is_another_history(message, body, lane, facts):

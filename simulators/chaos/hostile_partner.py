@@ -229,6 +229,7 @@ class Thief:
         deed = Deed(attack, victim)
         self.deeds.append(deed)
         self._now = deed
+        first: int | None = None
         for _ in range(TRIES):
             before = self._sprung.pop(victim, None)
             # Whoever is down or cut off hears nothing: that is no attack.
@@ -237,10 +238,12 @@ class Thief:
                 before = counted if attack.make(self, victim) else None
             if before is not None:
                 deed.made += 1
+                first = before if first is None else first
                 self.world.trace.fault(self.own_id, f"hostile: {attack.name}", victim)
             await asyncio.sleep(HEARD_SECONDS)
-            if before is not None and self.counted(victim, attack.reason) > before:
-                deed.refused += self.counted(victim, attack.reason) - before
+            # In bad weather an attack may be heard only after it was made again.
+            if first is not None and self.counted(victim, attack.reason) > first:
+                deed.refused = self.counted(victim, attack.reason) - first
                 break
             await asyncio.sleep(PAUSE_SECONDS)
         self.hooks.clear()

@@ -183,6 +183,19 @@ async def test_what_a_home_node_says_goes_to_the_one_partition_that_it_has_here(
     assert (command.op, command.partition) == (Op.ACQUIRER_MESSAGE, partner_partition("nile", PARTITIONS))
 
 
+async def test_what_a_home_node_says_on_a_lane_that_waits_for_hello_is_passed_on_by_its_name(home: Home) -> None:
+    unopened: list[str] = []
+    home.gateway.unopened = unopened.append
+    not_ready = int(ExchangeReason.LANE_NOT_READY)
+    home.shards.answer = lambda command: done(encode(Outcome(refused=not_ready)))
+    await home.gateway.received("nile", home.from_nile(capture()))
+    assert unopened == []  # that is nile's own affair: it was told so, and asks for HELLO
+    body = Authorized(bytes(32), NOW_MS + 9, 5, b"", 7)
+    await home.gateway.received("nile", home.from_nile(Draft(MessageType.AUTHORIZED, 3, 1, ID, body)))
+    assert unopened == ["nile"]
+    assert home.counted()["nile", "LANE_NOT_READY"] == 2
+
+
 async def test_a_partner_that_has_started_has_the_lanes_opened_that_it_names(home: Home) -> None:
     heads = tuple(LaneHead(lane, 0, bytes(32), 0) for lane in (5, 2, 5, 63))
     draft = Draft(MessageType.HELLO_REQUEST, -1, 0, b"", HelloRequest(heads, b"n" * 16))

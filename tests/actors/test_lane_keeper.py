@@ -36,6 +36,7 @@ class World:
         self.links = self
         self.greeted: Callable[[str], None] = lambda partner_id: None
         self.noted: Callable[[int, Outcome], None] = lambda partition, outcome: None
+        self.unopened: Callable[[str], None] = lambda partner_id: None
 
     def connected(self, partner_id: str) -> bool:
         return self.up and partner_id == "nile"
@@ -112,6 +113,23 @@ async def test_a_shard_that_started_anew_has_its_lanes_opened_again(world: tuple
     await until(lambda: keeper.lanes_open("nile") == PARTITIONS)
     assert made.times(Op.HOME_HELLO, 0) == 1
     assert made.times(Op.HOME_HELLO, 1) == 2
+
+
+async def test_a_shard_that_started_anew_asks_for_hello_as_soon_as_it_is_spoken_to(
+    world: tuple[World, LaneKeeper],
+) -> None:
+    made, keeper = world
+    keeper.greet("nile")
+    await until(lambda: keeper._opening["nile"].done())
+    partition = partner_partition("nile", PARTITIONS)
+    before = made.times(Op.ACQUIRER_HELLO, partition)
+    made.patience = before + 3
+    for _ in range(5):  # a whole batch comes on lanes that are not open yet: it is asked for once
+        made.unopened("nile")
+    await until(lambda: keeper._opening["nile"].done())
+    assert made.times(Op.ACQUIRER_HELLO, partition) == before + 3
+    made.unopened("zagros")  # never heard of: whoever connects is greeted anyway
+    assert "zagros" not in keeper._opening
 
 
 async def test_after_a_start_everything_is_looked_at_and_then_what_is_due_when_it_is(

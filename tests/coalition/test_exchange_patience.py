@@ -8,7 +8,7 @@ from node.coalition.messages import ExchangeReason
 from tests.coalition.exchange_parts import exchange_id
 from tests.coalition.exchange_world import World
 
-ONE = exchange_id(1)
+ONE, TWO = exchange_id(1), exchange_id(2)
 
 
 def test_a_home_node_that_is_never_ready_is_asked_once_a_minute_in_the_end() -> None:
@@ -25,3 +25,19 @@ def test_a_home_node_that_is_never_ready_is_asked_once_a_minute_in_the_end() -> 
     assert set(world.nile.refusals) == {ExchangeReason.LANE_NOT_READY}
     assert pauses[0] < 1_000
     assert pauses[-1] >= RETRY_MAX_MS // 2
+
+
+def test_an_acquirer_that_has_started_anew_says_that_its_lane_waits_for_hello() -> None:
+    world = World.open()
+    world.saffron.restart()
+    world.say([*world.saffron.spend(ONE, 40), *world.saffron.earn(TWO, 40)])
+    world.settle()
+    assert world.saffron.refusals == [ExchangeReason.LANE_NOT_READY] * 2
+    assert world.saffron.state(ONE) is AcquirerState.INTENT
+    assert world.saffron.state(TWO) is AcquirerState.QUEUED
+    world.say(world.nile.asked(world.saffron.life))
+    world.pass_time(RETRY_MAX_MS)
+    for one in (ONE, TWO):
+        world.say(world.saffron.on_time(one))
+    world.settle()
+    assert world.saffron.state(TWO) is AcquirerState.DONE
