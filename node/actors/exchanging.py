@@ -183,11 +183,14 @@ class Exchanging:
                 busy = ExchangeReason.OVERLOADED
                 return [*said, *self._refused(partner_id, busy, header, message.hash, RETRY_MS)]
             if outcome.refused:
-                self._count(partner_id, ExchangeReason(outcome.refused))
-            if outcome.refused == ExchangeReason.LANE_NOT_READY and header.type in BY_HOME:
-                self.unopened(header.sender_id)
+                self._turned_away(partner_id, header, ExchangeReason(outcome.refused))
             said += outcome.says
         return said
+
+    def _turned_away(self, partner_id: str, header: Header, reason: ExchangeReason) -> None:
+        self._count(partner_id, reason)
+        if reason is ExchangeReason.LANE_NOT_READY and header.type in BY_HOME:
+            self.unopened(header.sender_id)
 
     async def _command(self, opened: Carried, carried: bytes) -> list[Command] | ExchangeReason:
         """Where a message goes: to the shard that keeps its exchange or lane; a HELLO_REQUEST to all."""
@@ -237,9 +240,9 @@ class Exchanging:
         for _ in range(_HOPS):
             answer = await self.router.ask(command)
             if answer.kind == AnswerKind.POOLED:
-                pool_id, card = answer.body[:ID_BYTES], answer.body[ID_BYTES:]
+                pool_id, found_there = answer.body[:ID_BYTES], answer.body[ID_BYTES:]
                 partition = partition_of(pool_id, self.router.partitions)
-                holder = encode(PoolHolder(command.account_id, command.digest, card))
+                holder = encode(PoolHolder(command.account_id, command.digest, found_there))
                 command = replace(command, partition=partition, account_id=pool_id, digest=b"", extra=holder)
             elif answer.kind == AnswerKind.MOVED:
                 self._resolver.forget(command.digest)

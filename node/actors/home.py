@@ -14,12 +14,12 @@ from msgspec.structs import replace
 
 from node.actors.home_acks import HomeAcks
 from node.actors.home_booking import NOBODY, Posting, Seat, elsewhere, seat_of
-from node.actors.home_cards import NO_CARD, card_proved, hand_on_card
+from node.actors.home_cards import card_proved
 from node.actors.home_holds import HomeHolds
 from node.actors.home_lanes import HomeLanes, Life
 from node.actors.home_leases import HomeLeases, note_short
 from node.actors.home_opening import HomeOpening
-from node.actors.home_proofs import QUESTIONS, HomeProofs, kept_proofs
+from node.actors.home_proofs import QUESTIONS, HomeProofs, found_by, hand_on, kept_proofs, secrets_of
 from node.actors.turn import Opening
 from node.coalition import home, home_recovery, home_words, lanes
 from node.coalition.envelopes import Envelope, Message
@@ -32,13 +32,12 @@ from node.coalition.messages import (
     RecordKind,
     ReturnAbroad,
 )
-from node.coalition.proofs import Secrets
 from node.ledger.decision import Context
 from node.ledger.refusals import Reason, refuse
 from node.storage import coalition_keys as keys
 from node.storage.coalition_keys import Role
 from node.wire import coalition_store as store
-from node.wire.card_words import CardFound
+from node.wire.card_words import ProofFound
 from node.wire.coalition import Carried, carried_bytes
 from node.wire.coalition_read import carried_by
 from node.wire.coalition_records import LANE_WISH, Said, SpendNotice
@@ -98,15 +97,17 @@ class HomeSide:
         known = self.exchange(opening, life, message.header.exchange_id)
         seat = self._seat(opening, life, message, known)
         if isinstance(seat, Answer):
-            return hand_on_card(self._abroad, opening, carried, seat)
+            return hand_on(self._abroad, opening, carried, seat)
         if not seat.usable:
             self.refuse(opening, life, message, ExchangeReason.OVERLOADED, RETRY_MS)
             return None
         try:
             self.cut(opening, life)
-            card = NO_CARD if known else card_proved(self._abroad, opening, seat, carried)
+            found = found_by(opening)
+            if found is None and known is None:
+                found = card_proved(self._abroad, opening, seat, carried)
             original = self._original(opening, life, message)
-            facts = self.facts(opening, life, seat, carried, original, card)
+            facts = self.facts(opening, life, seat, carried, original, found)
             step = home.decide(known, message, facts)
             self.take(opening, life, seat, step)
             note_short(opening, facts, message.body, step)
@@ -170,10 +171,10 @@ class HomeSide:
         seat: Seat,
         carried: Carried | None = None,
         original: Original | None = None,
-        card: CardFound = NO_CARD,
+        found: ProofFound | None = None,
     ) -> HomeFacts:
         """The circumstances of a decision about an account."""
-        abroad, now_ms, known = self._abroad, opening.now_ms, self._abroad.secrets
+        abroad, now_ms = self._abroad, opening.now_ms
         assert now_ms is not None, "the caller has looked at the clock"
         edition = abroad.desk.programmes.at(now_ms)
         purses = edition.purses
@@ -199,7 +200,7 @@ class HomeSide:
             proof=carried.proof if carried else None,
             prover_id=seat.prover_id,
             proofs=kept_proofs(opening, seat.prover_id),
-            secrets=Secrets(known.codes, known.app(seat.prover_id), card.good_until_ms, card.refusal),
+            secrets=secrets_of(abroad, seat, found),
             rules=abroad.rules(now_ms),
             day=abroad.local_day(now_ms),
             original=original,

@@ -9,23 +9,21 @@ import structlog
 from cards.verification import PROOF_TTL_MS, SESSION_TTL_MS, ExpectedSale, SunEvidence, pack_evidence
 from node.actors.card_desk import DIRECT_PROOF_MS, card_of, refusal_name
 from node.actors.card_proofs import use_of
-from node.actors.home_booking import Seat, seat_of
+from node.actors.home_booking import Seat
 from node.actors.turn import Opening
 from node.coalition.card_messages import CardStep, CardStepped
 from node.coalition.messages import Reserve
 from node.ledger.refusals import Refused
 from node.storage.card_keys import card_key
-from node.wire.card_words import CardFound, card_found, card_found_bytes
+from node.wire.card_words import ProofFound
 from node.wire.cards import CARD
 from node.wire.coalition import Carried
-from node.wire.coalition_records import POOL_HOLDER
-from node.wire.commands import Answer, AnswerKind
 
 if TYPE_CHECKING:
     from node.actors.abroad import Abroad
 
 UNKNOWN_CARD = "unknown_card"
-NO_CARD = CardFound()
+NO_CARD = ProofFound()
 
 log = structlog.get_logger()
 
@@ -81,55 +79,38 @@ def _tapped(abroad: Abroad, opening: Opening, seat: Seat, partner_id: str, body:
     return CardStepped(body.session_id, b"", now_ms + PROOF_TTL_MS)
 
 
-def hand_on_card(abroad: Abroad, opening: Opening, carried: Carried, moved: Answer) -> Answer:
-    """The answer that sends a RESERVE on to the pool that pays, with what became here of a card's proof.
-
-    The same RESERVE that comes again is told the same: the pool knows it, or has not heard of it yet.
-    """
-    if moved.kind != AnswerKind.POOLED or not _card_proof(carried):
-        return moved
-    seat = seat_of(abroad, opening, opening.command.account_id)
-    header = carried.message.header
-    use = use_of(header.sender_id, header.exchange_id, header.body_hash)
-    found = _proved(abroad, opening, seat, carried, use)
-    return Answer(AnswerKind.POOLED, moved.body + card_found_bytes(found))
-
-
-def card_proved(abroad: Abroad, opening: Opening, seat: Seat, carried: Carried) -> CardFound:
+def card_proved(
+    abroad: Abroad, opening: Opening, seat: Seat, carried: Carried, use: bytes = b""
+) -> ProofFound:
     """What a card's proof of the RESERVE is worth; nothing where there is none.
 
-    The card's counters are kept whatever becomes of the RESERVE: a proof is used up by being shown. A pool
-    takes the word of the member's own account.
+    The card's counters are kept whatever becomes of the RESERVE: a proof is used up by being shown. `use`
+    names a RESERVE that is sent on to a pool: the same one that comes again is told the same.
     """
-    if not _card_proof(carried):
+    if not card_proof(carried):
         return NO_CARD
-    if opening.command.extra:
-        return card_found(POOL_HOLDER.decode(opening.command.extra).card)
-    return _proved(abroad, opening, seat, carried)
-
-
-def _proved(abroad: Abroad, opening: Opening, seat: Seat, carried: Carried, use: bytes = b"") -> CardFound:
     body, proof, cards = carried.message.body, carried.proof, abroad.desk.cards
     assert isinstance(body, Reserve), "the caller has looked"
     assert proof is not None, "the caller has looked"
     number, digest, now_ms = opening.partition.number, opening.command.digest, opening.work.clock_ms
     found = card_of(opening.work, number, seat.account_id, digest) if seat.account_id else None
     if found is None or cards is None:
-        return CardFound(0, UNKNOWN_CARD)
+        return ProofFound(0, UNKNOWN_CARD)
     if use and use in found.uses:
-        return CardFound(now_ms + DIRECT_PROOF_MS)
+        return ProofFound(now_ms + DIRECT_PROOF_MS)
     partner_id = carried.message.header.sender_id
     expected = ExpectedSale(partner_id, body.units, abroad.directory.purse.code)
     after = cards.proved(found, proof.card_cryptogram, expected, now_ms)
     if isinstance(after, Refused):
         _log(partner_id, refusal_name(after))
-        return CardFound(0, refusal_name(after))
+        return ProofFound(0, refusal_name(after))
     kept = after.used_for(use) if use else after
     opening.work.put(card_key(number, seat.account_id, digest), CARD.encode(kept))
-    return CardFound(now_ms + DIRECT_PROOF_MS)
+    return ProofFound(now_ms + DIRECT_PROOF_MS)
 
 
-def _card_proof(carried: Carried) -> bool:
+def card_proof(carried: Carried) -> bool:
+    """Whether a message spends by a chip card."""
     return isinstance(carried.message.body, Reserve) and bool(carried.proof and carried.proof.card_cryptogram)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from node.actors.card_proofs import use_of
 from node.actors.home_booking import Seat, elsewhere, seat_of
-from node.actors.home_cards import card_stepped
+from node.actors.home_cards import card_proof, card_proved, card_stepped
 from node.actors.home_lanes import Life
 from node.actors.turn import Opening
 from node.coalition import proofs
@@ -22,12 +23,14 @@ from node.coalition.messages import (
     Inquired,
     MessageType,
     ProofLimit,
+    Reserve,
 )
 from node.storage import coalition_keys as keys
 from node.wire import coalition_store as store
+from node.wire.card_words import ProofFound, proof_found, proof_found_bytes
 from node.wire.coalition import Carried, carried_bytes
-from node.wire.coalition_records import CodeToSend, Said
-from node.wire.commands import Answer
+from node.wire.coalition_records import POOL_HOLDER, CodeToSend, Said
+from node.wire.commands import Answer, AnswerKind
 
 if TYPE_CHECKING:
     from node.actors.abroad import Abroad
@@ -118,6 +121,57 @@ class HomeProofs:
         spendable = max(0, purse.spendable) if spec.tells_balance else -1
         name = self._abroad.pseudonym(life.partner_id, seat.account_id)
         return Inquired(spendable, name, tuple(limits), ExchangeReason.UNSPECIFIED)
+
+
+def hand_on(abroad: Abroad, opening: Opening, carried: Carried, moved: Answer) -> Answer:
+    """The answer that sends a RESERVE on to the pool that pays, with what became here of its proof.
+
+    A card's cryptogram and an app's answer are good once, whoever pays: the member's own account judges them,
+    so that joining or leaving a pool makes none of them good again. The same RESERVE that comes again is told
+    the same: the pool knows it, or has not heard of it yet.
+    """
+    body, header = carried.message.body, carried.message.header
+    if moved.kind != AnswerKind.POOLED or not isinstance(body, Reserve):
+        return moved
+    seat = seat_of(abroad, opening, opening.command.account_id)
+    use = use_of(header.sender_id, header.exchange_id, header.body_hash)
+    if card_proof(carried):
+        found = card_proved(abroad, opening, seat, carried, use)
+    elif carried.proof is not None and proofs.kind_of(carried.proof) is proofs.ProofKind.APP_ANSWER:
+        found = _answered(abroad, opening, seat, carried, body.units, use)
+    else:
+        return moved
+    return Answer(AnswerKind.POOLED, moved.body + proof_found_bytes(found))
+
+
+def _answered(
+    abroad: Abroad, opening: Opening, seat: Seat, carried: Carried, units: int, use: bytes
+) -> ProofFound:
+    """What an app's answer is worth; kept as used in the partition of the member's own account."""
+    assert carried.proof is not None, "the caller has looked"
+    answer, now_ms = carried.proof.app_answer, opening.work.clock_ms
+    assert answer is not None, "the caller has looked"
+    sale = proofs.Sale(carried.message.header.sender_id, units, now_ms)
+    state = kept_proofs(opening, seat.account_id)
+    verdict, after = proofs.check_answer(state, answer, sale, abroad.secrets.app(seat.account_id), use)
+    if after != state:
+        key = keys.member_proof_key(opening.partition.number, seat.account_id)
+        opening.work.put(key, store.PROOFS.encode(after))
+    return ProofFound(now_ms) if verdict is proofs.Verdict.GOOD else ProofFound(0, verdict.name)
+
+
+def found_by(opening: Opening) -> ProofFound | None:
+    """What the member's own account found of a proof; None where this account is the member's own."""
+    extra = opening.command.extra
+    return proof_found(POOL_HOLDER.decode(extra).found) if extra else None
+
+
+def secrets_of(abroad: Abroad, seat: Seat, found: ProofFound | None) -> proofs.Secrets:
+    """What this node knows of the proofs of the member who spends, beside what was `found` of this one."""
+    own, word = abroad.secrets, found or ProofFound()
+    handed_on = seat.prover_id != seat.account_id
+    app = own.app(seat.prover_id)
+    return proofs.Secrets(own.codes, app, word.good_until_ms, word.refusal, handed_on=handed_on)
 
 
 def kept_proofs(opening: Opening, account_id: bytes) -> proofs.ProofState:

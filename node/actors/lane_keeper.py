@@ -93,8 +93,8 @@ class LaneKeeper:
             self._wake.set()
 
     def listen(self, partner_id: str) -> None:
-        """The partner has said something on a lane of its members of which our shard has heard no HELLO: where
-        it had, it has started anew, and asks for another at once.
+        """The partner has spoken on a lane of its members for which our shard has heard no HELLO: where it
+        had, it has started anew, and asks for another at once.
         """
         if partner_id in self._heard:
             self._heard.discard(partner_id)

@@ -150,7 +150,7 @@ def _unproved(
     """A chip card's refusal has its name; of other proofs nothing more is said: somebody may be guessing."""
     detail = ""
     if proofs.kind_of(facts.proof) is proofs.ProofKind.CARD_CRYPTOGRAM:
-        detail = proofs.REPLAYED if verdict is proofs.Verdict.USED else facts.secrets.card_refusal
+        detail = proofs.REPLAYED if verdict is proofs.Verdict.USED else facts.secrets.refusal
     limited = detail == proofs.TAP_LIMIT
     reason = ExchangeReason.PROOF_LIMIT if limited else ExchangeReason.PROOF_REFUSED
     return _decline(message, facts, reason, state, detail)

@@ -95,10 +95,15 @@ class Challenge(Struct, frozen=True, array_like=True):
 
 
 class Consumed(Struct, frozen=True, array_like=True):
-    """An app answer or cryptogram that was used, until it could not be good any more anyway."""
+    """An app answer or cryptogram that was used, until it could not be good any more anyway.
+
+    `use` names the RESERVE that a pool was sent with an app's answer; the same one that comes again finds
+    the answer still good.
+    """
 
     digest: bytes
     until_ms: int
+    use: bytes = b""
 
 
 class DayCount(Struct, frozen=True, array_like=True):
@@ -214,9 +219,13 @@ def typed(code: str) -> str:
     return folded.translate(str.maketrans("OIL", "011"))
 
 
-def _check_answer(
-    state: ProofState, answer: AppAnswer, sale: Sale, secret: bytes
+def check_answer(
+    state: ProofState, answer: AppAnswer, sale: Sale, secret: bytes, use: bytes = b""
 ) -> tuple[Verdict, ProofState]:
+    """What an app's answer is worth for a sale abroad, and the member's state after it.
+
+    `use`: of the RESERVE that the member's own account sends on to the pool that pays; empty where it pays.
+    """
     step = sale.now_ms // STEP_MS
     code = typed(answer.code)
     sound = (
@@ -233,20 +242,24 @@ def _check_answer(
     if not hmac.compare_digest(right[: len(code)].encode(), code.encode()):
         return Verdict.WRONG, state
     until_ms = (answer.time_step + STEPS_BACK + 1) * STEP_MS
-    verdict, state = _consume(state, right.encode(), until_ms, sale.now_ms)
+    verdict, state = _consume(state, right.encode(), until_ms, sale.now_ms, use)
     if verdict is Verdict.GOOD and sale.units > answer.ceiling_units:
         return Verdict.OTHER_SALE, state
     return verdict, state
 
 
-def _consume(state: ProofState, proof: bytes, until_ms: int, now_ms: int) -> tuple[Verdict, ProofState]:
+def _consume(
+    state: ProofState, proof: bytes, until_ms: int, now_ms: int, use: bytes = b""
+) -> tuple[Verdict, ProofState]:
     digest = hashlib.sha256(proof).digest()[:16]
     alive = tuple(one for one in state.consumed if one.until_ms > now_ms)
-    if any(one.digest == digest for one in alive):
-        return Verdict.USED, replace(state, consumed=alive)
+    before = next((one for one in alive if one.digest == digest), None)
+    if before is not None:
+        again = bool(use) and before.use == use
+        return Verdict.GOOD if again else Verdict.USED, replace(state, consumed=alive)
     if len(alive) >= MAX_CONSUMED:
         return Verdict.EXHAUSTED, replace(state, consumed=alive)
-    return Verdict.GOOD, replace(state, consumed=(*alive, Consumed(digest, until_ms)))
+    return Verdict.GOOD, replace(state, consumed=(*alive, Consumed(digest, until_ms, use)))
 
 
 # --- all of them -------------------------------------------------------------------------------------------
@@ -255,15 +268,18 @@ def _consume(state: ProofState, proof: bytes, until_ms: int, now_ms: int) -> tup
 class Secrets(Struct, frozen=True):
     """What the home node knows: the node's own secret for codes, the member's app's, and the card's verdict.
 
-    `card_good_until_ms` is what the verifier of cards found: 0 means that it holds for nothing (or that
-    there is no such verifier); else until when the cryptogram could come again. `card_refusal` is the name
-    of what is wrong with it; `TAP_LIMIT` where it is true and alone does not spend so much.
+    `good_until_ms` is what the verifier of cards found: 0 means that it holds for nothing (or that there is
+    no such verifier); else until when the cryptogram could come again. `refusal` is the name of what is wrong
+    with it; `TAP_LIMIT` where it is true and alone does not spend so much.
+
+    `handed_on`: a pool pays, and that is the word of the member's own account on an app's answer too.
     """
 
     codes: bytes
     app: bytes = b""
-    card_good_until_ms: int = 0
-    card_refusal: str = ""
+    good_until_ms: int = 0
+    refusal: str = ""
+    handed_on: bool = False
 
     def __repr__(self) -> str:
         return "Secrets(...)"
@@ -285,10 +301,12 @@ def check(
         return _check_code(state, proof.confirmation_code, sale, secrets.codes)
     if kind is ProofKind.APP_ANSWER:
         assert proof.app_answer is not None
-        return _check_answer(state, proof.app_answer, sale, secrets.app)
-    if not secrets.card_good_until_ms:
+        if secrets.handed_on:
+            return (Verdict.GOOD if secrets.good_until_ms else Verdict.WRONG), state
+        return check_answer(state, proof.app_answer, sale, secrets.app)
+    if not secrets.good_until_ms:
         return Verdict.WRONG, state
-    return _consume(state, proof.card_cryptogram, secrets.card_good_until_ms, sale.now_ms)
+    return _consume(state, proof.card_cryptogram, secrets.good_until_ms, sale.now_ms)
 
 
 def within_limits(state: ProofState, kind: ProofKind, units: int, day: int, rules: ProofRules) -> bool:

@@ -39,16 +39,16 @@ class CardWord(Struct, frozen=True, array_like=True):
         return f"CardWord(judged={self.judged})"
 
 
-class CardFound(Struct, frozen=True, array_like=True):
-    """What a card's proof of a spend abroad is worth: until when it is to be remembered as used, 0 where it
-    proves nothing, and then the name of what is wrong with it.
+class ProofFound(Struct, frozen=True, array_like=True):
+    """What a card's cryptogram, or an app's answer, is worth for a spend abroad: until when it is to be
+    remembered as used, 0 where it proves nothing, and then the name of what is wrong with it.
     """
 
     good_until_ms: int = 0
     refusal: str = ""
 
 
-_FOUND = msgspec.msgpack.Decoder(CardFound)
+_FOUND = msgspec.msgpack.Decoder(ProofFound)
 _WORD = msgspec.msgpack.Decoder(CardWord)
 NOTHING = CardWord()
 
@@ -74,11 +74,11 @@ def word_of(op: Op, extra: bytes) -> CardWord:
     return _WORD.decode(extra) if extra and (op in USES_UP or op in LOOKS) else NOTHING
 
 
-def card_found_bytes(found: CardFound) -> bytes:
+def proof_found_bytes(found: ProofFound) -> bytes:
     """What was found, for the pool that pays."""
     return msgspec.msgpack.encode(found)
 
 
-def card_found(data: bytes) -> CardFound:
+def proof_found(data: bytes) -> ProofFound:
     """The same again; nothing of nothing."""
-    return _FOUND.decode(data) if data else CardFound()
+    return _FOUND.decode(data) if data else ProofFound()

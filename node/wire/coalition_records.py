@@ -133,13 +133,13 @@ class LaneWish(Struct, frozen=True, array_like=True):
 
 class PoolHolder(Struct, frozen=True, array_like=True):
     """HOME_MESSAGE that is sent on to a pool, in `extra`: the member's own account, which has checked the
-    identifier, and the identifier's digest there. The pool pays; the proof is the member's. `card` is what
-    became there of a chip card's proof (`actors.home_cards`).
+    identifier, and the identifier's digest there. The pool pays; the proof is the member's. `found` is what
+    became there of a chip card's proof or of an app's answer: a ProofFound.
     """
 
     account_id: bytes
     digest: bytes
-    card: bytes = b""
+    found: bytes = b""
 
 
 class DisputeAnswer(Struct, frozen=True, array_like=True):

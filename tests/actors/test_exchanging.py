@@ -183,7 +183,9 @@ async def test_what_a_home_node_says_goes_to_the_one_partition_that_it_has_here(
     assert (command.op, command.partition) == (Op.ACQUIRER_MESSAGE, partner_partition("nile", PARTITIONS))
 
 
-async def test_what_a_home_node_says_on_a_lane_that_waits_for_hello_is_passed_on_by_its_name(home: Home) -> None:
+async def test_what_a_home_node_says_on_a_lane_that_waits_for_hello_is_passed_on_by_its_name(
+    home: Home,
+) -> None:
     unopened: list[str] = []
     home.gateway.unopened = unopened.append
     not_ready = int(ExchangeReason.LANE_NOT_READY)

@@ -17,7 +17,7 @@ from node.wire.commands import AnswerKind, Op
 from tests.actors.abroad_merchants import MASTER, SAFFRON
 from tests.actors.abroad_tills import Tills
 from tests.actors.harness import body_of, card, reason_of
-from tests.actors.test_pools import POOL, joins
+from tests.actors.test_pools import POOL, joins, leaves
 
 MOTHER, SON = card(1), card(2)
 NONCE = b"8 random"
@@ -84,6 +84,48 @@ async def test_a_members_app_answers_with_its_own_secret_and_only_once(household
     assert reason_of(await household.asks(Op.REDEEM, again)) is Reason.PROOF_REFUSED
     assert await household.nile.points(POOL) == 750
     household.assert_agreed()
+
+
+async def test_an_answer_that_a_pool_paid_for_is_good_for_nothing_after_leaving_it(
+    household: Household,
+) -> None:
+    answer = household.answer(household.mother, 250)
+    request = household.spend(250, MOTHER)
+    request.proof.app_answer.CopyFrom(answer)
+    body_of(await household.asks(Op.REDEEM, request))
+    body_of(await leaves(household.nile, household.mother.hex()))
+    await household.nile.buys(MOTHER, 400)
+    for node in (household.nile, household.saffron):
+        node.now_ms += 1_000
+    again = household.spend(250, MOTHER)
+    again.proof.app_answer.CopyFrom(answer)
+    assert reason_of(await household.asks(Op.REDEEM, again)) is Reason.PROOF_REFUSED
+    new = household.spend(250, MOTHER)
+    new.proof.app_answer.CopyFrom(household.answer(household.mother, 251))
+    body_of(await household.asks(Op.REDEEM, new))
+    assert await household.nile.points(MOTHER) == 150
+
+
+async def test_an_answer_that_was_used_before_joining_does_not_make_the_pool_pay(
+    household: Household,
+) -> None:
+    body_of(await leaves(household.nile, household.mother.hex()))
+    await household.nile.buys(MOTHER, 400)
+    for node in (household.nile, household.saffron):
+        node.now_ms += 1_000
+    answer = household.answer(household.mother, 250)
+    request = household.spend(250, MOTHER)
+    request.proof.app_answer.CopyFrom(answer)
+    body_of(await household.asks(Op.REDEEM, request))
+    body_of(await joins(household.nile, MOTHER))
+    await household.nile.deliver()
+    for node in (household.nile, household.saffron):
+        node.now_ms += 1_000
+    in_the_pool = await household.nile.points(POOL)
+    again = household.spend(250, MOTHER)
+    again.proof.app_answer.CopyFrom(answer)
+    assert reason_of(await household.asks(Op.REDEEM, again)) is Reason.PROOF_REFUSED
+    assert await household.nile.points(POOL) == in_the_pool > 1_000
 
 
 async def test_the_pools_own_secret_and_another_members_prove_nothing(household: Household) -> None:

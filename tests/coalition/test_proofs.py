@@ -138,6 +138,30 @@ def test_what_spends_abroad_and_what_does_not(proof: MemberProof | None, verdict
     assert proofs.check(ProofState(), proof, sale(), SECRETS)[0] is verdict
 
 
+def test_an_answer_that_is_sent_on_to_a_pool_stays_good_for_that_very_request() -> None:
+    answer = by_app().app_answer
+    assert answer is not None
+    verdict, after = proofs.check_answer(ProofState(), answer, sale(), APP, b"use one")
+    assert verdict is Verdict.GOOD
+    assert proofs.check_answer(after, answer, sale(), APP, b"use one") == (Verdict.GOOD, after)
+    for other in (b"use two", b""):
+        assert proofs.check_answer(after, answer, sale(), APP, other)[0] is Verdict.USED
+
+
+def test_an_account_that_pays_itself_finds_its_answer_used_whatever_request_comes() -> None:
+    answer = by_app().app_answer
+    assert answer is not None
+    _, after = proofs.check_answer(ProofState(), answer, sale(), APP)
+    for use in (b"", b"use one"):
+        assert proofs.check_answer(after, answer, sale(), APP, use)[0] is Verdict.USED
+
+
+def test_a_pool_takes_the_word_of_the_members_own_account() -> None:
+    for good_until_ms, verdict in ((NOW_MS, Verdict.GOOD), (0, Verdict.WRONG)):
+        word = Secrets(CODES, APP, good_until_ms, handed_on=True)
+        assert proofs.check(ProofState(), by_app(), sale(), word) == (verdict, ProofState())
+
+
 def test_an_answer_that_was_raised_in_amount_no_longer_holds() -> None:
     honest = by_app(ceiling=100)
     assert honest.app_answer is not None

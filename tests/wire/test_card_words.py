@@ -12,10 +12,10 @@ from node.proto.vafa.common.v1.identifier_pb2 import IDENTIFIER_KIND_CARD, IDENT
 from node.proto.vafa.pos.v1 import earning_pb2
 from node.wire.card_words import (
     NOTHING,
-    CardFound,
     CardWord,
-    card_found,
-    card_found_bytes,
+    ProofFound,
+    proof_found,
+    proof_found_bytes,
     tap_number,
     tapped,
     word_bytes,
@@ -79,8 +79,8 @@ def test_a_word_travels_whole_and_only_beside_what_it_is_for() -> None:
     assert word_of(Op.ACCRUE, tapped(Op.ACCRUE, ADDRESS)) == CardWord(ADDRESS)
     assert word_of(Op.REDEEM, b"") == NOTHING
     assert word_of(Op.CLAIM_PURCHASE, b"whatever else that carries") == NOTHING
-    assert card_found(card_found_bytes(CardFound(5, "x"))) == CardFound(5, "x")
-    assert card_found(b"") == CardFound()
+    assert proof_found(proof_found_bytes(ProofFound(5, "x"))) == ProofFound(5, "x")
+    assert proof_found(b"") == ProofFound()
 
 
 def test_no_repr_of_a_word_shows_the_tap() -> None:
