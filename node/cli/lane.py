@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json as jsonlib
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -21,19 +20,18 @@ from node.cli.connection import (
 )
 from node.cli.connection import show as show_message
 from node.cli.join import JoinRefused
+from node.cli.lane_compare import compare_with
 from node.cli.lane_proof import proof, verify_proof
+from node.cli.lane_records import known_directories, lane_records
 from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
 from node.proto.vafa.coalition.v1 import coalition_service_pb2_grpc
-from node.wire.coalition_directory import read_directory
-from node.wire.coalition_trust import KnownDirectories
 from node.wire.lane_lines import LaneLine, lane_lines
 
 app = typer.Typer(help="Lanes with partners: the records that both sides have signed.", no_args_is_help=True)
 
+app.command("compare")(compare_with)
 app.command("proof")(proof)
 app.command("verify-proof")(verify_proof)
-
-PAGE = 500
 
 
 @app.command("list")
@@ -47,7 +45,7 @@ def list_(
     """Show how it stands with partners: lanes, what is owed beside the caps, what waits for an answer."""
     with connected(config, address, certificate) as channel:
         stub = coalition_service_pb2_grpc.CoalitionServiceStub(channel)
-        _known(stub)
+        known_directories(stub)
         answer = stub.GetCoalition(pb.GetCoalitionRequest(), timeout=DEADLINE_SECONDS)
     links = [link for link in answer.links if partner in ("", link.partner_id)]
     if not links:
@@ -106,43 +104,20 @@ def show(
     broken = 0
     with connected(config, address, certificate) as channel:
         stub = coalition_service_pb2_grpc.CoalitionServiceStub(channel)
-        known = _known(stub)
+        known = known_directories(stub)
         partitions = known.partitions_of(home_id)
         if not partitions or not known.partitions_of(acquirer_id):
             raise JoinRefused(
                 f"{home_id} and {acquirer_id} are not both in the directory that the node follows."
             )
         for number in range(partitions) if lane < 0 else (lane,):
-            records = _records(stub, partner, not abroad, number, first)
+            records = lane_records(stub, partner, not abroad, number, first)
             for line in lane_lines(records, known, home_id, acquirer_id, from_start=first <= 1):
                 broken += bool(line.problems)
                 typer.echo(_json(number, line) if json else _text(number, line))
     if broken:
         typer.echo(f"{broken} record(s) do not hold. Keep a backup, and show them to {partner}.", err=True)
         raise typer.Exit(1)
-
-
-def _known(stub: coalition_service_pb2_grpc.CoalitionServiceStub) -> KnownDirectories:
-    answer = stub.GetCoalition(pb.GetCoalitionRequest(), timeout=DEADLINE_SECONDS)
-    if not answer.HasField("signed_directory"):
-        raise JoinRefused("The node is in no coalition. `vafa join COALITION` makes a request to join one.")
-    # The newest one is enough: no directory takes away a key that an older one named.
-    return KnownDirectories([read_directory(answer.signed_directory.SerializeToString(deterministic=True))])
-
-
-def _records(
-    stub: coalition_service_pb2_grpc.CoalitionServiceStub, partner: str, home: bool, lane: int, first: int
-) -> Iterator[bytes]:
-    """All records of a lane from a number on, page by page."""
-    while True:
-        request = pb.ListRecordsRequest(
-            partner_id=partner, home=home, lane=lane, from_number=first, page_size=PAGE
-        )
-        page = stub.ListRecords(request, timeout=DEADLINE_SECONDS).records
-        yield from (record.SerializeToString() for record in page)
-        first += len(page)
-        if len(page) < PAGE:
-            return
 
 
 def _text(lane: int, line: LaneLine) -> str:

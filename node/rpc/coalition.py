@@ -8,7 +8,7 @@ from node.actors.exchanging import Exchanging
 from node.actors.member_counter import MemberCounter
 from node.actors.standing import Standing, Standings
 from node.identity.coalition_secrets import CoalitionSecrets
-from node.ledger.refusals import Refused
+from node.ledger.refusals import Reason, Refused, refuse
 from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
 from node.rpc.admission import CALLER
 from node.rpc.partners import Partners
@@ -68,13 +68,21 @@ class CoalitionService:
         return response
 
     async def ListRecords(self, request: pb.ListRecordsRequest, context: Context) -> pb.ListRecordsResponse:
-        """Reads records of a lane; none where there is no such lane."""
+        """Reads records of a lane, here or at the partner; none where there is no such lane."""
         own_id, partner_id = self._exchanging.own_id, request.partner_id
         home_id, acquirer_id = (own_id, partner_id) if request.home else (partner_id, own_id)
         first, page = max(request.from_number, 1), page_size_of(request.page_size)
         wish = RecordsWish(home_id, acquirer_id, request.lane, first, page)
+        if request.from_partner:
+            records = await self._partners.links.list_records(partner_id, wish)
+        else:
+            records = await self._exchanging.lane_records(partner_id, wish)
+        if records is None:
+            text = f"{partner_id} cannot be asked now. Nothing was changed; ask again once it is connected."
+            await fail(context, refuse(Reason.UNAVAILABLE, text))
+            raise AssertionError("fail always raises")
         response = pb.ListRecordsResponse()
-        for data in await self._exchanging.lane_records(partner_id, wish):
+        for data in records:
             response.records.add().MergeFromString(data)
         return response
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from itertools import zip_longest
 
 from google.protobuf.message import DecodeError
 from msgspec import Struct
@@ -40,6 +41,34 @@ def lane_lines(
         line = _line(opener, data, previous, number, (home_id, acquirer_id))
         previous, number = line.hash, line.core.number if line.core else 0
         yield line
+
+
+class Compared(Struct, frozen=True):
+    """A lane as its two sides hold it: how many records were read of each, and how many are the same.
+
+    `differs` is the number of the first record that the two hold otherwise, or that does not hold; `problem`
+    then says what does not. Nothing is read after it. Without one a side may still have more records.
+    """
+
+    own: int
+    other: int
+    same: int
+    differs: int = 0
+    problem: str = ""
+
+
+def compare(own: Iterable[LaneLine], other: Iterable[LaneLine]) -> Compared:
+    """Both sides' lines of a lane, each from its start. A hash stands for all records up to its own."""
+    own_count = other_count = same = 0
+    for number, (ours, theirs) in enumerate(zip_longest(own, other), start=1):
+        own_count += ours is not None
+        other_count += theirs is not None
+        problem = next((line.problems[0] for line in (ours, theirs) if line and line.problems), "")
+        if problem or (ours and theirs and ours.hash != theirs.hash):
+            return Compared(own_count, other_count, same, number, problem)
+        if ours and theirs:
+            same = number
+    return Compared(own_count, other_count, same)
 
 
 def _line(opener: Opener, data: bytes, previous: bytes, before: int, sides: tuple[str, str]) -> LaneLine:

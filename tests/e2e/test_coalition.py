@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import uuid
 from collections.abc import AsyncIterator
@@ -249,6 +250,17 @@ async def test_both_sides_hold_the_same_signed_records_and_people_can_read_them(
     )  # fmt: skip
     assert shown.status == 0, shown.err
     assert shown.out.count("both signatures hold") >= 3
+    compared = await asyncio.to_thread(
+        run_vafa, "lane", "compare", "nile", "--config", saffron.node.directory / "vafa.toml",
+        "--address", saffron.node.addresses.address, "--json",
+    )  # fmt: skip
+    assert compared.status == 0, compared.err
+    lanes = [json.loads(line) for line in compared.out.splitlines()]
+    assert sum(lane["same"] for lane in lanes if lane["home_id"] == "saffron") >= 3
+    assert {lane["home_id"] for lane in lanes} == {"saffron", "nile"}
+    assert all(
+        lane["own"] == lane["partner"] == lane["same"] for lane in lanes if lane["home_id"] == "saffron"
+    )
 
 
 async def test_a_batch_mixes_members_of_all_merchants(two: Two) -> None:

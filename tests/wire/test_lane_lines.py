@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import chain as chain_of
+from itertools import repeat
+
 from node.coalition.envelopes import Draft
 from node.coalition.lanes import GENESIS, chain
 from node.coalition.messages import Capture, MessageType, Posted, PostedCore, RecordKind
@@ -12,7 +15,7 @@ from node.wire.coalition_bodies import ENCODER
 from node.wire.coalition_directory import sign_directory
 from node.wire.coalition_frames import lane_record_bytes
 from node.wire.coalition_trust import KnownDirectories
-from node.wire.lane_lines import LaneLine, lane_lines
+from node.wire.lane_lines import Compared, LaneLine, compare, lane_lines
 from tests.wire.coalition_parties import NOW_MS, signer
 from tests.wire.coalition_terms import OPERATOR, SOUND
 
@@ -90,3 +93,25 @@ def test_a_record_without_its_request_or_that_is_none_is_named() -> None:
     record.ClearField("request")
     assert "the acquirer's request is missing" in problems([record.SerializeToString()])
     assert problems([b"\xff\xff"]) == ["it is no record"]
+
+
+def test_two_sides_of_a_lane_agree_or_one_has_more() -> None:
+    made = shown(records(3))
+    assert compare(made, made) == Compared(4, 4, 4)
+    assert compare(made, made[:2]) == Compared(4, 2, 2)
+    assert compare([], made) == Compared(0, 4, 0)
+
+
+def test_two_histories_of_a_lane_differ_where_the_second_one_begins() -> None:
+    one, other = shown(records(4)), shown(records(2))  # the second has a cut where the first goes on
+    assert compare(one, other) == Compared(3, 3, 2, 3)
+
+
+def test_after_a_record_that_does_not_hold_nothing_more_is_read() -> None:
+    made = records(3)
+    endless = lane_lines(
+        chain_of([made[0], made[2]], repeat(made[0])), KNOWN, "saffron", "nile", from_start=True
+    )
+    found = compare(shown(made), endless)
+    assert (found.same, found.differs) == (1, 2)
+    assert found.problem

@@ -262,6 +262,7 @@ class ListRecordsRequest(_message.Message):
     LANE_FIELD_NUMBER: _builtins.int
     FROM_NUMBER_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    FROM_PARTNER_FIELD_NUMBER: _builtins.int
     partner_id: _builtins.str
     """With which partner."""
     home: _builtins.bool
@@ -272,6 +273,10 @@ class ListRecordsRequest(_message.Message):
     """From which number on; 0 means 1."""
     page_size: _builtins.int
     """At most so many; 0 means 100, and more than 500 means 500."""
+    from_partner: _builtins.bool
+    """Whether to read what the partner holds of the lane, instead of what this node does. Unverified: whoever
+    asks verifies. UNAVAILABLE where the partner cannot be asked now.
+    """
     def __init__(
         self,
         *,
@@ -280,10 +285,11 @@ class ListRecordsRequest(_message.Message):
         lane: _builtins.int = ...,
         from_number: _builtins.int = ...,
         page_size: _builtins.int = ...,
+        from_partner: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_number", b"from_number", "home", b"home", "lane", b"lane", "page_size", b"page_size", "partner_id", b"partner_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_number", b"from_number", "from_partner", b"from_partner", "home", b"home", "lane", b"lane", "page_size", b"page_size", "partner_id", b"partner_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
