@@ -118,6 +118,4 @@ def test_what_a_seed_has_found_once_does_not_come_back(task: Task) -> None:
 @pytest.mark.timeout(400)
 def test_no_fresh_seed_finds_anything_that_is_not_as_it_must_be() -> None:
     first = 10_000 + secrets.randbelow(1 << 40)
-    # `hostile` has open seeds (docs/simulation.md): its fixed ones are lived above until they are mended.
-    steady = [task for task in tasks(first, FRESH_SEEDS, "all") if task.world != "hostile"]
-    assert failures(steady) == []
+    assert failures(tasks(first, FRESH_SEEDS, "all")) == []
