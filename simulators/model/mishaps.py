@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from node.coalition.exchange import AcquirerState
 from simulators.model.state import HELLO, READY, Acquirer, AcquirerDisk, Home, HomeDisk, Rules, State
+
+MAY_CAPTURE = (AcquirerState.INTENT, AcquirerState.AUTHORIZED, AcquirerState.CAPTURING)
+"""Where a spend may yet be captured."""
 
 
 class Step(NamedTuple):
@@ -37,15 +41,17 @@ def mishaps(state: State, rules: Rules) -> Iterator[Step]:
     if left.acquirer_rollbacks and home.phase == READY and (not state.goods or "o" in home.disk.chain):
         fewer = state._replace(faults=left._replace(acquirer_rollbacks=left.acquirer_rollbacks - 1))
         for disk_ in state.acquirer_past:
-            yield Step("acquirer is restored", _acquirer_on(fewer, disk_, rules), True)
+            yield Step("acquirer is restored", _acquirer_on(fewer, disk_, rules, is_backup=True), True)
 
 
 def _home_on(state: State, disk: HomeDisk) -> State:
     return state._replace(home=Home(disk, disk))
 
 
-def _acquirer_on(state: State, disk: AcquirerDisk, rules: Rules) -> State:
+def _acquirer_on(state: State, disk: AcquirerDisk, rules: Rules, *, is_backup: bool = False) -> State:
     """A new life: no HELLO that was said before is of it."""
+    if is_backup and disk.state in MAY_CAPTURE:
+        disk = disk._replace(from_backup=True)
     net = frozenset((*message[:4], False) if message[0] == HELLO else message for message in state.net)
     home = state.home._replace(asked=False)
     return state._replace(acquirer=Acquirer(disk, disk, not rules.hello), net=net, home=home)

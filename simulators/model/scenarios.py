@@ -80,6 +80,16 @@ SHORTCUTS = (
         Faults(acquirer_rollbacks=1),
         waits_before_giving_up=False,
     ),
+    _shortcut(
+        "a restored acquirer captures what a backup says is authorised",
+        Faults(acquirer_rollbacks=1),
+        captures_nothing_from_backup=False,
+    ),
+    _shortcut(
+        "a restored acquirer sends a capture again that a backup knows of",
+        Faults(acquirer_rollbacks=1),
+        sends_no_capture_from_backup=False,
+    ),
 )
 
 _BOTH = Faults(home_restarts=1, home_rollbacks=1, acquirer_rollbacks=1)

@@ -54,6 +54,7 @@ class Home(NamedTuple):
 class AcquirerDisk(NamedTuple):
     """What the acquirer has. `prior` is the epoch before the adopted one, `hello` the HELLO that adopted it,
     and `home_number` how many records that said the home node has. `returned`: it gives back what was posted.
+    `from_backup`: the exchange is as an old backup had it, and a till may have let it go since.
     """
 
     state: AcquirerState = AcquirerState.NONE
@@ -64,6 +65,7 @@ class AcquirerDisk(NamedTuple):
     voided: int = 0
     home_number: int = 0
     returned: bool = False
+    from_backup: bool = False
 
 
 class Acquirer(NamedTuple):
@@ -86,13 +88,15 @@ class Faults(NamedTuple):
 
 class State(NamedTuple):
     """The whole. `fresh`: a request without a lane, once signed, would still be taken as new. `top`: no epoch
-    that was ever said is higher; nobody knows it, but the clock stands above it.
+    that was ever said is higher; nobody knows it, but the clock stands above it. `let_go`: a till was told
+    that its spend comes to nothing; nobody knows that once the acquirer has lost it.
     """
 
     home: Home = Home()
     acquirer: Acquirer = Acquirer()
     net: frozenset[Message] = frozenset()
     goods: bool = False
+    let_go: bool = False
     fresh: bool = True
     hellos: int = 0
     top: int = 1
@@ -127,6 +131,8 @@ class Rules(NamedTuple):
     tombstones: bool = True
     hello_of_this_life: bool = True
     waits_before_giving_up: bool = True
+    captures_nothing_from_backup: bool = True
+    sends_no_capture_from_backup: bool = True
     answers_cancel: bool = True
 
 

@@ -16,7 +16,7 @@ from node.coalition.exchange import (
     HomeEvent,
     HomeState,
 )
-from simulators.model.mishaps import Step, mishaps
+from simulators.model.mishaps import MAY_CAPTURE, Step, mishaps
 from simulators.model.state import (
     ACK,
     ASK,
@@ -200,14 +200,36 @@ def _acquirer_alone(state: State, rules: Rules) -> Iterator[Step]:
             continue
         if event is AcquirerEvent.CANCEL and state.goods:
             continue  # a till that has handed goods over does not take that back
+        if event is begins and state.let_go:
+            continue  # and one that has let its spend go does not begin it anew
+        if event is AcquirerEvent.CAPTURE and state.let_go and not _captures_by_itself(own, rules):
+            continue
         if row is not None and row.then != own.mem.state:
-            mem = own.mem._replace(state=_A(row.then))
+            mem = own.mem._replace(state=_A(row.then), from_backup=_is_kept(own, row.then, event))
             yield Step(f"till: {event}", state._replace(acquirer=own._replace(mem=mem)))
+    if own.mem.state is _A.CAPTURING and _lets_go(own, rules) and _caught_up(own):
+        mem = own.mem._replace(state=_A.CANCELLING, from_backup=False)
+        yield Step("acquirer lets a capture go", state._replace(acquirer=own._replace(mem=mem)))
     yield from _acquirer_sends(state, rules)
     if state.fresh and own.mem.state not in _OPEN and own.disk.state not in _OPEN:
         yield Step("time passes", state._replace(fresh=False))
     if not state.goods and _hands_over(own, rules):
         yield Step("goods", state._replace(goods=True))
+
+
+def _lets_go(own: Acquirer, rules: Rules) -> bool:
+    """Whether a CAPTURE that a backup knows of is not sent again: a till may have let it go since."""
+    return own.mem.from_backup and rules.sends_no_capture_from_backup
+
+
+def _captures_by_itself(own: Acquirer, rules: Rules) -> bool:
+    """Whether the acquirer, asked for a spend in one step, captures what a backup says is authorised."""
+    return own.mem.from_backup and not rules.captures_nothing_from_backup
+
+
+def _is_kept(own: Acquirer, then: int, event: AcquirerEvent) -> bool:
+    """Whether an exchange remains as the backup had it, after what a till or the acquirer has done."""
+    return own.mem.from_backup and event is not AcquirerEvent.CAPTURE and _A(then) in MAY_CAPTURE
 
 
 def _caught_up(own: Acquirer) -> bool:
@@ -224,8 +246,10 @@ def _acquirer_sends(state: State, rules: Rules) -> Iterator[Step]:
     at = own.mem.state
     if at in (_A.INTENT, _A.QUEUED):
         yield Step("acquirer asks", state._replace(net=state.net | {(ASK,)}, fresh=True))
-    if at is _A.CAPTURING and own.heard:
-        yield Step("acquirer captures", state._replace(net=state.net | {(CAPTURE, own.mem.epoch)}))
+    if at is _A.CAPTURING and own.heard and not _lets_go(own, rules):
+        fault = "a spend that a till had let go is captured" if state.let_go else ""
+        sent = state._replace(net=state.net | {(CAPTURE, own.mem.epoch)}, fault=fault)
+        yield Step("acquirer captures", sent)
     if own.heard and own.mem.epoch > state.home.mem.epoch:  # else it would change nothing
         yield Step("acquirer acknowledges", state._replace(net=state.net | {(ACK, own.mem.epoch)}))
     if at is _A.CANCELLING:
@@ -278,6 +302,7 @@ def _acquirer_hears(state: State, message: Message, rules: Rules) -> Iterator[St
     if then is _A.FAILED and mem.state is not _A.FAILED:
         mem = mem._replace(voided=int(str(message[1])))
     mem = mem._replace(returned=mem.returned or (then is _A.DONE and Effect.RETURN_ALL in row.effects))
+    mem = mem._replace(from_backup=mem.from_backup and then in MAY_CAPTURE)
     heard = own._replace(mem=mem._replace(state=then))
     if heard != own:
         yield Step(f"acquirer: {event}", state._replace(acquirer=heard))

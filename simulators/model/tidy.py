@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from node.coalition.exchange import ENDED, AcquirerState
 from simulators.model.state import (
     ACK,
     ASK,
@@ -45,8 +46,17 @@ def tidied(state: State, rules: Rules) -> State:
         home_past=state.home_past | {home.disk} if left.home_rollbacks else frozenset(),
         acquirer_past=state.acquirer_past | {own.disk} if left.acquirer_rollbacks else frozenset(),
     )
+    state = state._replace(let_go=_is_let_go(state, rules))
     state = _renumbered(state)
     return _with_epochs_anew(state) if rules.epoch_at_every_start else state
+
+
+def _is_let_go(state: State, rules: Rules) -> bool:
+    """Whether a till has let its spend go: kept as long as the acquirer has lost that, or may lose it."""
+    own = state.acquirer
+    told = own.disk.state is AcquirerState.CANCELLING and not rules.accrual
+    known = own.mem.state is AcquirerState.CANCELLING or own.mem.state in ENDED
+    return (state.let_go or told) and (bool(state.faults.acquirer_rollbacks) or not known)
 
 
 def _with_epochs_anew(state: State) -> State:

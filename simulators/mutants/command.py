@@ -10,6 +10,7 @@ from pathlib import Path
 
 from simulators.mutants import merchants, one_node, partners
 from simulators.mutants.mutant import Found, Mutant, find
+from simulators.pages import placed
 
 MUTANTS: tuple[Mutant, ...] = (*one_node.MUTANTS, *merchants.MUTANTS, *partners.MUTANTS)
 SEEDS = range(1, 61)
@@ -44,7 +45,7 @@ def mutants(given: argparse.Namespace) -> int:
     table = "\n".join(rows)
     print(table)
     if given.write is not None:
-        given.write.write_text(placed(given.write.read_text("utf-8"), table), "utf-8")
+        given.write.write_text(placed(given.write.read_text("utf-8"), "mutants", table), "utf-8")
     return 1 if missed else 0
 
 
@@ -54,13 +55,3 @@ def row(mutant: Mutant, found: Found | None) -> str:
         return f"| {mutant.name} | {mutant.kind} | none of {len(SEEDS)} | |"
     first = found.violation.splitlines()[0].replace("|", "/")
     return f"| {mutant.name} | {mutant.kind} | {found.seeds} | {first[:_CHARS]} |"
-
-
-def placed(page: str, table: str) -> str:
-    """A page with the table between its marks."""
-    begin, end = "<!-- mutants -->", "<!-- /mutants -->"
-    before, found, rest = page.partition(begin)
-    _, ended, after = rest.partition(end)
-    if not found or not ended:
-        raise ValueError(f"the page has no {begin} … {end}")
-    return f"{before}{begin}\n{table}\n{end}{after}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from simulators.mutants.command import HEAD, MUTANTS, SEEDS, placed, row
+from simulators.mutants.command import HEAD, MUTANTS, SEEDS, row
 from simulators.mutants.mutant import Mutant, find
 from simulators.mutants.patches import Patches
 from simulators.sim.shop import Shop
@@ -40,11 +40,3 @@ def test_a_mutant_that_nobody_finds_is_said_so() -> None:
     mutant = Mutant(lambda patch: None, "node", Shop)
     assert find(mutant, range(1, 2)) is None
     assert "none of" in row(mutant, None)
-
-
-def test_the_table_is_placed_between_its_marks_and_nothing_else_changes() -> None:
-    for old in ("", "old\n"):
-        page = f"before\n<!-- mutants -->\n{old}<!-- /mutants -->\nafter\n"
-        assert placed(page, "new") == "before\n<!-- mutants -->\nnew\n<!-- /mutants -->\nafter\n"
-    with pytest.raises(ValueError, match="the page has no"):
-        placed("before\nafter\n", "new")
