@@ -20,7 +20,7 @@ from node.identity.peers import PeerRefused, load_peer_authority
 from node.wire.coalition_directory import JoinRequest, Unreadable, sign_directory
 from node.wire.coalition_template import TEMPLATE
 from node.wire.coalition_terms import next_directory, range_text, read_terms, says_the_same
-from node.wire.settlement_terms import SETTLEMENT_TEMPLATE
+from node.wire.settlement_terms import PARTNER_HINTS, SETTLEMENT_TEMPLATE
 
 app = typer.Typer(
     help="Operate a coalition: admit partners, publish the directory, settle.", no_args_is_help=True
@@ -95,6 +95,7 @@ def admit(
         ranges = ", ".join(json.dumps(range_text(span)) for span in asked.partner.ranges)
         relay = asked.partner.relay_partner_id
         said = f"relay = {json.dumps(relay)}\n" if relay else ""
+        said += PARTNER_HINTS
         _append(home.terms_path, f'\n[partners.{partner}]\nstatus = "active"\nranges = [{ranges}]\n{said}')
     typer.echo(f"Admitted {partner}: {asked.partner.name}")
     for key in asked.partner.keys:

@@ -162,12 +162,15 @@ def _rows(
     found: Matched,
     told: dict[str, operator_pb.PaymentShown],
 ) -> list[dict[str, Any]]:
-    booked = {match.payment.reference for match in found.paid}
-    done = {reference for reference, one in told.items() if one.state in _DONE}
+    states = {reference: one.state for reference, one in told.items()}
+    paid_ = {reference for reference, state in states.items() if state == operator_pb.PAYMENT_STATE_PAID}
+    booked = {match.payment.reference for match in found.paid} | paid_
     why = {match.payment.reference: words for match, words in found.wrong}
     rows = []
     for one in payments:
-        shown = told.get(one.reference)
+        shown, is_paid = told.get(one.reference), one.reference in booked
+        replaced = not is_paid and states.get(one.reference) == operator_pb.PAYMENT_STATE_REPLACED
+        problem = "" if is_paid or replaced else "the bank has no such booking"
         rows.append(
             {
                 "window": statement.facts.window,
@@ -175,10 +178,9 @@ def _rows(
                 "from": one.debtor_id,
                 "to": one.creditor_id,
                 "amount": money(one.amount, statement.facts.currency_exponent),
-                "paid": one.reference in booked | done,
-                "problem": why.get(
-                    one.reference, "" if one.reference in booked | done else "the bank has no such booking"
-                ),
+                "paid": is_paid,
+                "replaced": replaced,
+                "problem": why.get(one.reference, problem),
                 "operator": operator_pb.PaymentState.Name(shown.state).removeprefix("PAYMENT_STATE_").lower()
                 if shown
                 else "",
@@ -192,7 +194,7 @@ def _say(rows: list[dict[str, Any]], json: bool) -> None:
         typer.echo(json_format.dumps(rows, ensure_ascii=False, indent=2))
     else:
         typer.echo("\n".join(map(payment_text, rows)) or "No payment of ours is open.")
-    if not all(row["paid"] for row in rows):
+    if not all(row["paid"] or row["replaced"] for row in rows):
         raise typer.Exit(1)
 
 

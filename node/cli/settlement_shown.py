@@ -313,7 +313,7 @@ def _state_words(one: operator_pb.PaymentShown, exponent: int) -> str:
 
 def payment_text(row: Mapping[str, Any]) -> str:
     """A payment of ours beside the bank's file, as `settlement paid` says it."""
-    said = "paid    " if row["paid"] else "NOT PAID"
+    said = "paid    " if row["paid"] else "replaced" if row["replaced"] else "NOT PAID"
     text = f"{said} {row['reference']}: {row['from']} to {row['to']}, {row['amount']}"
     text += f" ({row['problem']})" if row["problem"] else ""
     return text + (f"; the operator has it as {row['operator']}" if row["operator"] else "")

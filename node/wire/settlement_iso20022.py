@@ -151,9 +151,15 @@ def _account_of(directory: Directory, party_id: str, facts: StatementFacts) -> P
     if account is None or not account.holder or not (account.iban or account.other_id):
         raise NotPayable(
             f"The directory names no bank account of {party_id}. Nothing was written. Let the operator add "
-            "holder and IBAN, or holder and account number, and publish it."
+            f"holder and IBAN, or holder and account number, to {_place_of(party_id)} in its coalition.toml, "
+            "and publish it."
         )
     return account
+
+
+def _place_of(party_id: str) -> str:
+    """Where the operator's terms name an account."""
+    return "[settlement.agent_account]" if party_id == OPERATOR_ID else f"[partners.{party_id}.account]"
 
 
 def _name_of(directory: Directory, party_id: str) -> str:

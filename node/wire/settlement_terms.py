@@ -131,3 +131,10 @@ prepaid_alert_percents = [50, 20, 5]
 # endpoints = ["settlement.example.org:7450"]
 """
 """What `vafa operator init` appends to the terms."""
+
+PARTNER_HINTS = """\
+# Where it is paid, for the bank's files; other_id = "account number" where there is no IBAN.
+# account = { holder = "...", iban = "IR..." }
+# It pays ahead: funding = "prepaid". It leaves after a window: last_window = 12.
+"""
+"""What `vafa operator admit` leaves in a partner's section for whoever edits it."""

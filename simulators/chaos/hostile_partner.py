@@ -24,6 +24,7 @@ from simulators.sim.coalition import COALITION, MERCHANTS, SIGNERS
 
 if TYPE_CHECKING:
     from simulators.chaos.hostile import Hostile
+    from simulators.sim.partner import PartnerNode
 
 TRIES = 30
 """How often an attack is looked for a chance to be made, and made again where it was lost on the way."""
@@ -113,7 +114,8 @@ class Thief:
         if self.own_id not in (sender, receiver):
             return [data]
         carried = reopen(data)
-        arrives = self.world.network.passes(sender, receiver)
+        other = receiver if sender == self.own_id else sender
+        arrives = self.world.network.passes(sender, receiver) and self._tells_time(other)
         for hook in list(self.hooks) if arrives else ():
             instead = hook(sender, receiver, carried)
             if instead is not None:
@@ -232,8 +234,8 @@ class Thief:
         first: int | None = None
         for _ in range(TRIES):
             before = self._sprung.pop(victim, None)
-            # Whoever is down or cut off hears nothing: that is no attack.
-            if before is None and self.world.network.passes(self.own_id, victim):
+            # Whoever is down or cut off hears nothing, and to a wrong clock all is stale: that is no attack.
+            if before is None and self.world.network.passes(self.own_id, victim) and self._tells_time(victim):
                 counted = self.counted(victim, attack.reason)
                 before = counted if attack.make(self, victim) else None
             if before is not None:
@@ -251,8 +253,14 @@ class Thief:
 
     def counted(self, victim: str, reason: ExchangeReason) -> int:
         """Messages of the merchant's that a victim has refused for a reason, in all its lives."""
-        node = next(node for node in self.world.partners if node.plan.merchant == victim)
-        return node.refused(self.own_id)[reason.name]
+        return self._node(victim).refused(self.own_id)[reason.name]
+
+    def _tells_time(self, victim: str) -> bool:
+        """Whether a victim's clock is right."""
+        return not self._node(victim).skew_ms
+
+    def _node(self, merchant: str) -> PartnerNode:
+        return next(node for node in self.world.partners if node.plan.merchant == merchant)
 
 
 def with_beside(message: Message, beside: Carried | None) -> bytes:

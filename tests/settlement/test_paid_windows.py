@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from node.actors.operator_money import NotDone
 from node.cli.settlement_paid import PAGE, looked_for
+from node.cli.settlement_shown import payment_text
 from node.proto.vafa.settlement.v1 import merchant_settlement_service_pb2 as pb
 from node.proto.vafa.settlement.v1 import settlement_service_pb2 as operator_pb
 from node.proto.vafa.settlement.v1.merchant_settlement_service_pb2_grpc import MerchantSettlementServiceStub
@@ -115,6 +116,16 @@ def test_what_stands_after_a_default_is_found_in_a_bank_file_though_its_window_i
     ]
     assert (row["paid"], row["operator"]) == (True, "paid")
     assert debt not in _now(operator).standing
+
+
+def test_a_payment_that_others_came_in_the_place_of_is_not_said_to_be_paid() -> None:
+    operator, debtor, _ = _settled_with_a_debt()
+    shown = next(one for one in _now(operator).payments if one.state is PaymentState.REPLACED)
+    assert shown.payment.debtor_id == debtor
+    rows = Node(operator, shown.payment.creditor_id).looks([], window=1)
+    [row] = [row for row in rows if row["reference"] == shown.payment.reference]
+    assert (row["paid"], row["replaced"], row["problem"], row["operator"]) == (False, True, "", "replaced")
+    assert payment_text(row).startswith("replaced ")
 
 
 def test_a_debt_may_come_in_two_files_and_each_of_them_may_be_read_again() -> None:
