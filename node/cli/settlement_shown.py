@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from node.cli.settlement_text import table
@@ -77,9 +77,9 @@ def window_rows(windows: Iterable[pb.OwnWindow]) -> list[dict[str, Any]]:
 
 def own_windows_text(windows: Iterable[pb.OwnWindow], names: Names, *, whole: bool) -> str:
     """Windows, one a row; of windows on their way, or where the `whole` is wanted, the closes; and what is
-    held back, in words.
+    held back, in words, where none of these windows has settled it since.
     """
-    rows, parts = [], []
+    rows, parts, windows = [], [], list(windows)
     for one in windows:
         signed = sum(len(close.signer_ids) == 2 for close in one.closes)
         kept = "kept" if one.statement_kept else ""
@@ -87,7 +87,8 @@ def own_windows_text(windows: Iterable[pb.OwnWindow], names: Names, *, whole: bo
         rows.append((str(one.number), state_name(one.state), one.cut_time.ToJsonString(), closes, kept))
         if whole or one.state == operator_pb.WINDOW_STATE_CLOSED:
             parts.append(_closes_text(one, names))
-        parts += [f"HELD BACK. {words}" for words in _held_back(one, names)]
+        held = [(close, lane) for close in one.closes for lane in close.disputed]
+        parts += [_held_back(one, close, lane, windows, names) for close, lane in held]
     return "\n\n".join((table(("window", "state", "cut", "signed by both", "statement"), rows), *parts))
 
 
@@ -107,30 +108,46 @@ def _closes_text(window: pb.OwnWindow, names: Names) -> str:
     return f"Window {window.number}\n{table(columns, rows)}"
 
 
-def _held_back(window: pb.OwnWindow, names: Names) -> list[str]:
-    """A report for each lane that is held back; with the records where this node has them."""
-    found = {(one.home_id, one.acquirer_id, one.lane): one for one in window.mismatches}
-    reports = []
-    for close in window.closes:
-        for lane in close.disputed:
-            evidence = found.get((close.home_id, close.acquirer_id, lane.lane))
-            facts = DisputeFacts(
-                close.home_id,
-                close.acquirer_id,
-                window.number,
-                DisputedLane(
-                    lane.lane,
-                    lane.agreed_number,
-                    lane.home_number,
-                    lane.acquirer_number,
-                    MismatchClass(lane.mismatch),
-                ),
-                "",
-                _core(evidence, "home_record"),
-                _core(evidence, "acquirer_record"),
-            )
-            reports.append(dispute_report(facts, names))
-    return reports
+def _held_back(
+    window: pb.OwnWindow,
+    close: pb.OwnClose,
+    lane: close_pb2.DisputedLane,
+    windows: Sequence[pb.OwnWindow],
+    names: Names,
+) -> str:
+    """A report for a lane that is held back; with the records where this node has them."""
+    since = _settled_since(window, close, lane.lane, windows)
+    if since:
+        who = f"members of {_called(close.home_id, names)} at {_called(close.acquirer_id, names)}"
+        what = f"lane {lane.lane} from record {lane.agreed_number + 1} on"
+        return f"Held back by window {window.number}, settled by window {since}: {who}, {what}."
+    found = [
+        one
+        for one in window.mismatches
+        if (one.home_id, one.acquirer_id, one.lane) == (close.home_id, close.acquirer_id, lane.lane)
+    ]
+    evidence = found[-1] if found else None
+    kept = DisputedLane(
+        lane.lane, lane.agreed_number, lane.home_number, lane.acquirer_number, MismatchClass(lane.mismatch)
+    )
+    cores = (_core(evidence, "home_record"), _core(evidence, "acquirer_record"))
+    facts = DisputeFacts(close.home_id, close.acquirer_id, window.number, kept, "", *cores)
+    return f"HELD BACK. {dispute_report(facts, names)}"
+
+
+def _settled_since(
+    window: pb.OwnWindow, close: pb.OwnClose, lane: int, windows: Iterable[pb.OwnWindow]
+) -> int:
+    """The first later window by which both sides have agreed on the whole lane; 0 where none has yet."""
+    pair = close.home_id, close.acquirer_id
+    for later in windows:
+        if later.number <= window.number or not later.statement_kept:
+            continue
+        for one in later.closes:
+            whole = one.basis == close_pb2.CLOSE_BASIS_AGREED and all(at.lane != lane for at in one.disputed)
+            if whole and (one.home_id, one.acquirer_id) == pair:
+                return later.number
+    return 0
 
 
 def _core(found: dispute_pb2.Mismatch | None, name: str) -> PostedCore | None:

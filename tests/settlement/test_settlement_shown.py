@@ -42,6 +42,21 @@ def _window(record: bytes) -> pb.OwnWindow:
     )  # fmt: skip
 
 
+def test_what_was_held_back_is_said_to_be_settled_once_a_later_window_has_it() -> None:
+    world = World(2)
+    world.trade("m000", "m001", 4, 7, 12, cut=False)
+    before = _window(world.records["m000", "m001", 4][11])
+    later = pb.OwnWindow(number=8, state=operator_pb.WINDOW_STATE_PENDING, closes=before.closes[:1])
+    del later.closes[0].disputed[:]
+    assert "HELD BACK. Members of Saffron" in own_windows_text([before, later], NAMES, whole=False)
+    later.statement_kept = True
+    text = own_windows_text([before, later], NAMES, whole=False)
+    assert "HELD BACK" not in text
+    assert "window 7, settled by window 8: members of Saffron at Nile, lane 4 from record 12 on." in text
+    later.closes[0].basis = close_pb2.CLOSE_BASIS_ACQUIRER_ALONE
+    assert "HELD BACK. Members of Saffron" in own_windows_text([before, later], NAMES, whole=False)
+
+
 def test_a_window_says_who_has_signed_and_what_is_held_back_with_the_record_that_differs() -> None:
     world = World(2)
     world.trade("m000", "m001", 4, 7, 12, cut=False)
