@@ -106,7 +106,7 @@ class AcquirerBooks:
             original=original,
             recorded=lambda number: self._recorded(opening, partner.partner_id, lane, number),
             is_known=lambda exchange_id: self.exchange(opening, partner, exchange_id) is not None,
-            restored_ms=abroad.marks.at_ms(opening.partition.number, opening.work),
+            generation=abroad.marks.generation(opening.partition.number, opening.work),
         )
 
     def _recorded(

@@ -52,16 +52,17 @@ class RestoredMarks:
         if mark is not None and home_id not in mark.shown:
             self._keep(number, replace(mark, shown=(*mark.shown, home_id)), work)
 
+    def generation(self, number: int, work: Work) -> int:
+        """The generation of the partition's store since it was last restored; 0 where it never was."""
+        mark = self._mark(number, work)
+        return 0 if mark is None else mark.generation
+
     def is_before(self, number: int, occurred_ms: int, work: Work) -> bool:
         """Whether something occurred before the partition was restored: it may have come then, and have been
         taken back, and nobody here would know.
         """
-        return 0 < occurred_ms < self.at_ms(number, work)
-
-    def at_ms(self, number: int, work: Work) -> int:
-        """When the partition was restored; 0 where it never was."""
         mark = self._mark(number, work)
-        return 0 if mark is None else mark.at_ms
+        return mark is not None and 0 < occurred_ms < mark.at_ms
 
     def _keep(self, number: int, mark: Restored, work: Work) -> None:
         self._marks[number] = mark

@@ -67,6 +67,7 @@ def begin(known: AcquirerExchange | None, wish: Wish, facts: AcquirerFacts) -> A
         wish.scope, wish.request_id, wish.body.units, one_step=wish.one_step, terms=wish.body.terms,
         body_hash=body_hash, asked=asked, lane=wish.lane, secretly=wish.secretly,
         original_exchange_id=wish.body.original_exchange_id if isinstance(wish.body, ReturnAbroad) else b"",
+        generation=facts.generation,
     )  # fmt: skip
     usage = counted(facts.usage, exchange, 1)
     exchange = waited(replace(exchange, sent_type=type_), facts)
@@ -136,6 +137,7 @@ def start_capture(known: AcquirerExchange, units: int, row: Row, facts: Acquirer
         capture_units=units,
         sent_type=MessageType.CAPTURE,
         sent=None,
+        generation=facts.generation,
     )
     body = Capture(known.authorized_hash, units, known.capture_reference)
     return AcquirerStep(exchange=exchange, says=utter(exchange, MessageType.CAPTURE, body, facts))

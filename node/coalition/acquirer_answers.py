@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from node.coalition.acquirer import let_go, start_capture
-from node.coalition.acquirer_exchange import ended, may_give_up, retry_ms, row_of, uncounted
+from node.coalition.acquirer_exchange import ended, is_from_backup, may_give_up, retry_ms, row_of, uncounted
 from node.coalition.acquirer_facts import (
     HOLD_SLACK_MS,
     RETRY_MAX_MS,
@@ -89,7 +89,7 @@ def _authorized(
         attempts=0,
         due_ms=body.expire_time_ms + HOLD_SLACK_MS,
     )
-    if exchange.one_step and exchange.created_ms < facts.restored_ms:
+    if exchange.one_step and is_from_backup(exchange, facts):
         return let_go(exchange, AcquirerEvent.GIVE_UP, facts)  # a till may have let it go since the backup
     if not exchange.one_step:
         return AcquirerStep(exchange=exchange)

@@ -62,6 +62,11 @@ def stays_void(known: AcquirerExchange, now_ms: int, bounds: ExchangeBounds) -> 
     return over and now_ms - known.sent_ms <= 2 * bounds.freshness_ms
 
 
+def is_from_backup(known: AcquirerExchange, facts: AcquirerFacts) -> bool:
+    """Whether an exchange is as an old backup had it: a till may have let it go since, and nobody knows."""
+    return known.generation < facts.generation
+
+
 def may_give_up(known: AcquirerExchange, facts: AcquirerFacts) -> bool:
     """Whether this node may let an exchange go by itself: it would know if that had been posted.
 

@@ -50,7 +50,8 @@ class AcquirerExchange(Struct, frozen=True, array_like=True):
     `capture` the CAPTURE. `sent` is what is sent until it is answered (of type `sent_type`, signed in
     `sent_epoch` at `sent_ms`), `due_ms` when next. `units` are asked for, `posted_units` what the record
     says; `returned` what returns have asked back. `one_step`: capture at once; else `capture_reference` is
-    the exchange id that the till's request to capture would have.
+    the exchange id that the till's request to capture would have. `generation`: of the store in which a till
+    last asked for it.
     """
 
     partner_id: str
@@ -91,6 +92,7 @@ class AcquirerExchange(Struct, frozen=True, array_like=True):
     void_epoch: int = 0
     capture_reference: bytes = b""
     detail: str = ""
+    generation: int = 0
 
     @property
     def ended(self) -> bool:
@@ -107,7 +109,7 @@ class AcquirerFacts(Struct, frozen=True):
     `closed_window` is the last window whose close, which covers the lane, this node has signed with the
     partner. `jitter` is in [0, 1). `recorded` gives the epoch in which a record that is kept here was signed,
     and its hash, by its number; None where there is none. `is_known` says whether there is an exchange of
-    an id. `restored_ms` is when this node was restored from a backup, 0 where it never was.
+    an id. `generation` is of the store: a larger one after every restore, 0 where there never was one.
     """
 
     now_ms: int
@@ -125,7 +127,7 @@ class AcquirerFacts(Struct, frozen=True):
     original: AcquirerExchange | None = None
     recorded: Callable[[int], tuple[int, bytes] | None] = lambda number: None
     is_known: Callable[[bytes], bool] = lambda exchange_id: False
-    restored_ms: int = 0
+    generation: int = 0
 
 
 class Dispute(StrEnum):

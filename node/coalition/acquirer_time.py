@@ -9,7 +9,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from node.coalition.acquirer import let_go
-from node.coalition.acquirer_exchange import ON_LANE, may_give_up, utter, waited
+from node.coalition.acquirer_exchange import ON_LANE, is_from_backup, may_give_up, utter, waited
 from node.coalition.acquirer_facts import (
     HOLD_SLACK_MS,
     AcquirerExchange,
@@ -32,8 +32,8 @@ def on_time(known: AcquirerExchange, facts: AcquirerFacts) -> AcquirerStep:
         return AcquirerStep()
     bounds = facts.directory.bounds
     too_old = facts.now_ms - known.created_ms >= bounds.freshness_ms
-    forgotten = known.created_ms < facts.restored_ms  # a till may have let it go since the backup
-    if known.state is AcquirerState.INTENT and (too_old or forgotten) and may_give_up(known, facts):
+    is_old = too_old or is_from_backup(known, facts)
+    if known.state is AcquirerState.INTENT and is_old and may_give_up(known, facts):
         return let_go(known, AcquirerEvent.GIVE_UP, facts)
     if known.state is AcquirerState.AUTHORIZED:
         if facts.now_ms < known.expires_ms + HOLD_SLACK_MS:
@@ -48,7 +48,7 @@ def resend(known: AcquirerExchange, facts: AcquirerFacts) -> AcquirerStep:
     """Sends what the state sends, once more."""
     if known.sent_type is None:
         return AcquirerStep()
-    if known.state is AcquirerState.CAPTURING and known.changed_ms < facts.restored_ms and facts.ready:
+    if known.state is AcquirerState.CAPTURING and is_from_backup(known, facts) and facts.ready:
         return let_go(known, AcquirerEvent.CANCEL, facts)  # not posted, and a till may have let it go since
     exchange = waited(known, facts)
     on_lane = known.lane != LANE_UNKNOWN and known.sent_type in ON_LANE

@@ -107,7 +107,8 @@ def restore(
                 raise spoiled(backup, f"{store.name}/{file.path} changed while it was read")
     gone = sorted({*erased, *_known_erasures(new, manifest)})
     for store in manifest.stores:
-        _begin_generation(new / safe(store.name), generation, gone, Restored(restored_ms, tuple(without)))
+        mark = Restored(restored_ms, tuple(without), generation=generation)
+        _begin_generation(new / safe(store.name), generation, gone, mark)
     new.rename(target)
     sync_directory(target.parent)
     return msgspec.structs.replace(manifest, generation=generation)

@@ -71,13 +71,15 @@ class Restored(Struct, frozen=True, array_like=True):
     for.
 
     `opened`: as their home node it has heard from all of them. `shown`: the home nodes that have shown what
-    this node's tills have done with their members.
+    this node's tills have done with their members. `generation`: of the store since then, larger than in the
+    backup; clocks may be wrong, and so do not tell what is older than a restore.
     """
 
     at_ms: int
     without: tuple[str, ...] = ()
     opened: bool = False
     shown: tuple[str, ...] = ()
+    generation: int = 0
 
 
 SECRETLY = Codec(Secretly)

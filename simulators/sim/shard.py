@@ -199,7 +199,9 @@ class SimShard:
             batch = Batch()
             for partition in owned_partitions(store):
                 key = partition_meta_key(partition, PartitionMeta.RESTORED)
-                batch.put(key, RESTORED.encode(Restored(self._clock())))
+                before = store.get(key)
+                generation = 0 if before is None else RESTORED.decode(before).generation
+                batch.put(key, RESTORED.encode(Restored(self._clock(), generation=generation + 1)))
             store.write(batch)
             store.sync()
             self.disk.let_go()

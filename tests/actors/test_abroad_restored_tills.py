@@ -46,7 +46,7 @@ def restore(tills: Tills, backup: list[MemoryStore], *, without: tuple[str, ...]
         batch = Batch()
         for number in range(at, PARTITIONS, len(saffron.stores)):
             key = partition_meta_key(number, PartitionMeta.RESTORED)
-            batch.put(key, RESTORED.encode(Restored(saffron.now_ms, without)))
+            batch.put(key, RESTORED.encode(Restored(saffron.now_ms, without, generation=1)))
         store.write(batch)
         store.sync()
     saffron.restart()

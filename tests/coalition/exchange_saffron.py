@@ -59,7 +59,7 @@ class Saffron:
     lane: AcquirerLane = field(default_factory=lambda: AcquirerLane(NILE, LANE))
     heard_hello: bool = False
     life: int = 1
-    restored_ms: int = 0
+    generation: int = 0
     usage: caps.Usage = field(default_factory=caps.Usage)
     records: dict[int, tuple[Envelope, Envelope | None]] = field(default_factory=dict)
     books: Books = field(default_factory=lambda: Books({}))
@@ -86,7 +86,7 @@ class Saffron:
             caught_up=self.ready,
             original=original,
             is_known=lambda exchange_id: exchange_id in self.exchanges,
-            restored_ms=self.restored_ms,
+            generation=self.generation,
         )
 
     def state(self, exchange_id: bytes) -> AcquirerState:

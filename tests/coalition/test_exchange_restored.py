@@ -122,7 +122,7 @@ def test_a_spend_in_one_step_that_a_till_let_go_since_the_backup_is_not_captured
     world.saffron.cancel(ONE)
     world.pass_time(1_000)
     restore(world, backup)
-    world.saffron.restored_ms = world.saffron.now_ms
+    world.saffron.generation += 1
     world.say(world.nile.asked(world.saffron.life))
     world.settle()
     world.say(asked)  # it was on its way, and is answered
@@ -138,7 +138,7 @@ def test_what_was_asked_before_the_restore_is_let_go_as_soon_as_hello_shows_that
     world.saffron.spend(ONE, 300)
     world.pass_time(1_000)
     restore(world, copy.deepcopy(world.saffron))
-    world.saffron.restored_ms = world.saffron.now_ms
+    world.saffron.generation += 1
     world.say(world.nile.asked(world.saffron.life))
     world.settle()
     assert [sent.type for sent in world.saffron.on_time(ONE)] == [MessageType.CANCEL]
@@ -152,7 +152,7 @@ def test_a_capture_that_a_till_let_go_since_the_backup_is_not_sent_again(world: 
     world.saffron.cancel(ONE)
     world.pass_time(1_000)
     restore(world, backup)
-    world.saffron.restored_ms = world.saffron.now_ms
+    world.saffron.generation += 1
     assert world.saffron.on_time(ONE) == [], "before HELLO it may have been posted"
     world.say(world.nile.asked(world.saffron.life))
     world.settle()

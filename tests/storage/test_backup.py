@@ -203,7 +203,8 @@ def test_a_restored_partition_says_so_until_partners_have_shown_what_it_lacks(
         for partition in hosted
     ]
     close_all(stores)
-    assert [mark and RESTORED.decode(mark) for mark in marks] == [Restored(NOW_MS + 5, ("saffron",))] * 4
+    mark = Restored(NOW_MS + 5, ("saffron",), generation=manifest.generation)
+    assert [found and RESTORED.decode(found) for found in marks] == [mark] * 4
 
 
 def damage_file(backup: Path) -> None:
