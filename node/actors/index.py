@@ -115,20 +115,22 @@ def _claim_receipt(command: Command, work: Work) -> Answer:
     wish = _RECEIPT.decode(command.body)
     key = keyspace.receipt_key(command.partition, wish.digest)
     data = work.get(key)
+    claim = ReceiptClaim(wish.scope, wish.request_id, wish.at_ms)
     if data is not None:
-        claim = records.RECEIPT.decode(data)
-        if (claim.scope, claim.request_id) == (wish.scope, wish.request_id):
+        held = records.RECEIPT.decode(data)
+        if held.same_request(claim) or held.is_past(claim):
             return done(b"")
-        if not claim.let_go:
+        if not held.let_go:
             return refused(
                 refuse(
                     Reason.DUPLICATE_RECEIPT,
                     "This store has posted a purchase with this receipt number before. Nothing was recorded.",
-                    scope=claim.scope,
-                    request_id=claim.request_id,
+                    scope=held.scope,
+                    request_id=held.request_id,
                 )
             )
-    work.put(key, records.RECEIPT.encode(ReceiptClaim(wish.scope, wish.request_id, wish.at_ms)))
+        claim = held.passed_to(claim)
+    work.put(key, records.RECEIPT.encode(claim))
     return done(b"\x01")
 
 
@@ -155,10 +157,11 @@ def _release_receipt(command: Command, work: Work) -> Answer:
         claim = records.RECEIPT.decode(data)
         if (claim.scope, claim.request_id) != (wish.scope, wish.request_id):
             return done(b"")
-        if wish.for_good:
-            work.put(key, records.RECEIPT.encode(replace(claim, let_go=True)))
-        else:
+        left = replace(claim, let_go=True) if wish.for_good else claim.forgotten()
+        if left is None:
             work.delete(key)
+        else:
+            work.put(key, records.RECEIPT.encode(left))
     return done(b"")
 
 

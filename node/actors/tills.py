@@ -64,7 +64,8 @@ def claim_receipt(desk: Desk, case: Case, purchase: Purchase) -> Refused | None:
     data = case.work.get(key)
     held = None if data is None else records.RECEIPT.decode(data)
     if held is None or held.let_go:
-        case.puts.append((key, records.RECEIPT.encode(claim)))
+        taken = claim if held is None else held.passed_to(claim)
+        case.puts.append((key, records.RECEIPT.encode(taken)))
         return None
     return None if held.same_request(claim) else duplicate_receipt()
 

@@ -116,18 +116,42 @@ class IndexEntry(Struct, frozen=True, array_like=True):
 class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
     """Which request posted a store's receipt, and when the claim was made.
 
-    `let_go`: that request was reversed. It never has the receipt again, should it come once more; any other
-    may.
+    `let_go`: that request was reversed, or came to nothing. A request that was reversed never has the receipt
+    again, should it come once more; any other may. `gone` are digests of those that were before this one.
     """
 
     scope: str
     request_id: str
     at_ms: int = 0
     let_go: bool = False
+    gone: tuple[bytes, ...] = ()
 
     def same_request(self, other: ReceiptClaim) -> bool:
         """Whether both claims are of one request."""
         return (self.scope, self.request_id) == (other.scope, other.request_id)
+
+    def is_past(self, other: ReceiptClaim) -> bool:
+        """Whether the other request had the receipt, and was reversed."""
+        return (self.let_go and self.same_request(other)) or other.digest in self.gone
+
+    def passed_to(self, other: ReceiptClaim) -> ReceiptClaim:
+        """The claim of the request that has the receipt next; who was reversed before is remembered."""
+        gone = (*self.gone, self.digest) if self.request_id else self.gone
+        return msgspec.structs.replace(other, gone=gone[-MAX_GONE:])
+
+    def forgotten(self) -> ReceiptClaim | None:
+        """What is left of a claim whose request came to nothing, and may come again; None for nothing."""
+        return ReceiptClaim("", "", self.at_ms, let_go=True, gone=self.gone) if self.gone else None
+
+    @property
+    def digest(self) -> bytes:
+        """By which a request that was reversed is known again."""
+        return hashlib.sha256(f"{self.scope}\x00{self.request_id}".encode()).digest()[:8]
+
+
+MAX_GONE = 64
+"""Of one receipt: requests that were reversed and are remembered. A till that posts and reverses one more
+often than that could take it again with a request that it had reversed before those."""
 
 
 class Dispatch(Struct, frozen=True, array_like=True):

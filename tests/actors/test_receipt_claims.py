@@ -37,6 +37,29 @@ async def test_a_reversed_purchase_that_comes_once_more_does_not_take_its_receip
     assert await actors.points(card(1)) == 10 * RECEIPTS
 
 
+async def reverses(actors: Actors, one: earning_pb2.AccrueRequest) -> None:
+    reversal = undo_pb2.ReverseRequest(identifier=card(1), original_request_id=one.request_id)
+    body_of(await actors.at_till(Op.REVERSE, actors.stamped(reversal)))
+    await actors.deliver()
+
+
+async def test_none_of_several_purchases_that_were_reversed_takes_the_receipt_again(actors: Actors) -> None:
+    await actors.enrol(card(1))
+    for number in range(RECEIPTS):
+        first, second = purchase(actors, f"R{number}"), purchase(actors, f"R{number}")
+        for one in (first, second):
+            body_of(await actors.at_till(Op.ACCRUE, one))
+            await reverses(actors, one)
+        refused = purchase(actors, f"R{number}")  # and what is refused in between does not make it forgotten
+        refused.occurred_time.FromMilliseconds(actors.now_ms + 3_600_000)
+        assert reason_of(await actors.at_till(Op.ACCRUE, refused)) is Reason.OCCURRED_TIME_OUT_OF_BOUNDS
+        for one in (first, second):
+            body_of(await actors.at_till(Op.ACCRUE, one))
+        anew = purchase(actors, f"R{number}")
+        assert (await actors.at_till(Op.ACCRUE, anew)).kind == AnswerKind.DONE
+    assert await actors.points(card(1)) == 10 * RECEIPTS
+
+
 async def test_a_purchase_that_was_refused_lets_its_receipt_go_and_may_come_again(actors: Actors) -> None:
     await actors.enrol(card(1))
     for number in range(RECEIPTS):

@@ -22,6 +22,7 @@ FOUND = {
     "a till was told that a sale abroad earns nothing while it still could": Task("coalition", 400_081),
     "a record that came in one batch with HELLO was left out of the reply": Task("restored", 420_367),
     "a clock that had run ahead hid that a spend was from before a restore": Task("restored", 603_994),
+    "the first of two reversed sales took their receipt number again": Task("node", 604_812),
     "an acquirer's shard that started anew waited half a minute for HELLO": Task("hostile", 500_127),
     "an attack on a node whose clock was wrong was refused as stale": Task("hostile", 603_003),
     "an attack was heard in bad weather after it was made again": Task("hostile", 500_105),
