@@ -250,6 +250,10 @@ class SimNode:
         self._armed = (steps, power)
         self._then_power = then_power
 
+    def disarm(self) -> None:
+        """No durable step ends the process any more."""
+        self._armed, self._then_power = None, False
+
     def _step(self, number: int, step: str) -> None:
         if self._armed is None:
             return

@@ -148,8 +148,11 @@ class World(ABC):
         """Everything that is not as it must be."""
 
     def _look_into_claims(self) -> None:
-        """Has nodes do now what they do every ten minutes, with claims that have become old enough."""
+        """Has nodes do now what they do every ten minutes, with claims that have become old enough: once, and
+        so no fault that waits for its moment may come in between.
+        """
         for node in self.nodes:
+            node.disarm()
             if node.gateway is not None:
                 node.set_skew(STALE_MS)
                 node.gateway.process.spawn(node.gateway.linking.sweep())
