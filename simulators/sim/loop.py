@@ -13,6 +13,7 @@ import contextlib
 import contextvars
 import heapq
 import random
+import sys
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine
@@ -237,12 +238,17 @@ class SimLoop(asyncio.AbstractEventLoop):
         self._closed = True
         self._ready.clear()
         self._timers.clear()
-        for task in self._tasks:
-            if not task.done():
-                task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch against its warning
-                with contextlib.suppress(BaseException):  # whatever it says now, its world is over
-                    task.get_coro().close()
-        self._tasks.clear()
+        # Whatever they say now, their world is over; also what a generator says that ends with its task.
+        told, sys.unraisablehook = sys.unraisablehook, lambda _: None
+        try:
+            for task in self._tasks:
+                if not task.done():
+                    task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch against its warning
+                    with contextlib.suppress(BaseException):
+                        task.get_coro().close()
+            self._tasks.clear()
+        finally:
+            sys.unraisablehook = told
 
 
 def _alive(owner: Owner | None) -> bool:
