@@ -40,6 +40,9 @@ from node.proto.vafa.settlement.v1.merchant_settlement_service_pb2_grpc import M
 from node.wire.coalition_directory import read_directory
 from node.wire.settlement_lines import ReadStatement, read_signed_statement
 
+PAGE = 50
+"""Windows that are read from one on: the later ones say what of it was settled since."""
+
 FileArgument = Annotated[
     Path | None, typer.Argument(help="A published statement's file; else the running node is asked.")
 ]
@@ -68,7 +71,7 @@ def show(
         return
     with connected(config, address, certificate) as channel:
         stub, names = MerchantSettlementServiceStub(channel), _names(channel)
-        request = pb.ListOwnWindowsRequest(from_number=max(window, 0), page_size=1 if window >= 0 else 0)
+        request = pb.ListOwnWindowsRequest(from_number=max(window, 0), page_size=PAGE if window >= 0 else 0)
         answer = stub.ListOwnWindows(request, timeout=DEADLINE_SECONDS)
         windows = [one for one in answer.windows if window < 0 or one.number == window]
         if window >= 0 and not windows:
@@ -82,7 +85,7 @@ def show(
             rows |= {"payments": payments_rows(payments[0]) if payments else None}
         typer.echo(json_format.dumps(rows, ensure_ascii=False, indent=2))
         return
-    typer.echo(own_windows_text(windows, names, whole=window >= 0))
+    typer.echo(own_windows_text(windows, names, whole=window >= 0, known=answer.windows))
     if not answer.operator_reached:
         typer.echo("The operator is not reached: the states are what this node knows itself.", err=True)
     for statement in kept:

@@ -75,12 +75,15 @@ def window_rows(windows: Iterable[pb.OwnWindow]) -> list[dict[str, Any]]:
     ]
 
 
-def own_windows_text(windows: Iterable[pb.OwnWindow], names: Names, *, whole: bool) -> str:
+def own_windows_text(
+    windows: Iterable[pb.OwnWindow], names: Names, *, whole: bool, known: Iterable[pb.OwnWindow] = ()
+) -> str:
     """Windows, one a row; of windows on their way, or where the `whole` is wanted, the closes; and what is
-    held back, in words, where none of these windows has settled it since.
+    held back, in words, where no window that is `known`, one of these or another, has settled it since.
     """
-    rows, parts, windows = [], [], list(windows)
-    for one in windows:
+    rows, parts, shown = [], [], list(windows)
+    all_known = [*shown, *known]
+    for one in shown:
         signed = sum(len(close.signer_ids) == 2 for close in one.closes)
         kept = "kept" if one.statement_kept else ""
         closes = f"{signed}/{len(one.closes)}"
@@ -88,7 +91,7 @@ def own_windows_text(windows: Iterable[pb.OwnWindow], names: Names, *, whole: bo
         if whole or one.state == operator_pb.WINDOW_STATE_CLOSED:
             parts.append(_closes_text(one, names))
         held = [(close, lane) for close in one.closes for lane in close.disputed]
-        parts += [_held_back(one, close, lane, windows, names) for close, lane in held]
+        parts += [_held_back(one, close, lane, all_known, names) for close, lane in held]
     return "\n\n".join((table(("window", "state", "cut", "signed by both", "statement"), rows), *parts))
 
 

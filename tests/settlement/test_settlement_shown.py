@@ -53,6 +53,10 @@ def test_what_was_held_back_is_said_to_be_settled_once_a_later_window_has_it() -
     text = own_windows_text([before, later], NAMES, whole=False)
     assert "HELD BACK" not in text
     assert "window 7, settled by window 8: members of Saffron at Nile, lane 4 from record 12 on." in text
+    assert (
+        own_windows_text([before], NAMES, whole=False, known=[before, later]).count("settled by window 8")
+        == 1
+    )
     later.closes[0].basis = close_pb2.CLOSE_BASIS_ACQUIRER_ALONE
     assert "HELD BACK. Members of Saffron" in own_windows_text([before, later], NAMES, whole=False)
 
