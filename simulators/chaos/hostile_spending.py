@@ -52,10 +52,10 @@ def forges(thief: Thief, victim: str) -> bool:
 
 
 def truncates(thief: Thief, victim: str) -> bool:
-    """Half of a message."""
+    """Half of a message; what only travelled beside it may be missing, and the message still holds."""
     seen = next(thief.said_to(victim), None)
     if seen is not None:
-        data = with_beside(seen.message, seen.carried)
+        data = with_beside(seen.message, None)
         thief.put(victim, data[: len(data) // 2])
     return seen is not None
 

@@ -25,6 +25,7 @@ FOUND = {
     "the first of two reversed sales took their receipt number again": Task("node", 604_812),
     "an acquirer's shard that started anew waited half a minute for HELLO": Task("hostile", 500_127),
     "an attack on a node whose clock was wrong was refused as stale": Task("hostile", 603_003),
+    "half of a message was a whole one without what travelled beside it": Task("hostile", 608_303),
     "an attack was heard in bad weather after it was made again": Task("hostile", 500_105),
 }
 """Seeds that have found something, mended since."""
