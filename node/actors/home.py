@@ -204,6 +204,7 @@ class HomeSide:
             rules=abroad.rules(now_ms),
             day=abroad.local_day(now_ms),
             original=original,
+            cancelled=lambda wanted: getattr(self.exchange(opening, life, wanted), "cancel", None),
         )
 
     def record(self, opening: Opening, life: Life, number: int) -> tuple[Envelope, Envelope | None] | None:

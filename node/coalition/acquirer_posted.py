@@ -75,7 +75,7 @@ def on_posted(
     record = Record(body.core.number, request.envelope if request else None, first.envelope)
     if request is None:
         return AcquirerStep(lane=after, record=record, acks=True)
-    return _done(known, body, request, after, record, facts)
+    return _done(known, body, request, after, record, evidence, facts)
 
 
 def _is_another_history(message: Message, body: Posted, lane: AcquirerLane, facts: AcquirerFacts) -> bool:
@@ -181,19 +181,22 @@ def _done(
     request: Message,
     lane: AcquirerLane,
     record: Record,
+    evidence: Sequence[Message],
     facts: AcquirerFacts,
 ) -> AcquirerStep:
     """DONE: exchange, record and position in one batch. Goods may go once that is synced.
 
     A restored node may have been told by a till to reverse a capture of which it knew nothing: there is an
-    exchange of the capture's own name then, and what was captured is given back.
+    exchange of the capture's own name then, or where it was restored once more our own CANCEL of that name
+    comes beside the record; and what was captured is given back.
     """
     core = body.core
     before = known or _restored(core, request, facts)
     row = row_of(before.state, AcquirerEvent.POSTED)
     usage = facts.usage if before.ended or known is None else uncounted(facts.usage, before)
     reference = request.body.reference if isinstance(request.body, Capture) else b""
-    undone = Effect.RETURN_ALL in row.effects or (bool(reference) and facts.is_known(reference))
+    let_go = bool(reference) and (facts.is_known(reference) or _was_let_go(reference, evidence, facts))
+    undone = Effect.RETURN_ALL in row.effects or let_go
     exchange = replace(
         ended(before, row, facts),
         kind=before.kind or _restored(core, request, facts).kind,
@@ -216,6 +219,16 @@ def _done(
         acks=True,
         give_back=core.units if undone and core.kind in _UNDONE else 0,
     )
+
+
+def _was_let_go(reference: bytes, evidence: Sequence[Message], facts: AcquirerFacts) -> bool:
+    """Whether this node has itself signed the CANCEL of a capture."""
+    for other in evidence:
+        header = other.header
+        ours = (header.sender_id, header.receiver_id) == (facts.own_id, facts.partner_id)
+        if ours and header.type is MessageType.CANCEL and header.exchange_id == reference:
+            return True
+    return False
 
 
 def _restored(core: PostedCore, request: Message, facts: AcquirerFacts) -> AcquirerExchange:

@@ -317,7 +317,10 @@ def _let_go(known: HomeExchange | None, message: Message, body: Cancel | Query, 
     if known is None:
         event = HomeEvent.CANCEL if cancels else HomeEvent.QUERY
         reason = ExchangeReason.CANCELLED if cancels else ExchangeReason.UNKNOWN_EXCHANGE
-        return void(None, message, facts, event, reason, body.request_body_hash)
+        step = void(None, message, facts, event, reason, body.request_body_hash)
+        assert step.exchange is not None, "a tombstone"
+        kept = replace(step.exchange, cancel=message.envelope if cancels else None)
+        return replace(step, exchange=kept)
     if body.request_body_hash and known.body_hash and body.request_body_hash != known.body_hash:
         return refuse(message, facts, ExchangeReason.CONFLICT)
     if known.state is HomeState.RESERVED and cancels and not hold_over(known, facts):

@@ -24,7 +24,8 @@ class HomeExchange(Struct, frozen=True, array_like=True):
     `body_hash` is of the request's body, empty for a tombstone of what never arrived. `units` are those
     held, and once it is posted those posted; `asked` of a return what was asked for. `sequence` is the
     journal entry that moved them. `reply` is what was said last, to be said again, signed in `reply_epoch`.
-    `prover_id` is the member's own account, where `account_id` is a pool's.
+    `prover_id` is the member's own account, where `account_id` is a pool's. `cancel` is the CANCEL to a
+    tombstone of what never arrived: it may name a capture, and then goes beside its record.
     """
 
     partner_id: str
@@ -49,6 +50,7 @@ class HomeExchange(Struct, frozen=True, array_like=True):
     reply: Envelope | None = None
     reply_epoch: int = 0
     prover_id: bytes = b""
+    cancel: Envelope | None = None
 
 
 class Original(Struct, frozen=True):
@@ -66,7 +68,7 @@ class HomeFacts(Struct, frozen=True):
     `spending_open` is false from `vafa restore` until every partner's HELLO: what was spent abroad may be
     missing. `prover_id` is the account whose proofs count: the member's own where a pool pays. `slices` is
     what this partition may let come to be owed. `record` gives the signed POSTED and the request of a record
-    of this lane by its number.
+    of this lane by its number; `cancelled` the CANCEL that came for an id of which nothing else has.
     """
 
     now_ms: int
@@ -91,6 +93,7 @@ class HomeFacts(Struct, frozen=True):
     rules: ProofRules = ProofRules()
     day: int = 0
     original: Original | None = None
+    cancelled: Callable[[bytes], Envelope | None] = lambda exchange_id: None
 
 
 class Say(Struct, frozen=True):

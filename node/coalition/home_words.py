@@ -5,10 +5,19 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from node.coalition import caps
-from node.coalition.envelopes import Draft, Message
+from node.coalition.envelopes import Draft, Envelope, Message
 from node.coalition.exchange import ExchangeKind, HomeEvent, HomeState, home_row
 from node.coalition.home_facts import HomeExchange, HomeFacts, HomeStep, Say
-from node.coalition.messages import LANE_UNKNOWN, Body, ExchangeReason, MessageType, Posted, Refusal, Voided
+from node.coalition.messages import (
+    LANE_UNKNOWN,
+    Body,
+    Capture,
+    ExchangeReason,
+    MessageType,
+    Posted,
+    Refusal,
+    Voided,
+)
 from node.ledger import spending
 from node.ledger.decision import Accepted
 
@@ -41,11 +50,19 @@ def say_again(known: HomeExchange, facts: HomeFacts) -> HomeStep:
 
 
 def record_again(number: int, facts: HomeFacts) -> Say:
-    """The POSTED of a record once more, beside it the record: signed anew where the epoch is another now."""
+    """The POSTED of a record once more, beside it the record: signed anew where the epoch is another now.
+
+    And the CANCEL of a capture that an acquirer, which had lost it, has let go before it heard of the record:
+    it may have lost that as well since.
+    """
     record = facts.record(number)
     assert record is not None, "what is posted has its record"
     posted, request = record
-    evidence = (posted,) if request is None else (posted, request)
+    evidence: tuple[Envelope, ...] = (posted,) if request is None else (posted, request)
+    asked = None if request is None else facts.encoder.message(request).body
+    if isinstance(asked, Capture) and asked.reference:
+        cancel = facts.cancelled(asked.reference)
+        evidence += () if cancel is None else (cancel,)
     epoch, lane = facts.lane.epoch, facts.lane.lane
     body = facts.encoder.read(MessageType.POSTED, posted.body)
     assert isinstance(body, Posted)

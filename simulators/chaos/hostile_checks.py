@@ -22,6 +22,7 @@ from simulators.sim.coalition import COALITION, OPERATOR
 
 if TYPE_CHECKING:
     from simulators.chaos.hostile import Hostile
+    from simulators.chaos.hostile_partner import Deed
 
 
 MADE = 3
@@ -182,13 +183,19 @@ def proof_of(world: Hostile, victim: str, lane: int) -> bytes:
 def named(world: Hostile) -> list[str]:
     """Every attack that was made was refused by its name, and counted.
 
-    One may have been lost on the way, or with the process that had it in hand.
+    One may have been lost on the way, or with the process that had it in hand; and a record that came late is
+    no longer the first of its number.
     """
+
+    def is_fork(deed: Deed) -> bool:
+        found = (world.disputes.get((deed.victim, lane)) for lane in deed.twice)
+        return any(dispute is not None and dispute.why == FORKED for dispute in found)
+
     return [
         f"{deed.attack.name}, made {deed.made} times to {deed.victim}, was never refused as "
         f"{deed.attack.reason.name}"
         for deed in world.thief.deeds
-        if deed.made >= MADE and not deed.refused
+        if deed.made >= MADE and not deed.refused and not is_fork(deed)
     ]
 
 

@@ -53,12 +53,15 @@ class Attack(Struct, frozen=True):
 
 
 class Deed(Struct):
-    """An attack on a victim: how often it was made, and refused by its name."""
+    """An attack on a victim: how often it was made, and refused by its name. `twice` are lanes on which it
+    said a record that its node says otherwise: where that one came first, this one is another history.
+    """
 
     attack: Attack
     victim: str
     made: int = 0
     refused: int = 0
+    twice: list[int] = []
 
 
 class Seen(Struct, frozen=True):
@@ -186,6 +189,8 @@ class Thief:
 
     def signs_twice(self, victim: str, lane: int) -> None:
         """Notes that a lane may be set aside, should what is said now come again later."""
+        assert self._now is not None, "only an attack does that"
+        self._now.twice.append(lane)
         self.twice.add((victim, lane))
 
     def spoiled(self, victim: str, lane: int) -> bool:

@@ -136,7 +136,12 @@ class Nile:
             rules=self.rules,
             day=self.now_ms // DAY_MS,
             original=self.original(message),
+            cancelled=self.cancelled,
         )
+
+    def cancelled(self, exchange_id: bytes) -> Envelope | None:
+        exchange = self.exchanges.get(exchange_id)
+        return None if exchange is None else exchange.cancel
 
     def original(self, message: Message | None) -> Original | None:
         if message is None or not isinstance(message.body, ReturnAbroad):

@@ -6,9 +6,11 @@ import copy
 
 import pytest
 
+from node.coalition.envelopes import Draft
 from node.coalition.exchange import AcquirerState, HomeState
-from node.coalition.messages import ExchangeReason, MessageType
-from tests.coalition.exchange_parts import exchange_id
+from node.coalition.home_facts import HomeExchange
+from node.coalition.messages import LANE_UNKNOWN, Cancel, ExchangeReason, MessageType
+from tests.coalition.exchange_parts import NILE, SAFFRON, exchange_id, seal
 from tests.coalition.exchange_saffron import Saffron
 from tests.coalition.exchange_world import World
 
@@ -161,3 +163,40 @@ def test_a_capture_that_a_till_let_go_since_the_backup_is_not_sent_again(world: 
     assert world.saffron.state(ONE) is AcquirerState.FAILED
     assert world.nile.account.purse("coalition").spendable == 1_000
     world.assert_agreed()
+
+
+def test_a_reversal_that_a_second_restore_has_forgotten_comes_back_beside_the_record(world: World) -> None:
+    capture = exchange_id(2)
+    world.say(world.saffron.spend(ONE, 300))
+    world.settle()
+    backup = copy.deepcopy(world.saffron)
+    world.say(world.saffron.capture(ONE, 250, capture))
+    world.settle()
+    restore(world, backup)
+    world.say(world.saffron.cancel(capture))
+    world.settle()  # the home node has heard of it; the lane is still shut, so the record has not come
+    assert world.nile.exchanges[capture].state is HomeState.VOIDED
+    restore(world, backup)
+    assert capture not in world.saffron.exchanges
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.DONE
+    assert world.saffron.given_back == [(ONE, 250)]
+
+
+def test_a_cancel_that_the_home_node_has_signed_itself_gives_nothing_back(world: World) -> None:
+    capture = exchange_id(2)
+    world.say(world.saffron.spend(ONE, 300))
+    world.settle()
+    backup = copy.deepcopy(world.saffron)
+    world.say(world.saffron.capture(ONE, 250, capture))
+    world.settle()
+    restore(world, backup)
+    forged = seal(Draft(MessageType.CANCEL, LANE_UNKNOWN, 0, capture, Cancel(b"")), NILE, SAFFRON, 1)
+    world.nile.exchanges[capture] = HomeExchange(
+        SAFFRON, capture, HomeState.VOIDED, 1, cancel=forged.envelope
+    )
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.DONE
+    assert world.saffron.given_back == []

@@ -26,6 +26,8 @@ FOUND = {
     "an acquirer's shard that started anew waited half a minute for HELLO": Task("hostile", 500_127),
     "an attack on a node whose clock was wrong was refused as stale": Task("hostile", 603_003),
     "half of a message was a whole one without what travelled beside it": Task("hostile", 608_303),
+    "a record in no window came after the honest one of its number": Task("hostile", 609_295),
+    "a reversal that an acquirer had lost in a second restore was not shown to it": Task("restored", 607_122),
     "an attack was heard in bad weather after it was made again": Task("hostile", 500_105),
 }
 """Seeds that have found something, mended since."""
