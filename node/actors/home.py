@@ -180,7 +180,6 @@ class HomeSide:
         purses = edition.purses
         if original is not None:
             purses = abroad.desk.programmes.version(original.entry.version, original.entry.occurred_ms).purses
-        account_id = seat.account_id
         return HomeFacts(
             now_ms=now_ms,
             home_id=abroad.spec.own_id,
@@ -194,8 +193,8 @@ class HomeSide:
             ledger=Context(now_ms, opening.partition.sequence + 1, purses, f"partner:{life.partner_id}"),
             record=lambda number: self.record(opening, life, number),
             account=seat.account,
-            account_id=account_id,
-            pseudonym=abroad.pseudonym(life.partner_id, account_id) if account_id else b"",
+            account_id=seat.account_id,
+            pseudonym=abroad.pseudonym(life.partner_id, seat.account_id) if seat.account_id else b"",
             spending_open=not abroad.marks.spending_waits(opening.partition.number, opening.work),
             proof=carried.proof if carried else None,
             prover_id=seat.prover_id,
