@@ -23,6 +23,7 @@ FOUND = {
     "a record that came in one batch with HELLO was left out of the reply": Task("restored", 420_367),
     "a clock that had run ahead hid that a spend was from before a restore": Task("restored", 603_994),
     "the first of two reversed sales took their receipt number again": Task("node", 604_812),
+    "a fault that waited for its moment cut the last look into claims short": Task("node", 605_048),
     "an acquirer's shard that started anew waited half a minute for HELLO": Task("hostile", 500_127),
     "an attack on a node whose clock was wrong was refused as stale": Task("hostile", 603_003),
     "half of a message was a whole one without what travelled beside it": Task("hostile", 608_303),
