@@ -20,8 +20,10 @@ from node.wire import settlement_camt
 from simulators.settlement import paid_checks
 from simulators.settlement.weeks import SettledOutcome, Weeks
 
-SEED = 9007
-"""In it some are in default, and pay later or never; much comes in parts, some of it is sent back first."""
+SEEDS = range(9007, 9019)
+"""In most of them some are in default, and pay later or never; much comes in parts, some of it is sent back
+first. What happens in one of them is different as soon as the node says anything else, so none is relied on.
+"""
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -90,8 +92,8 @@ def test_what_goes_wrong_with_payments_is_found(
     breaks: Patch, found: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     breaks(monkeypatch)
-    violations = Weeks(SEED).run().violations
-    assert any(re.search(found, violation) for violation in violations), violations
+    weeks = (Weeks(seed).run().violations for seed in SEEDS)
+    assert any(re.search(found, violation) for violations in weeks for violation in violations)
 
 
 def test_an_operator_whose_disk_forgets_what_it_was_told_of_payments_is_found(
@@ -101,19 +103,23 @@ def test_an_operator_whose_disk_forgets_what_it_was_told_of_payments_is_found(
         money._store.write(batch)
 
     monkeypatch.setattr(OperatorMoney, "commit", unsynced)
-    outcomes = [Weeks(seed).run() for seed in (9001, 9003)]
-    assert any("counts as paid, and the bank moved" in str(one.violations) for one in outcomes)
+    weeks = (Weeks(seed).run().violations for seed in SEEDS)
+    assert any("counts as paid, and the bank moved" in str(violations) for violations in weeks)
 
 
-def test_in_a_seed_payments_are_made_in_every_way_and_debts_end() -> None:
-    outcome = Weeks(SEED).run()
-    assert outcome.violations == ()
-    assert isinstance(outcome, SettledOutcome)
-    for what in (
+def test_in_a_few_seeds_payments_are_made_in_every_way_and_debts_end() -> None:
+    wanted = {
         "payments: paid in parts",
         "payments: paid after it was sent back",
         "payments: not paid before the default",
         "debts after a default: ended",
         "bank files read again",
-    ):
-        assert outcome.settled.get(what, 0) > 0, what
+    }
+    for seed in SEEDS:
+        outcome = Weeks(seed).run()
+        assert outcome.violations == ()
+        assert isinstance(outcome, SettledOutcome)
+        wanted -= {what for what, times in outcome.settled.items() if times > 0}
+        if not wanted:
+            break
+    assert wanted == set()
