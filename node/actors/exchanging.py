@@ -76,7 +76,7 @@ class Exchanging:
         self.clock_ms = clock_ms
         self.links: Links | None = None
         self.greeted: Callable[[str], None] = lambda partner_id: None
-        self.noted: Callable[[int, Outcome], None] = lambda partition, outcome: None
+        self.noted: Callable[[int, Outcome, bool], None] = lambda partition, outcome, by_home: None
         self.unopened: Callable[[str], None] = lambda partner_id: None
         self.settling: Callable[[Message], Awaitable[None]] = _unheard
         self.told: Callable[[Outcome], None] = lambda outcome: None
@@ -255,7 +255,7 @@ class Exchanging:
                 )
             else:
                 break
-        return self._outcome(command.partition, answer)
+        return self._outcome(command.op, command.partition, answer)
 
     def _refused(
         self,
@@ -284,7 +284,7 @@ class Exchanging:
     ) -> Outcome | Refused:
         """One command of the coalition's to its partition; what it wants said is not sent here."""
         command = Command(op, partition, b"", b"", scope, "", "", trace_id, body)
-        return self._outcome(partition, await self.router.ask(command))
+        return self._outcome(op, partition, await self.router.ask(command))
 
     async def do(
         self, op: Op, partition: int, body: bytes, scope: str = "", trace_id: str = ""
@@ -315,7 +315,7 @@ class Exchanging:
         scope, author = f"partner/{partner_id}", f"partner:{partner_id}"
         return Command(op, partition, b"", b"", scope, "", author, "", body, read=read)
 
-    def _outcome(self, partition: int, answer: Answer) -> Outcome | Refused:
+    def _outcome(self, op: int, partition: int, answer: Answer) -> Outcome | Refused:
         if answer.kind != AnswerKind.DONE:
             return answer.refusal or Refused(Reason.UNAVAILABLE, "The account moves. Try again.")
         outcome = OUTCOME.decode(answer.body)
@@ -327,7 +327,7 @@ class Exchanging:
             self.near_cap()  # a partition's share of it, or the whole
         if outcome.dispute:
             log.error("lane_disputed", partition=partition, why=outcome.dispute)
-        self.noted(partition, outcome)
+        self.noted(partition, outcome, op != Op.ACQUIRER_MESSAGE)
         return outcome
 
 

@@ -19,7 +19,7 @@ from node.actors.home_holds import HomeHolds
 from node.actors.home_lanes import HomeLanes, Life
 from node.actors.home_leases import HomeLeases, note_short
 from node.actors.home_opening import HomeOpening
-from node.actors.home_proofs import QUESTIONS, HomeProofs, found_by, hand_on, kept_proofs, secrets_of
+from node.actors.home_proofs import QUESTIONS, HomeProofs, found_by, hand_on, kept_proofs, secrets_of, use_of
 from node.actors.turn import Opening
 from node.coalition import home, home_recovery, home_words, lanes
 from node.coalition.envelopes import Envelope, Message
@@ -105,7 +105,7 @@ class HomeSide:
             self.cut(opening, life)
             found = found_by(opening)
             if found is None and known is None:
-                found = card_proved(self._abroad, opening, seat, carried)
+                found = card_proved(self._abroad, opening, seat, carried, use_of(message))
             original = self._original(opening, life, message)
             facts = self.facts(opening, life, seat, carried, original, found)
             step = home.decide(known, message, facts)

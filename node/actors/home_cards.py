@@ -79,13 +79,12 @@ def _tapped(abroad: Abroad, opening: Opening, seat: Seat, partner_id: str, body:
     return CardStepped(body.session_id, b"", now_ms + PROOF_TTL_MS)
 
 
-def card_proved(
-    abroad: Abroad, opening: Opening, seat: Seat, carried: Carried, use: bytes = b""
-) -> ProofFound:
+def card_proved(abroad: Abroad, opening: Opening, seat: Seat, carried: Carried, use: bytes) -> ProofFound:
     """What a card's proof of the RESERVE is worth; nothing where there is none.
 
     The card's counters are kept whatever becomes of the RESERVE: a proof is used up by being shown. `use`
-    names a RESERVE that is sent on to a pool: the same one that comes again is told the same.
+    names the RESERVE: the same one that comes again, because it could not be taken before or a pool has not
+    heard of it, is told the same.
     """
     if not card_proof(carried):
         return NO_CARD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from node.actors.card_proofs import use_of
+from node.actors import card_proofs
 from node.actors.home_booking import Seat, elsewhere, seat_of
 from node.actors.home_cards import card_proof, card_proved, card_stepped
 from node.actors.home_lanes import Life
@@ -12,7 +12,7 @@ from node.actors.turn import Opening
 from node.coalition import proofs
 from node.coalition.card_messages import CardStep
 from node.coalition.directory import may_begin
-from node.coalition.envelopes import Draft
+from node.coalition.envelopes import Draft, Message
 from node.coalition.messages import (
     LANE_UNKNOWN,
     Body,
@@ -130,11 +130,11 @@ def hand_on(abroad: Abroad, opening: Opening, carried: Carried, moved: Answer) -
     so that joining or leaving a pool makes none of them good again. The same RESERVE that comes again is told
     the same: the pool knows it, or has not heard of it yet.
     """
-    body, header = carried.message.body, carried.message.header
+    body = carried.message.body
     if moved.kind != AnswerKind.POOLED or not isinstance(body, Reserve):
         return moved
     seat = seat_of(abroad, opening, opening.command.account_id)
-    use = use_of(header.sender_id, header.exchange_id, header.body_hash)
+    use = use_of(carried.message)
     if card_proof(carried):
         found = card_proved(abroad, opening, seat, carried, use)
     elif carried.proof is not None and proofs.kind_of(carried.proof) is proofs.ProofKind.APP_ANSWER:
@@ -158,6 +158,12 @@ def _answered(
         key = keys.member_proof_key(opening.partition.number, seat.account_id)
         opening.work.put(key, store.PROOFS.encode(after))
     return ProofFound(now_ms) if verdict is proofs.Verdict.GOOD else ProofFound(0, verdict.name)
+
+
+def use_of(message: Message) -> bytes:
+    """What a proof is used up for: this request, however often it comes, and no other."""
+    header = message.header
+    return card_proofs.use_of(header.sender_id, header.exchange_id, header.body_hash)
 
 
 def found_by(opening: Opening) -> ProofFound | None:

@@ -118,7 +118,7 @@ def _claim_receipt(command: Command, work: Work) -> Answer:
     claim = ReceiptClaim(wish.scope, wish.request_id, wish.at_ms)
     if data is not None:
         held = records.RECEIPT.decode(data)
-        if held.same_request(claim) or held.is_past(claim):
+        if held.same_request(claim):
             return done(b"")
         if not held.let_go:
             return refused(
@@ -129,6 +129,8 @@ def _claim_receipt(command: Command, work: Work) -> Answer:
                     request_id=held.request_id,
                 )
             )
+        if held.is_past(claim):
+            return done(b"")
         claim = held.passed_to(claim)
     work.put(key, records.RECEIPT.encode(claim))
     return done(b"\x01")

@@ -77,9 +77,12 @@ class LaneKeeper:
         loop = asyncio.get_running_loop()
         self._opening[partner_id] = loop.create_task(self._open(partner_id))
 
-    def note(self, partition: int, outcome: Outcome) -> None:
-        """What a shard said of itself beside an answer: what is due when, and which lanes are open."""
-        if outcome.refused == ExchangeReason.LANE_NOT_READY:  # its shard has started anew
+    def note(self, partition: int, outcome: Outcome, by_home: bool = True) -> None:
+        """What a shard said of itself beside an answer: what is due when, and which lanes are open.
+
+        `by_home`: it may have said so as a home node; the refusals of an acquirer's are heard by `listen`.
+        """
+        if by_home and outcome.refused == ExchangeReason.LANE_NOT_READY:  # its shard has started anew
             for partner_id in {said.partner_id for said in outcome.says}:
                 ready = self._home_ready.get(partner_id, set())
                 if partition in ready:

@@ -143,10 +143,12 @@ class OperatorPayments:
             return of_debts
         said = [(one.reference, one.amount, one.bank_reference) for one in bookings]
         asked = f"report {number} {caller} {said}".encode()
+        known_already = self._books.money.was_done(f"{caller}/{request_id}", asked)
         after, all_changes = self._with_end(record, changes | of_debts, now_ms)
         refusal = self._books.money.once(f"{caller}/{request_id}", asked, all_changes)
         if refusal is not None:
             return refusal
+        after = record if known_already else after
         left = self._between(number) if debts else {}
         return [
             self._shown(number, *found)

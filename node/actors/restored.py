@@ -55,7 +55,7 @@ class RestoredMarks:
     def generation(self, number: int, work: Work) -> int:
         """The generation of the partition's store since it was last restored; 0 where it never was."""
         mark = self._mark(number, work)
-        return 0 if mark is None else mark.generation
+        return 0 if mark is None else max(mark.generation, 1)  # a mark of an older node's has none
 
     def is_before(self, number: int, occurred_ms: int, work: Work) -> bool:
         """Whether something occurred before the partition was restored: it may have come then, and have been

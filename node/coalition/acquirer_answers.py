@@ -40,6 +40,8 @@ def on_answer(known: AcquirerExchange | None, message: Message, facts: AcquirerF
     if isinstance(body, Refusal):
         return _refused(known, message, body, facts)
     lane, header = facts.lane, message.header
+    if header.lane == LANE_UNKNOWN:
+        return AcquirerStep()
     if not facts.heard or lane is None:
         return AcquirerStep(refused=ExchangeReason.LANE_NOT_READY)
     if lane.disputed or header.lane != lane.lane:

@@ -51,7 +51,7 @@ class AcquirerExchange(Struct, frozen=True, array_like=True):
     `sent_epoch` at `sent_ms`), `due_ms` when next. `units` are asked for, `posted_units` what the record
     says; `returned` what returns have asked back. `one_step`: capture at once; else `capture_reference` is
     the exchange id that the till's request to capture would have. `generation`: of the store in which a till
-    last asked for it.
+    began or captured it.
     """
 
     partner_id: str

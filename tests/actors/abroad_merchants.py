@@ -147,7 +147,7 @@ class Merchant(Actors):
     def _entropy(self, size: int) -> bytes:
         return hashlib.shake_128(next(self._randoms).to_bytes(8, "big")).digest(size)
 
-    def _noted(self, partition: int, outcome: Outcome) -> None:
+    def _noted(self, partition: int, outcome: Outcome, by_home: bool) -> None:
         self.outcomes.append(outcome)
         self.codes += getattr(outcome, "codes", ())
 

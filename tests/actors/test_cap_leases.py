@@ -71,8 +71,8 @@ def kept(node: Merchant) -> CapLeases:
     """Leases that hear what outcomes say is short, as in `LaneKeeper.note`."""
     leases, before = of(node), node.exchanging.noted
 
-    def note(partition: int, outcome: Outcome) -> None:
-        before(partition, outcome)
+    def note(partition: int, outcome: Outcome, by_home: bool) -> None:
+        before(partition, outcome, by_home)
         leases.want(partition, outcome.short)
 
     node.exchanging.noted = note

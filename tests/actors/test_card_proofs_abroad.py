@@ -12,6 +12,7 @@ from cards.keys import CardIdentity
 from cards.verification import AppletEvidence, Sale, SunEvidence, pack_evidence, parse_answer, parse_sale
 from node.actors.card_desk import proof_of
 from node.actors.card_spec import CardsSpec
+from node.actors.restored import RestoredMarks
 from node.coalition.acquirer_facts import Secretly
 from node.coalition.card_messages import CardStep, CardStepped
 from node.coalition.envelopes import MemberProof
@@ -122,6 +123,25 @@ async def test_a_card_on_a_partners_reader_proves_a_spend_once(kind: Kind) -> No
     assert await spends(bazaar, "r2", 300, evidence) is AcquirerState.FAILED
     assert await bazaar.nile.points(card(1)) == 700
     bazaar.assert_agreed()
+
+
+@by_kind
+async def test_a_request_that_could_not_be_taken_yet_finds_its_proof_still_good(
+    kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bazaar, bureau = await a_bazaar(kind)
+    evidence = await converse(bazaar, bureau)
+    with monkeypatch.context() as restored:  # its partners have yet to show what it lacks
+        restored.setattr(RestoredMarks, "spending_waits", lambda *_: True)
+        assert await spends(bazaar, "r1", 300, evidence) is AcquirerState.INTENT
+    bazaar.saffron.now_ms += 60_000
+    bazaar.nile.now_ms += 60_000
+    await bazaar.saffron.sends_what_is_due()
+    await bazaar.pump()
+    assert (await bazaar.saffron.looks("r1")).state is AcquirerState.DONE
+    assert await bazaar.nile.points(card(1)) == 700
+    assert await spends(bazaar, "r2", 300, evidence) is AcquirerState.FAILED
+    assert await bazaar.nile.points(card(1)) == 700
 
 
 @by_kind

@@ -108,6 +108,8 @@ async def test_a_shard_that_started_anew_has_its_lanes_opened_again(world: tuple
     not_ready = int(ExchangeReason.LANE_NOT_READY)
     keeper.note(1, Outcome(refused=not_ready, says=(Said("zagros", b""),)))
     assert keeper.lanes_open("nile") == PARTITIONS, "it is another partner's lane that is shut"
+    keeper.note(1, Outcome(refused=not_ready, says=(Said("nile", b""),)), by_home=False)
+    assert keeper.lanes_open("nile") == PARTITIONS, "what an acquirer says to nile is about another's lane"
     keeper.note(1, Outcome(refused=not_ready, says=(Said("nile", b""),)))
     assert keeper.lanes_open("nile") == PARTITIONS - 1
     await until(lambda: keeper.lanes_open("nile") == PARTITIONS)

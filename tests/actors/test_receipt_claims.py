@@ -60,6 +60,23 @@ async def test_none_of_several_purchases_that_were_reversed_takes_the_receipt_ag
     assert await actors.points(card(1)) == 10 * RECEIPTS
 
 
+async def test_a_reversed_request_that_names_another_member_posts_no_receipt_that_is_taken(
+    actors: Actors,
+) -> None:
+    for number in range(1, 6):
+        await actors.enrol(card(number))
+    for number in range(RECEIPTS):
+        first = purchase(actors, f"R{number}")
+        body_of(await actors.at_till(Op.ACCRUE, first))
+        await reverses(actors, first)
+        body_of(await actors.at_till(Op.ACCRUE, purchase(actors, f"R{number}")))
+        for other in range(2, 6):  # in whichever partition: a till that uses an id again
+            first.identifier.CopyFrom(card(other))
+            answer = await actors.at_till(Op.ACCRUE, first)
+            assert answer.refusal is not None
+            assert await actors.points(card(other)) == 0
+
+
 async def test_a_purchase_that_was_refused_lets_its_receipt_go_and_may_come_again(actors: Actors) -> None:
     await actors.enrol(card(1))
     for number in range(RECEIPTS):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from node.coalition.acquirer_facts import RETRY_MAX_MS
+from node.coalition.envelopes import Draft
 from node.coalition.exchange import AcquirerState
-from node.coalition.messages import ExchangeReason
-from tests.coalition.exchange_parts import exchange_id
+from node.coalition.messages import LANE_UNKNOWN, ExchangeReason, MessageType, Voided
+from tests.coalition.exchange_parts import NILE, SAFFRON, Sent, exchange_id, seal
 from tests.coalition.exchange_world import World
 
 ONE, TWO = exchange_id(1), exchange_id(2)
@@ -41,3 +42,13 @@ def test_an_acquirer_that_has_started_anew_says_that_its_lane_waits_for_hello() 
         world.say(world.saffron.on_time(one))
     world.settle()
     assert world.saffron.state(TWO) is AcquirerState.DONE
+
+
+def test_a_word_on_no_lane_is_no_sign_of_a_lane_that_waits() -> None:
+    world = World.open()
+    world.saffron.earn(ONE, 40)
+    body = Voided(world.saffron.exchanges[ONE].body_hash, ExchangeReason.CANCELLED)
+    draft = Draft(MessageType.VOIDED, LANE_UNKNOWN, 0, ONE, body)
+    world.saffron.receive(Sent(SAFFRON, seal(draft, NILE, SAFFRON, 1)))
+    assert world.saffron.refusals == []
+    assert world.saffron.state(ONE) is AcquirerState.QUEUED
