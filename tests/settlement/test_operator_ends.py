@@ -9,6 +9,7 @@ import pytest
 
 from bench.settlement_records import make_coalition
 from node.actors.operator_books import OperatorBooks
+from node.actors.operator_money import NotDone
 from node.settlement.documents import Payment
 from node.settlement.payments import Booked
 from node.settlement.windows import WindowState
@@ -101,3 +102,24 @@ def test_a_default_that_leaves_the_others_nothing_to_pay_settles_the_window_in_o
         monkeypatch,
     )
     assert state is WindowState.SETTLED
+
+
+def test_a_report_that_comes_again_is_told_the_window_as_it_is_kept() -> None:
+    operator, statement = _published(2)
+    [payment] = _payments(statement)
+
+    def reports(request_id: str, amount: int, name: str) -> WindowState:
+        booked = Booked(payment.reference, amount, name)
+        found = operator.again().payments.report(request_id, 1, payment.creditor_id, [booked], CUT)
+        assert not isinstance(found, NotDone), found
+        kept = operator.again().window(1)
+        assert isinstance(kept, WindowRecord)
+        assert found[1].state is kept.state
+        return kept.state
+
+    first, less = payment.amount - 40, payment.amount - 50
+    assert reports("r1", first, "b") is WindowState.PENDING
+    assert reports("r2", less, "b") is WindowState.PENDING  # the bank says the same booking otherwise
+    assert reports("r3", 40, "a") is WindowState.PENDING
+    assert reports("r1", first, "b") is WindowState.PENDING
+    assert reports("r4", first, "b") is WindowState.SETTLED
