@@ -115,9 +115,8 @@ def _request_of(
         if own is not None and own.hash == core.request_hash:
             return facts.encoder.message(own)
     for other in evidence:
-        header = other.header
-        ours = (header.sender_id, header.receiver_id) == (facts.own_id, facts.partner_id)
-        if ours and header.exchange_id == core.exchange_id and other.hash == core.request_hash:
+        about = other.header.exchange_id == core.exchange_id and other.hash == core.request_hash
+        if about and _is_ours(other, facts):
             return other
     return None
 
@@ -223,12 +222,15 @@ def _done(
 
 def _was_let_go(reference: bytes, evidence: Sequence[Message], facts: AcquirerFacts) -> bool:
     """Whether this node has itself signed the CANCEL of a capture."""
-    for other in evidence:
-        header = other.header
-        ours = (header.sender_id, header.receiver_id) == (facts.own_id, facts.partner_id)
-        if ours and header.type is MessageType.CANCEL and header.exchange_id == reference:
-            return True
-    return False
+    named = (MessageType.CANCEL, reference)
+    return any(
+        (one.header.type, one.header.exchange_id) == named and _is_ours(one, facts) for one in evidence
+    )
+
+
+def _is_ours(message: Message, facts: AcquirerFacts) -> bool:
+    """Whether this node has signed a message, for this home node."""
+    return (message.header.sender_id, message.header.receiver_id) == (facts.own_id, facts.partner_id)
 
 
 def _restored(core: PostedCore, request: Message, facts: AcquirerFacts) -> AcquirerExchange:

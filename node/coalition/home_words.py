@@ -15,6 +15,7 @@ from node.coalition.messages import (
     ExchangeReason,
     MessageType,
     Posted,
+    RecordKind,
     Refusal,
     Voided,
 )
@@ -59,13 +60,13 @@ def record_again(number: int, facts: HomeFacts) -> Say:
     assert record is not None, "what is posted has its record"
     posted, request = record
     evidence: tuple[Envelope, ...] = (posted,) if request is None else (posted, request)
-    asked = None if request is None else facts.encoder.message(request).body
-    if isinstance(asked, Capture) and asked.reference:
-        cancel = facts.cancelled(asked.reference)
-        evidence += () if cancel is None else (cancel,)
     epoch, lane = facts.lane.epoch, facts.lane.lane
     body = facts.encoder.read(MessageType.POSTED, posted.body)
     assert isinstance(body, Posted)
+    if request is not None and body.core.kind is RecordKind.REDEMPTION:
+        asked = facts.encoder.message(request).body
+        cancel = facts.cancelled(asked.reference) if isinstance(asked, Capture) and asked.reference else None
+        evidence += () if cancel is None else (cancel,)
     if facts.encoder.epoch(posted) == epoch:
         return Say(envelope=posted, evidence=evidence)
     draft = Draft(MessageType.POSTED, lane, epoch, body.core.exchange_id, body, posted.body)

@@ -131,8 +131,8 @@ class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
         return (self.scope, self.request_id) == (other.scope, other.request_id)
 
     def is_past(self, other: ReceiptClaim) -> bool:
-        """Whether the other request had the receipt, and was reversed."""
-        return (self.let_go and self.same_request(other)) or other.digest in self.gone
+        """Whether the other request had the receipt before this one, and was reversed."""
+        return other.digest in self.gone
 
     def passed_to(self, other: ReceiptClaim) -> ReceiptClaim:
         """The claim of the request that has the receipt next; who was reversed before is remembered."""

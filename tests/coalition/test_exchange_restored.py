@@ -31,6 +31,17 @@ def restore(world: World, backup: Saffron) -> None:
     world.saffron.restart()
 
 
+def captured_since_a_backup(world: World) -> tuple[Saffron, bytes]:
+    """A spend of which 250 were captured after the backup; the backup, and the capture's own name."""
+    capture = exchange_id(2)
+    world.say(world.saffron.spend(ONE, 300))
+    world.settle()
+    backup = copy.deepcopy(world.saffron)
+    world.say(world.saffron.capture(ONE, 250, capture))
+    world.settle()
+    return backup, capture
+
+
 def test_a_spend_that_was_captured_since_the_backup_is_not_given_up_before_hello_has_shown_it(
     world: World,
 ) -> None:
@@ -103,12 +114,7 @@ def test_the_end_of_a_hold_ends_what_a_restored_acquirer_cancels_without_knowing
 
 
 def test_a_capture_that_was_reversed_on_a_disk_that_had_forgotten_it_is_given_back(world: World) -> None:
-    capture = exchange_id(2)
-    world.say(world.saffron.spend(ONE, 300))
-    world.settle()
-    backup = copy.deepcopy(world.saffron)
-    world.say(world.saffron.capture(ONE, 250, capture))
-    world.settle()
+    backup, capture = captured_since_a_backup(world)
     restore(world, backup)
     world.say(world.saffron.cancel(capture))
     world.say(world.nile.asked(world.saffron.life))
@@ -166,12 +172,7 @@ def test_a_capture_that_a_till_let_go_since_the_backup_is_not_sent_again(world: 
 
 
 def test_a_reversal_that_a_second_restore_has_forgotten_comes_back_beside_the_record(world: World) -> None:
-    capture = exchange_id(2)
-    world.say(world.saffron.spend(ONE, 300))
-    world.settle()
-    backup = copy.deepcopy(world.saffron)
-    world.say(world.saffron.capture(ONE, 250, capture))
-    world.settle()
+    backup, capture = captured_since_a_backup(world)
     restore(world, backup)
     world.say(world.saffron.cancel(capture))
     world.settle()  # the home node has heard of it; the lane is still shut, so the record has not come
@@ -185,12 +186,7 @@ def test_a_reversal_that_a_second_restore_has_forgotten_comes_back_beside_the_re
 
 
 def test_a_cancel_that_the_home_node_has_signed_itself_gives_nothing_back(world: World) -> None:
-    capture = exchange_id(2)
-    world.say(world.saffron.spend(ONE, 300))
-    world.settle()
-    backup = copy.deepcopy(world.saffron)
-    world.say(world.saffron.capture(ONE, 250, capture))
-    world.settle()
+    backup, capture = captured_since_a_backup(world)
     restore(world, backup)
     forged = seal(Draft(MessageType.CANCEL, LANE_UNKNOWN, 0, capture, Cancel(b"")), NILE, SAFFRON, 1)
     world.nile.exchanges[capture] = HomeExchange(
