@@ -1,5 +1,6 @@
 """Logs hold no personal data, one line a record, whatever is thrown at them."""
 
+import ast
 import asyncio
 import contextlib
 import json
@@ -188,3 +189,23 @@ def test_a_log_on_a_full_disk_takes_no_lines_and_stops_nobody(
             full.close()
     structlog.get_logger().warning("there_is_room")
     assert "there_is_room" in capsys.readouterr().err
+
+
+def test_no_line_that_the_node_writes_has_a_key_whose_value_would_be_masked(
+    log_lines: Callable[[], list[str]],
+) -> None:
+    keys = {
+        keyword.arg
+        for folder in ("node", "cards")
+        for file in (Path(__file__).parents[1] / folder).rglob("*.py")
+        for call in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and call.func.attr in ("info", "warning", "error", "exception")
+        for keyword in call.keywords
+        if keyword.arg
+    }
+    assert {"partner", "status", "shard"} <= keys
+    structlog.get_logger().info("all", **dict.fromkeys(keys - {"exc_info"}, 1))
+    [line] = log_lines()
+    assert {key for key, value in json.loads(line).items() if key in keys and value != 1} == set()

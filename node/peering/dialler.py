@@ -144,7 +144,7 @@ class Dialler:
             await channel.close()
         return loop.time() - began >= STANDS_SECONDS or self._link.connected
 
-    def _not_connected(self, endpoint: str, code: str) -> bool:
+    def _not_connected(self, endpoint: str, status: str) -> bool:
         self._failed.add()
-        log.info("peer_dial_failed", partner=self.entry.partner_id, endpoint=endpoint, code=code)
+        log.info("peer_dial_failed", partner=self.entry.partner_id, endpoint=endpoint, status=status)
         return False

@@ -76,8 +76,9 @@ def lose_a_record(home: Merchant, acquirer: Merchant, window: int) -> Mismatch:
         finally:
             store.close()
     raise NodeFailed(
-        f"No lane of {home.merchant_id} at {acquirer.merchant_id} ends in window {window}: it was cut "
-        "before the demo came so far, for this machine is busy. Run it again when it is less so."
+        f"No sale of window {window} to a member of {home.merchant_id} ends a lane at {acquirer.merchant_id}: "
+        "the window was cut before the demo came so far, for this machine is busy. Run it again when it is "
+        "less so."
     )
 
 
@@ -92,7 +93,7 @@ def _newest(store: RocksStore, home_id: str, window: int) -> bytes | None:
     for key, value in last.values():
         entry = LANE_ENTRY.decode(value)
         core = ENCODER.message(entry.posted).body.core  # type: ignore[union-attr]  # a record is a POSTED
-        if core.window == window and entry.request is not None and core.number > 1:
+        if core.window == window and entry.request is not None:
             return key
     return None
 
