@@ -38,7 +38,7 @@ from node.actors.upkeep import Upkeep
 from node.config import Config, split_address
 from node.identity.ca import issue_server_certificate
 from node.identity.caller import Caller, Role
-from node.identity.digests import IdentifierDigests
+from node.identity.digests import IdentifierDigests, RequestDigests
 from node.identity.keys import NodeSecrets, load_secrets, private_key_pem
 from node.logs import configure_logging
 from node.rpc import server as servers
@@ -99,7 +99,11 @@ class Node:
         digests = IdentifierDigests(self.secrets.index_key)
         self.resolver = Resolver(self.router, digests, config.merchant.country)
         self.counter = Counter(
-            self.router, self.resolver, self.control.terminals_of, config.merchant.currency
+            self.router,
+            self.resolver,
+            self.control.terminals_of,
+            config.merchant.currency,
+            RequestDigests(self.secrets.master_key),
         )
         linking = Linking(self.router, self.resolver, self.control.erased)
         delivery = Delivery(self.shards, self.router, linking)

@@ -14,98 +14,123 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from node.actors.receipts import receipt_digest
 from node.actors.resolver import Found
 from node.actors.router import Router
 from node.actors.steps import step
-from node.actors.tills import receipt_digest
+from node.identity.digests import RequestDigests
 from node.ledger.commands import ClaimPurchase
-from node.ledger.refusals import Refused
+from node.ledger.refusals import Reason, Refused
 from node.storage.keyspace import partition_of
-from node.wire.commands import Answer, AnswerKind, Command, Op, Placing, ReceiptWish, encode, refused
+from node.wire.commands import Answer, Command, Op, Placing, ReceiptWish, encode, refused
 from node.wire.parse import is_request_id, transaction_ref
-from node.wire.requests import read
+from node.wire.requests import body_hash_of, read
 from node.wire.steps import TakeSale, release_of, taking_id
 
 if TYPE_CHECKING:
     from node.actors.counter import Ask
 
 
-def _placing(router: Router, ask: Ask, command: Command) -> Command | None:
-    """The step that notes where a return without a member is done, where its id leads to another partition.
-
-    A reversal of it knows the id alone; without the note it could not undo the return, nor keep it out.
-    """
-    if ask.op is not Op.RETURN or command.account_id or not is_request_id(ask.route.request_id):
-        return None
-    partition = anonymous_partition(command.scope, ask.route.request_id, router.partitions)
-    if partition == command.partition:
-        return None
-    wish = Placing(command.scope, ask.route.request_id, ask.route.occurred_ms, command.partition)
-    return step(Op.PLACE_REQUEST, partition, body=encode(wish))
-
-
-def anonymous_partition(scope: str, request_id: str, partitions: int) -> int:
-    """Where a request without a member leads by its terminal and id."""
-    return partition_of(hashlib.sha256(f"{scope}\x00{request_id}".encode()).digest(), partitions)
-
-
-def _foreign_claim(router: Router, ask: Ask, command: Command) -> tuple[int, ReceiptWish] | None:
-    """(partition, claim) of a purchase's receipt where another shard than the purchase's hosts it."""
-    if ask.op is not Op.ACCRUE or not ask.route.receipt[1]:
-        return None
-    store_id, number = ask.route.receipt
-    digest = receipt_digest(store_id or command.store_id, number)
-    partition = partition_of(digest, router.partitions)
-    if router.shard_of(partition) == router.shard_of(command.partition):
-        return None
-    return partition, ReceiptWish(digest, command.scope, ask.route.request_id, ask.route.occurred_ms)
-
-
 class Claim(Struct, frozen=True):
-    """How a request stands with its receipt: refused, or free to go on; `fresh` where claimed just now.
+    """How a request stands with its receipt: refused, or free to go on; `fresh` where claimed just now,
+    `past` where the request was reversed.
 
     Only a fresh claim is let go when a purchase is refused: an older one belongs to whoever made it.
     """
 
     refusal: Answer | None = None
     fresh: bool = False
+    past: bool = False
+
+    def on(self, command: Command) -> Command:
+        """The command that goes on with this claim."""
+        return command if self.past == command.known_only else replace(command, known_only=self.past)
 
 
 NOTHING_TO_CLAIM = Claim()
 
 
-def first_step(router: Router, ask: Ask, command: Command) -> Command | None:
-    """The step that another partition must take before a command goes to its shard, if there is one."""
-    if ask.op is Op.RETURN:
-        return _placing(router, ask, command)
-    if len(router.lanes) == 1:
-        return None
-    claim = _foreign_claim(router, ask, command)
-    return None if claim is None else step(Op.CLAIM_RECEIPT, claim[0], body=encode(claim[1]))
+class FirstSteps:
+    """The steps that another partition must take before a command goes to its shard."""
 
+    def __init__(self, router: Router, digests: RequestDigests) -> None:
+        self._router = router
+        self._digests = digests
 
-async def claim_receipts(router: Router, asked: Sequence[tuple[Ask, Command]]) -> list[Claim]:
-    """Claims the receipts that lie on other shards than their purchases; notes where returns are done."""
-    claims = [NOTHING_TO_CLAIM] * len(asked)
-    steps = [(at, first_step(router, ask, command)) for at, (ask, command) in enumerate(asked)]
-    wanted = [(at, one) for at, one in steps if one is not None]
-    if not wanted:
+    def needed(self, ask: Ask, command: Command) -> bool:
+        """Whether there is one."""
+        if ask.op is Op.RETURN:
+            return self._placed_at(ask, command) is not None
+        return self._claimed_at(ask, command) is not None
+
+    async def take(self, asked: Sequence[tuple[Ask, Command]]) -> list[Claim]:
+        """Claims the receipts that lie on other shards than their purchases; notes where returns are done."""
+        claims = [NOTHING_TO_CLAIM] * len(asked)
+        steps = [(at, self._of(ask, command)) for at, (ask, command) in enumerate(asked)]
+        wanted = [(at, one) for at, one in steps if one is not None]
+        if not wanted:
+            return claims
+        answers = await self._router.ask_many([one for _, one in wanted])
+        for (at, one), answer in zip(wanted, answers, strict=True):
+            if answer.refusal is None:
+                claims[at] = Claim(fresh=bool(answer.body))
+            elif one.op is Op.CLAIM_RECEIPT and answer.refusal.reason is Reason.REQUEST_REVERSED:
+                claims[at] = Claim(past=True)
+            else:
+                claims[at] = Claim(refusal=answer)
         return claims
-    for (at, _), answer in zip(wanted, await router.ask_many([one for _, one in wanted]), strict=True):
-        if answer.kind == AnswerKind.DONE:
-            claims[at] = Claim(fresh=bool(answer.body))
-        else:
-            claims[at] = Claim(refusal=answer)
-    return claims
+
+    async def release(self, ask: Ask, command: Command) -> None:
+        """Lets go of the fresh claim of a purchase that was refused."""
+        at = self._claimed_at(ask, command)
+        if at is not None:
+            await self._router.ask(self._receipt_step(Op.RELEASE_RECEIPT, at, ask, command))
+
+    def _of(self, ask: Ask, command: Command) -> Command | None:
+        if ask.op is Op.RETURN:
+            partition = self._placed_at(ask, command)
+            if partition is None:
+                return None
+            wish = Placing(command.scope, ask.route.request_id, ask.route.occurred_ms, command.partition)
+            return step(Op.PLACE_REQUEST, partition, body=encode(wish))
+        at = self._claimed_at(ask, command)
+        return None if at is None else self._receipt_step(Op.CLAIM_RECEIPT, at, ask, command)
+
+    def _placed_at(self, ask: Ask, command: Command) -> int | None:
+        """Where it is noted which partition does a return without a member, if that is not the one that its
+        id leads to. A reversal knows the id alone: without the note it could not undo the return, nor keep
+        it out.
+        """
+        if command.account_id or not is_request_id(ask.route.request_id):
+            return None
+        partition = anonymous_partition(command.scope, ask.route.request_id, self._router.partitions)
+        return None if partition == command.partition else partition
+
+    def _claimed_at(self, ask: Ask, command: Command) -> tuple[int, bytes] | None:
+        """(partition, digest) of a purchase's receipt where another shard than the purchase's hosts it."""
+        router = self._router
+        if len(router.lanes) == 1 or ask.op is not Op.ACCRUE or not ask.route.receipt[1]:
+            return None
+        store_id, number = ask.route.receipt
+        digest = receipt_digest(store_id or command.store_id, number)
+        partition = partition_of(digest, router.partitions)
+        return (
+            None if router.shard_of(partition) == router.shard_of(command.partition) else (partition, digest)
+        )
+
+    def _receipt_step(self, op: Op, at: tuple[int, bytes], ask: Ask, command: Command) -> Command:
+        partition, digest = at
+        body_hash = self._digests.digest(body_hash_of(command.read))
+        way = ask.route
+        wish = ReceiptWish(digest, command.scope, way.request_id, way.occurred_ms, body_hash=body_hash)
+        return step(op, partition, body=encode(wish))
 
 
-async def release_receipt(router: Router, ask: Ask, command: Command) -> None:
-    """Lets go of the fresh claim of a purchase that was refused."""
-    claim = _foreign_claim(router, ask, command)
-    if claim is not None:
-        partition, wish = claim
-        await router.ask(step(Op.RELEASE_RECEIPT, partition, body=encode(wish)))
+def anonymous_partition(scope: str, request_id: str, partitions: int) -> int:
+    """Where a request without a member leads by its terminal and id."""
+    return partition_of(hashlib.sha256(f"{scope}\x00{request_id}".encode()).digest(), partitions)
 
 
 async def claim_sale(router: Router, ask: Ask, found: Found, scope: str, trace_id: str) -> Answer:

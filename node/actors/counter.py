@@ -16,16 +16,15 @@ from msgspec.structs import replace
 from node.actors.claims import (
     NOTHING_TO_CLAIM,
     Claim,
+    FirstSteps,
     anonymous_partition,
-    claim_receipts,
     claim_sale,
-    first_step,
-    release_receipt,
     release_sale,
 )
 from node.actors.resolver import ACCOUNT_ID_KIND, Found, Resolver
 from node.actors.router import Router
 from node.identity.caller import Caller, Role
+from node.identity.digests import RequestDigests
 from node.ledger.refusals import Reason, Refused, refuse
 from node.storage.keyspace import ID_BYTES, partition_of
 from node.wire import requests
@@ -95,8 +94,16 @@ def origin_of(caller: Caller, terminal_id: str, terminals: Terminals) -> Origin 
 class Counter:
     """Takes requests and gives answers; one for the whole gateway. `currency` is that of the books."""
 
-    def __init__(self, router: Router, resolver: Resolver, terminals: Terminals, currency: str) -> None:
+    def __init__(
+        self,
+        router: Router,
+        resolver: Resolver,
+        terminals: Terminals,
+        currency: str,
+        digests: RequestDigests,
+    ) -> None:
         self.router = router
+        self._first = FirstSteps(router, digests)
         self.resolver = resolver
         self.abroad: TillsAbroad | None = None
         """Who does what concerns other merchants' members; None on a node that is in no coalition."""
@@ -122,8 +129,8 @@ class Counter:
         """Hands a prepared command to its shard, to its answer."""
         if not self.waits_for_others(ask, command):
             return await self.follow(caller, ask, command, await self.router.begin(command))
-        (claim,) = await claim_receipts(self.router, [(ask, command)])
-        answer = claim.refusal or await self.router.ask(command)
+        (claim,) = await self._first.take([(ask, command)])
+        answer = claim.refusal or await self.router.ask(claim.on(command))
         if answer.kind != AnswerKind.DONE and claim.refusal is None:
             return await self._second(caller, ask, command, answer, claim)
         return answer
@@ -136,7 +143,7 @@ class Counter:
 
     def waits_for_others(self, ask: Ask, command: Command) -> bool:
         """Whether another partition must take a step before the command goes to its shard."""
-        return first_step(self.router, ask, command) is not None
+        return self._first.needed(ask, command)
 
     async def ask_many(self, caller: Caller, asks: Sequence[Ask], trace_id: str) -> list[Answer]:
         """Many requests, to their answers; those on one account are done in the order given."""
@@ -151,11 +158,11 @@ class Counter:
                 answers[at] = command
             else:
                 sent.append((at, ask, command))
-        claims = await claim_receipts(self.router, [(ask, command) for _, ask, command in sent])
+        claims = await self._first.take([(ask, command) for _, ask, command in sent])
         going = [(item, claim) for item, claim in zip(sent, claims, strict=True) if claim.refusal is None]
         for (at, _, _), claim in zip(sent, claims, strict=True):
             answers[at] = claim.refusal
-        given = await self.router.ask_many([command for (_, _, command), _ in going])
+        given = await self.router.ask_many([claim.on(command) for (_, _, command), claim in going])
         for ((at, ask, command), claim), answer in zip(going, given, strict=True):
             if answer.kind != AnswerKind.DONE:
                 answer = await self._second(caller, ask, command, answer, claim)
@@ -272,9 +279,9 @@ class Counter:
                 answer = following
                 break
             command = following
-            (again,) = await claim_receipts(self.router, [(ask, command)])
-            claim = Claim(again.refusal, claim.fresh or again.fresh)
-            answer = again.refusal or await self.router.ask(command)
+            (again,) = await self._first.take([(ask, command)])
+            claim = replace(again, fresh=claim.fresh or again.fresh)
+            answer = again.refusal or await self.router.ask(again.on(command))
         if answer.kind in (AnswerKind.MOVED, AnswerKind.POOLED):
             answer = refused(_not_linked())
         if answer.refusal is None:
@@ -283,7 +290,7 @@ class Counter:
             return await self._found_anywhere(command) or answer
         # What may have been done after all keeps what it claimed.
         if claim.fresh and answer.refusal.reason is not Reason.OUTCOME_UNKNOWN:
-            await release_receipt(self.router, ask, command)
+            await self._first.release(ask, command)
         if ask.op is Op.CLAIM_PURCHASE and is_final(answer.refusal):
             await release_sale(self.router, ask, command)
         return answer

@@ -133,6 +133,8 @@ class Desk:
         body_hash = self.digests.digest(parsed.body_hash)
         if record is not None:
             return _known(record, body_hash)
+        if command.known_only:
+            return refused(reversed_before())
         now = partition.now_ms(clock_ms)
         problem = self._time_problem(parsed.occurred_ms, now)
         if now is None or (problem is not None and op not in _LASTING):
@@ -254,7 +256,7 @@ def _known(record: RequestRecord, body_hash: bytes) -> Answer:
 
 
 def reversed_before() -> Refused:
-    """The refusal of a request that was reversed before it arrived."""
+    """The refusal of a request that was reversed before it arrived, or before it arrived once more."""
     return refuse(Reason.REQUEST_REVERSED, "The request was reversed before it arrived; it is not executed.")
 
 

@@ -10,17 +10,18 @@ import msgspec
 import structlog
 from msgspec.structs import replace
 
+from node.actors import receipts
 from node.actors.desk import id_reused, reversed_before
 from node.actors.work import Work
 from node.ledger.events import Sold
-from node.ledger.refusals import Reason, refuse
+from node.ledger.refusals import Reason, Refused, refuse
 from node.storage import keyspace
 from node.storage.keyspace import Kind
 from node.storage.store import StoreError
 from node.wire import records
 from node.wire.coalition_records import SaleFound
 from node.wire.commands import Answer, Command, LinkWish, Op, Placing, ReceiptWish, done, encode, refused
-from node.wire.records import IndexEntry, Ownership, ReceiptClaim, RequestRecord
+from node.wire.records import IndexEntry, Ownership, RequestRecord
 from node.wire.steps import ClaimsAsked, ClaimsFound
 
 log = structlog.get_logger()
@@ -115,23 +116,11 @@ def _claim_receipt(command: Command, work: Work) -> Answer:
     wish = _RECEIPT.decode(command.body)
     key = keyspace.receipt_key(command.partition, wish.digest)
     data = work.get(key)
-    claim = ReceiptClaim(wish.scope, wish.request_id, wish.at_ms)
-    if data is not None:
-        held = records.RECEIPT.decode(data)
-        if held.same_request(claim):
-            return done(b"")
-        if not held.let_go:
-            return refused(
-                refuse(
-                    Reason.DUPLICATE_RECEIPT,
-                    "This store has posted a purchase with this receipt number before. Nothing was recorded.",
-                    scope=held.scope,
-                    request_id=held.request_id,
-                )
-            )
-        if held.is_past(claim):
-            return done(b"")
-        claim = held.passed_to(claim)
+    claim = receipts.taken(None if data is None else records.RECEIPT.decode(data), receipts.wished(wish))
+    if isinstance(claim, Refused):
+        return refused(claim)
+    if claim is None:
+        return done(b"")
     work.put(key, records.RECEIPT.encode(claim))
     return done(b"\x01")
 
@@ -156,10 +145,8 @@ def _release_receipt(command: Command, work: Work) -> Answer:
     key = keyspace.receipt_key(command.partition, wish.digest)
     data = work.get(key)
     if data is not None:
-        claim = records.RECEIPT.decode(data)
-        if (claim.scope, claim.request_id) != (wish.scope, wish.request_id):
-            return done(b"")
-        left = replace(claim, let_go=True) if wish.for_good else claim.forgotten()
+        held = records.RECEIPT.decode(data)
+        left = receipts.released(held, receipts.wished(wish), for_good=wish.for_good)
         if left is None:
             work.delete(key)
         else:

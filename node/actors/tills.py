@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from msgspec.structs import replace
 
+from node.actors import receipts
 from node.actors.desk import Case, Decider, Desk
 from node.ledger import earning, spending, undo
 from node.ledger.account import Account
@@ -21,14 +20,8 @@ from node.wire import records
 from node.wire.balances import purchase_of
 from node.wire.commands import Op, ReceiptWish, encode
 from node.wire.parse import transaction_ref
-from node.wire.records import Dispatch, ReceiptClaim, RequestRecord
+from node.wire.records import Dispatch, RequestRecord
 from node.wire.steps import STEP_SCOPE, TAKEN_SALE, release_of
-
-
-def receipt_digest(store_id: str, receipt_number: str) -> bytes:
-    """What a store's receipt is claimed under."""
-    store = store_id.encode()
-    return hashlib.sha256(len(store).to_bytes(2, "big") + store + receipt_number.encode()).digest()[:16]
 
 
 def accrue(desk: Desk, case: Case, account: Account) -> Decision:
@@ -55,27 +48,19 @@ def claim_receipt(desk: Desk, case: Case, purchase: Purchase) -> Refused | None:
     """
     if not purchase.receipt_number:
         return None
-    digest = receipt_digest(purchase.store_id, purchase.receipt_number)
+    digest = receipts.receipt_digest(purchase.store_id, purchase.receipt_number)
     partition = keyspace.partition_of(digest, desk.settings.partitions)
     if partition not in desk.hosted:
         return None
     key = keyspace.receipt_key(partition, digest)
-    claim = ReceiptClaim(case.command.scope, case.request_id, case.now_ms)
+    claim = receipts.claim_of(case.command.scope, case.request_id, case.body_hash, case.now_ms)
     data = case.work.get(key)
-    held = None if data is None else records.RECEIPT.decode(data)
-    if held is None or held.let_go:
-        taken = claim if held is None else held.passed_to(claim)
+    taken = receipts.taken(None if data is None else records.RECEIPT.decode(data), claim)
+    if isinstance(taken, Refused):
+        return taken
+    if taken is not None:
         case.puts.append((key, records.RECEIPT.encode(taken)))
-        return None
-    return None if held.same_request(claim) else duplicate_receipt()
-
-
-def duplicate_receipt() -> Refused:
-    """The refusal of a receipt that was posted before."""
-    return refuse(
-        Reason.DUPLICATE_RECEIPT,
-        "This store has posted a purchase with this receipt number before. Nothing was recorded.",
-    )
+    return None
 
 
 def record_activity(desk: Desk, case: Case, account: Account) -> Decision:
@@ -166,7 +151,7 @@ def reverse(desk: Desk, case: Case, account: Account) -> Decision:
     entry = found[0]
     decision = undo.reverse(account, *found, judged_like(desk, case, entry), _amended_by_return(case, entry))
     if isinstance(decision, Accepted):
-        _free_receipt(desk, case, entry)
+        _free_receipt(desk, case, entry, record.body_hash)
     return decision
 
 
@@ -178,8 +163,9 @@ def _amended_by_return(case: Case, entry: Entry) -> Amendment | None:
     return None
 
 
-def _free_receipt(desk: Desk, case: Case, original: Entry) -> None:
-    """A reversed purchase frees its receipt number, so that the till can post it anew.
+def _free_receipt(desk: Desk, case: Case, original: Entry, body_hash: bytes) -> None:
+    """A reversed purchase frees its receipt number, so that the till can post it anew; `body_hash` is of its
+    request.
 
     A reversed claim frees the sale instead, which keeps its receipt.
     """
@@ -193,16 +179,18 @@ def _free_receipt(desk: Desk, case: Case, original: Entry) -> None:
     purchase = purchase_of(original)
     if purchase is None or not purchase.receipt_number:
         return
-    digest = receipt_digest(purchase.store_id, purchase.receipt_number)
+    digest = receipts.receipt_digest(purchase.store_id, purchase.receipt_number)
     partition = keyspace.partition_of(digest, desk.settings.partitions)
     if partition in desk.hosted:
         key = keyspace.receipt_key(partition, digest)
         data = case.work.get(key)
         if data is not None:
-            let_go = replace(records.RECEIPT.decode(data), let_go=True)
-            case.puts.append((key, records.RECEIPT.encode(let_go)))
+            claim = receipts.claim_of(original.terminal, original.request_id, body_hash)
+            left = receipts.released(records.RECEIPT.decode(data), claim, for_good=True)
+            assert left is not None, "what was reversed is remembered"
+            case.puts.append((key, records.RECEIPT.encode(left)))
     else:
-        wish = ReceiptWish(digest, original.terminal, original.request_id, for_good=True)
+        wish = ReceiptWish(digest, original.terminal, original.request_id, for_good=True, body_hash=body_hash)
         send_later(case, Dispatch(Op.RELEASE_RECEIPT, partition, b"", encode(wish), case.now_ms))
 
 

@@ -74,6 +74,9 @@ class CoalitionService:
         first, page = max(request.from_number, 1), page_size_of(request.page_size)
         wish = RecordsWish(home_id, acquirer_id, request.lane, first, page)
         if request.from_partner:
+            if partner_id not in self._partners.links.waiting():
+                text = "The directory in use names no such partner: there is nobody to ask."
+                await fail(context, refuse(Reason.INVALID_ARGUMENT, text, field="partner_id"))
             records = await self._partners.links.list_records(partner_id, wish)
         else:
             records = await self._exchanging.lane_records(partner_id, wish)

@@ -137,7 +137,7 @@ class Command(Struct, frozen=True, array_like=True, gc=False):
     `author` is the caller for the journal. `body` is the request as it came, or for the node's own steps the
     msgpack of one of the structs below. `extra` is msgpack of what the gateway adds. `read` is what the
     gateway has read of the request (`requests.pack`); then there is no `body`, but for a partner's message
-    (`coalition_read.pack`).
+    (`coalition_read.pack`). `known_only`: the request was reversed, and is told what it was told or that.
     """
 
     op: Op
@@ -151,6 +151,7 @@ class Command(Struct, frozen=True, array_like=True, gc=False):
     body: bytes
     extra: bytes = b""
     read: bytes = b""
+    known_only: bool = False
 
 
 class AnswerKind(IntEnum):
@@ -210,13 +211,16 @@ class Placing(Struct, frozen=True, array_like=True):
 
 
 class ReceiptWish(Struct, frozen=True, array_like=True):
-    """A receipt to claim for a request, or to release; `for_good` where the request was reversed."""
+    """A receipt to claim for a request, or to release; `for_good` where the request was reversed. `body_hash`
+    is of the request's body, keyed.
+    """
 
     digest: bytes
     scope: str
     request_id: str
     at_ms: int = 0
     for_good: bool = False
+    body_hash: bytes = b""
 
 
 encode = msgspec.msgpack.Encoder().encode

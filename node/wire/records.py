@@ -114,7 +114,8 @@ class IndexEntry(Struct, frozen=True, array_like=True):
 
 
 class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
-    """Which request posted a store's receipt, and when the claim was made.
+    """Which request posted a store's receipt, and when the claim was made. `body` is the begin of what is
+    kept of that request's body; empty in claims that are older than this field.
 
     `let_go`: that request was reversed, or came to nothing. A request that was reversed never has the receipt
     again, should it come once more; any other may. `gone` are digests of those that were before this one.
@@ -125,10 +126,12 @@ class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
     at_ms: int = 0
     let_go: bool = False
     gone: tuple[bytes, ...] = ()
+    body: bytes = b""
 
     def same_request(self, other: ReceiptClaim) -> bool:
         """Whether both claims are of one request."""
-        return (self.scope, self.request_id) == (other.scope, other.request_id)
+        same_id = (self.scope, self.request_id) == (other.scope, other.request_id)
+        return same_id and (self.body == other.body or not self.body or not other.body)
 
     def is_past(self, other: ReceiptClaim) -> bool:
         """Whether the other request had the receipt before this one, and was reversed."""
@@ -146,7 +149,7 @@ class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
     @property
     def digest(self) -> bytes:
         """By which a request that was reversed is known again."""
-        return hashlib.sha256(f"{self.scope}\x00{self.request_id}".encode()).digest()[:8]
+        return hashlib.sha256(f"{self.scope}\x00{self.request_id}\x00".encode() + self.body).digest()[:8]
 
 
 MAX_GONE = 64

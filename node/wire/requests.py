@@ -70,6 +70,11 @@ pack: Callable[[Parsed[Any]], bytes] = msgspec.msgpack.Encoder().encode
 """What was read of a request, for `Command.read`."""
 
 
+def body_hash_of(packed: bytes) -> bytes:
+    """The hash of the body, without a key, of what `pack` packed."""
+    return _HEAD.decode(packed).body_hash
+
+
 def unpack(op: Op, packed: bytes) -> Parsed[Any]:
     """What `pack` packed."""
     parsed: Parsed[Any] = _PACKED[op].decode(packed)
@@ -204,6 +209,7 @@ _MUTATIONS: dict[Op, tuple[type[Message], Callable[..., object | Refused]]] = {
 }
 
 _Decoder = msgspec.msgpack.Decoder
+_HEAD = _Decoder(Parsed[msgspec.Raw])
 _PACKED: dict[Op, _Decoder[Any]] = {
     Op.ACCRUE: _Decoder(Parsed[commands.Accrue]),
     Op.RECORD_ACTIVITY: _Decoder(Parsed[commands.RecordActivity]),

@@ -26,7 +26,7 @@ from node.actors.router import Router
 from node.actors.settings import ShardSettings
 from node.actors.upkeep import Upkeep
 from node.identity.caller import Caller, Role
-from node.identity.digests import IdentifierDigests
+from node.identity.digests import IdentifierDigests, RequestDigests
 from node.identity.keys import SecretKey
 from node.ledger.refusals import Refused
 from node.programme.model import Programme
@@ -74,7 +74,13 @@ class Gateway:
             node.shards, node.placement, queue_limit=QUEUE_PER_SHARD, batch_limit=BATCH_COMMANDS
         )
         self.resolver = Resolver(self.router, digests, "IR")
-        self.counter = Counter(self.router, self.resolver, lambda gateway: frozenset(), CURRENCY)
+        self.counter = Counter(
+            self.router,
+            self.resolver,
+            lambda gateway: frozenset(),
+            CURRENCY,
+            RequestDigests(SecretKey(node.secret("master"))),
+        )
         self.linking = Linking(self.router, self.resolver, lambda person: None, node.clock_ms)
         self.delivery = Delivery(node.shards, self.router, self.linking)
         self.members = MemberCounter(

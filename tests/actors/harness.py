@@ -154,7 +154,13 @@ class Actors(Stored):
         handles = [Handle(at, shard, self) for at, shard in enumerate(self.shards)]
         self.router = Router(handles, placement, queue_limit=1_000, batch_limit=100)
         self.resolver = Resolver(self.router, digests, "IR")
-        self.counter = Counter(self.router, self.resolver, lambda gateway: frozenset(), "USD")
+        self.counter = Counter(
+            self.router,
+            self.resolver,
+            lambda gateway: frozenset(),
+            "USD",
+            RequestDigests(SecretKey(b"m" * 32)),
+        )
         self.linking = Linking(self.router, self.resolver, self.erased.append, lambda: self.now_ms)
         self.delivery = Delivery(handles, self.router, self.linking)
         self.members = MemberCounter(

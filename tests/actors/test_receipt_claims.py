@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from node.actors.receipts import claim_of, released, taken
 from node.ledger.refusals import Reason
 from node.proto.vafa.pos.v1 import earning_pb2, undo_pb2
+from node.storage.keyspace import Kind, kind_range
+from node.storage.store import Batch
 from node.wire.commands import AnswerKind, Op
+from node.wire.records import ReceiptClaim
 from tests.actors.harness import Actors, body_of, card, reason_of
+from tests.actors.stored import PARTITIONS
 
 RECEIPTS = 12
 """Enough that with three shards some claims lie on their purchase's shard and some on another."""
@@ -77,6 +82,63 @@ async def test_a_reversed_request_that_names_another_member_posts_no_receipt_tha
             assert await actors.points(card(other)) == 0
 
 
+async def test_an_id_that_is_used_again_for_another_member_posts_no_receipt_that_is_taken(
+    actors: Actors,
+) -> None:
+    for number in range(1, 6):
+        await actors.enrol(card(number))
+    for number in range(RECEIPTS):
+        first = purchase(actors, f"R{number}")
+        body_of(await actors.at_till(Op.ACCRUE, first))
+        for other in range(2, 6):
+            first.identifier.CopyFrom(card(other))
+            assert (await actors.at_till(Op.ACCRUE, first)).refusal is not None
+            assert await actors.points(card(other)) == 0
+
+
+async def test_a_receipt_that_a_reversed_request_left_is_posted_once_under_its_id_for_another_member(
+    actors: Actors,
+) -> None:
+    for number in range(1, 6):
+        await actors.enrol(card(number))
+    posted = 0
+    for number in range(RECEIPTS):
+        first = purchase(actors, f"R{number}")
+        told = body_of(await actors.at_till(Op.ACCRUE, first))
+        await reverses(actors, first)
+        under_its_id = []
+        for other in range(2, 6):
+            again = earning_pb2.AccrueRequest.FromString(first.SerializeToString())
+            again.identifier.CopyFrom(card(other))
+            under_its_id.append(await actors.at_till(Op.ACCRUE, again))
+        # In the partition of the first its id is known, and refused; of all others only one has the receipt.
+        done = [answer for answer in under_its_id if answer.kind == AnswerKind.DONE]
+        posted += len(done)
+        assert len(done) <= 1
+        assert body_of(await actors.at_till(Op.ACCRUE, first)) == told  # and takes nothing from that one
+        third = await actors.at_till(Op.ACCRUE, purchase(actors, f"R{number}"))
+        assert (reason_of(third) is Reason.DUPLICATE_RECEIPT) if done else third.kind == AnswerKind.DONE
+    assert posted > 0
+
+
+async def test_a_reversed_request_is_not_posted_again_where_only_its_receipt_remembers_it(
+    actors: Actors,
+) -> None:
+    await actors.enrol(card(1))
+    for number in range(RECEIPTS):
+        first = purchase(actors, f"R{number}")
+        body_of(await actors.at_till(Op.ACCRUE, first))
+        await reverses(actors, first)
+        for store in actors.stores:  # as if it came to an account that has taken the place of the first
+            batch = Batch()
+            for partition in range(PARTITIONS):
+                for key, _ in store.scan(*kind_range(partition, Kind.REQUEST)):
+                    batch.delete(key)
+            store.write(batch)
+        assert reason_of(await actors.at_till(Op.ACCRUE, first)) is Reason.REQUEST_REVERSED
+    assert await actors.points(card(1)) == 0
+
+
 async def test_a_purchase_that_was_refused_lets_its_receipt_go_and_may_come_again(actors: Actors) -> None:
     await actors.enrol(card(1))
     for number in range(RECEIPTS):
@@ -85,3 +147,13 @@ async def test_a_purchase_that_was_refused_lets_its_receipt_go_and_may_come_agai
         assert reason_of(await actors.at_till(Op.ACCRUE, refused)) is Reason.OCCURRED_TIME_OUT_OF_BOUNDS
         actors.now_ms += 3_600_000
         assert (await actors.at_till(Op.ACCRUE, refused)).kind == AnswerKind.DONE
+
+
+def test_a_release_that_comes_once_more_takes_the_receipt_from_nobody() -> None:
+    first, next_one = (claim_of("north/till-1", name, name.encode()) for name in ("r-1", "r-2"))
+    let_go = released(first, first, for_good=True)
+    assert let_go is not None
+    held = taken(let_go, next_one)
+    assert isinstance(held, ReceiptClaim)
+    assert released(held, first, for_good=True) == held
+    assert released(held, first, for_good=False) == held

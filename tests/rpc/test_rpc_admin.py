@@ -13,6 +13,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 
 from node.config import ConfigError
 from node.proto.vafa.admin.v1 import admin_service_pb2 as pb
+from node.proto.vafa.coalition.v1.coalition_service_pb2 import ListRecordsRequest
+from node.proto.vafa.coalition.v1.coalition_service_pb2_grpc import CoalitionServiceStub
 from node.proto.vafa.pos.v1 import inquiry_pb2
 from simulators.faults.methods import GUARDED
 from simulators.local_node import LocalNode, new_card
@@ -113,3 +115,13 @@ async def test_a_fault_in_the_gateway_is_logged_with_the_callers_trace_id_and_to
     assert refusal[0].action is Action.ASK
     (line,) = (line for line in lines if line["event"] == "call_faulted")
     assert (line["method"], line["trace_id"], line["fault"]) == ("GetBalance", trace, "ZeroDivisionError")
+
+
+async def test_a_partner_that_the_directory_does_not_name_cannot_be_asked_for_its_records(shop: Shop) -> None:
+    coalition = CoalitionServiceStub(shop.admin.channel)
+    for partner_id in ("", "nobody", "سوق"):
+        request = ListRecordsRequest(partner_id=partner_id, from_partner=True)
+        with refused("INVALID_ARGUMENT"):
+            await coalition.ListRecords(request)
+        request.from_partner = False
+        assert not (await coalition.ListRecords(request)).records

@@ -76,9 +76,9 @@ def lose_a_record(home: Merchant, acquirer: Merchant, window: int) -> Mismatch:
         finally:
             store.close()
     raise NodeFailed(
-        f"No sale of window {window} to a member of {home.merchant_id} ends a lane at {acquirer.merchant_id}: "
-        "the window was cut before the demo came so far, for this machine is busy. Run it again when it is "
-        "less so."
+        f"No sale to a member of {home.merchant_id} in window {window} ends a lane at "
+        f"{acquirer.merchant_id}: the window was cut before the demo came so far, for this machine is busy. "
+        "Run it again when it is less so."
     )
 
 
