@@ -6,7 +6,7 @@ signed as it is, is a dispute: the lane is set aside, with what was received.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 
@@ -186,15 +186,16 @@ def _done(
     """DONE: exchange, record and position in one batch. Goods may go once that is synced.
 
     A restored node may have been told by a till to reverse a capture of which it knew nothing: there is an
-    exchange of the capture's own name then, or where it was restored once more our own CANCEL of that name
-    comes beside the record; and what was captured is given back.
+    exchange of the capture's own name then. And it may have forgotten what a till had it reverse: our own
+    CANCEL, of the exchange or of the capture, comes beside the record. In each case it is given back.
     """
     core = body.core
     before = known or _restored(core, request, facts)
     row = row_of(before.state, AcquirerEvent.POSTED)
     usage = facts.usage if before.ended or known is None else uncounted(facts.usage, before)
     reference = request.body.reference if isinstance(request.body, Capture) else b""
-    let_go = bool(reference) and (facts.is_known(reference) or _was_let_go(reference, evidence, facts))
+    let_go = bool(reference) and facts.is_known(reference)
+    let_go = let_go or _was_let_go({core.exchange_id, reference}, evidence, facts)
     undone = Effect.RETURN_ALL in row.effects or let_go
     exchange = replace(
         ended(before, row, facts),
@@ -220,11 +221,11 @@ def _done(
     )
 
 
-def _was_let_go(reference: bytes, evidence: Sequence[Message], facts: AcquirerFacts) -> bool:
-    """Whether this node has itself signed the CANCEL of a capture."""
-    named = (MessageType.CANCEL, reference)
+def _was_let_go(names: Collection[bytes], evidence: Sequence[Message], facts: AcquirerFacts) -> bool:
+    """Whether this node has itself signed the CANCEL of an exchange of one of these names."""
     return any(
-        (one.header.type, one.header.exchange_id) == named and _is_ours(one, facts) for one in evidence
+        one.header.type is MessageType.CANCEL and one.header.exchange_id in names and _is_ours(one, facts)
+        for one in evidence
     )
 
 

@@ -325,7 +325,11 @@ def _let_go(known: HomeExchange | None, message: Message, body: Cancel | Query, 
         return refuse(message, facts, ExchangeReason.CONFLICT)
     if known.state is HomeState.RESERVED and cancels and not hold_over(known, facts):
         return void(known, message, facts, HomeEvent.CANCEL, ExchangeReason.CANCELLED, known.body_hash)
-    return _again(known, message, facts)
+    step = _again(known, message, facts)
+    if cancels and known.state is HomeState.POSTED and known.cancel is None:
+        # The acquirer will give it back, unless a restore takes that from it first.
+        return replace(step, exchange=replace(known, cancel=message.envelope))
+    return step
 
 
 def _again(known: HomeExchange, message: Message, facts: HomeFacts) -> HomeStep:

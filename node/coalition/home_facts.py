@@ -24,8 +24,8 @@ class HomeExchange(Struct, frozen=True, array_like=True):
     `body_hash` is of the request's body, empty for a tombstone of what never arrived. `units` are those
     held, and once it is posted those posted; `asked` of a return what was asked for. `sequence` is the
     journal entry that moved them. `reply` is what was said last, to be said again, signed in `reply_epoch`.
-    `prover_id` is the member's own account, where `account_id` is a pool's. `cancel` is the CANCEL to a
-    tombstone of what never arrived: it may name a capture, and then goes beside its record.
+    `prover_id` is the member's own account, where `account_id` is a pool's. `cancel` is the CANCEL of what
+    is posted, or of what never arrived and may name a capture: it goes beside the record.
     """
 
     partner_id: str
@@ -68,7 +68,7 @@ class HomeFacts(Struct, frozen=True):
     `spending_open` is false from `vafa restore` until every partner's HELLO: what was spent abroad may be
     missing. `prover_id` is the account whose proofs count: the member's own where a pool pays. `slices` is
     what this partition may let come to be owed. `record` gives the signed POSTED and the request of a record
-    of this lane by its number; `cancelled` the CANCEL that came for an id of which nothing else has.
+    of this lane by its number; `cancelled` the CANCEL that is kept of an id.
     """
 
     now_ms: int

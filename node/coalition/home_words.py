@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from node.coalition import caps
@@ -15,6 +17,7 @@ from node.coalition.messages import (
     ExchangeReason,
     MessageType,
     Posted,
+    PostedCore,
     RecordKind,
     Refusal,
     Voided,
@@ -53,8 +56,8 @@ def say_again(known: HomeExchange, facts: HomeFacts) -> HomeStep:
 def record_again(number: int, facts: HomeFacts) -> Say:
     """The POSTED of a record once more, beside it the record: signed anew where the epoch is another now.
 
-    And the CANCEL of a capture that an acquirer, which had lost it, has let go before it heard of the record:
-    it may have lost that as well since.
+    And the CANCEL of what the acquirer has let go before it heard of the record, by the exchange's own name
+    or by that of a capture which it had lost: it may have lost that since.
     """
     record = facts.record(number)
     assert record is not None, "what is posted has its record"
@@ -63,14 +66,22 @@ def record_again(number: int, facts: HomeFacts) -> Say:
     epoch, lane = facts.lane.epoch, facts.lane.lane
     body = facts.encoder.read(MessageType.POSTED, posted.body)
     assert isinstance(body, Posted)
-    if request is not None and body.core.kind is RecordKind.REDEMPTION:
-        asked = facts.encoder.message(request).body
-        cancel = facts.cancelled(asked.reference) if isinstance(asked, Capture) and asked.reference else None
-        evidence += () if cancel is None else (cancel,)
+    kept = (facts.cancelled(name) for name in _names(body.core, request, facts))
+    evidence += tuple(cancel for cancel in kept if cancel is not None)
     if facts.encoder.epoch(posted) == epoch:
         return Say(envelope=posted, evidence=evidence)
     draft = Draft(MessageType.POSTED, lane, epoch, body.core.exchange_id, body, posted.body)
     return Say(draft, evidence=evidence)
+
+
+def _names(core: PostedCore, request: Envelope | None, facts: HomeFacts) -> Iterator[bytes]:
+    """The ids by which an acquirer may let go what a record posted."""
+    if request is None or core.kind not in (RecordKind.ACCRUAL, RecordKind.REDEMPTION):
+        return
+    yield core.exchange_id
+    asked = facts.encoder.message(request).body
+    if isinstance(asked, Capture) and asked.reference:
+        yield asked.reference
 
 
 def void(

@@ -18,7 +18,7 @@ from simulators.sim import checks, lane_checks
 from simulators.sim.coalition import CARD_PREFIX, MERCHANTS, OPERATOR, Terms, card, directory, signed
 from simulators.sim.faults import BETWEEN_MERCHANTS, WITH_ROLLBACKS, Fault, FaultKind
 from simulators.sim.network import Network, Weather
-from simulators.sim.node import START_MS
+from simulators.sim.node import START_MS, SimNode
 from simulators.sim.partner import PartnerNode, plan_of
 from simulators.sim.staff import Staff
 from simulators.sim.tills import Till
@@ -178,13 +178,14 @@ class Bazaar(World):
                 home = self._home(one.card).plan.merchant
                 if home == acquirer or one.op not in (Op.REDEEM, Op.CAPTURE) or not one.known:
                     continue
+                own_id = secrets.exchange_id(one.scope, one.request_id)
                 if one.op is Op.CAPTURE:
                     assert one.operation is not None
                     exchange_id = bytes.fromhex(one.operation.capture.authorization_id.split("@")[0])
                 else:
-                    exchange_id = secrets.exchange_id(one.scope, one.request_id)
+                    exchange_id = own_id
                 has_goods = one.answer is not None and not one.undone
-                yield lane_checks.Spend(acquirer, home, exchange_id, -one.units, has_goods)
+                yield lane_checks.Spend(acquirer, home, exchange_id, -one.units, has_goods, own_id)
 
     def _is_of(self, shown: str, merchant: str) -> bool:
         return shown.startswith(CARD_PREFIX[merchant])
@@ -207,7 +208,9 @@ class Restored(Bazaar):
     ) -> None:
         super().__init__(seed, show, weights)
         self.lost: set[bytes] = set()
-        """Exchanges whose record was on no disk any more after one was put back."""
+        """Exchanges of which a record, or that they were let go, was on no disk any more after one was put
+        back.
+        """
 
     def usual_weights(self) -> dict[FaultKind, int]:
         """Rollbacks among all the rest."""
@@ -220,11 +223,12 @@ class Restored(Bazaar):
             if self.enrolled:
                 node.back_up()
         elif fault.kind is FaultKind.ROLLBACK:
-            before = self._recorded()
+            before, let_go = self._recorded(), self._let_go(node)
             draw = fault.draw // len(self.nodes)
             if node.roll_back(draw % 3, marked=draw // 3 % 4 > 0):
                 self.trace.fault(node.plan.merchant, fault.kind.value)
                 self._forget(before)
+                self.lost |= self._unheard(node, let_go - self._let_go(node))
         else:
             super().strike(fault)
 
@@ -242,6 +246,16 @@ class Restored(Bazaar):
             for node in self.nodes:
                 node.backups = [one for one in node.backups if not gone & lane_checks.backed_up(one).keys()]
 
+    def _let_go(self, node: SimNode) -> set[tuple[str, bytes]]:
+        return lane_checks.let_go(lane_checks.Side(checks.Books(node), PARTITIONS))
+
+    def _unheard(self, acquirer: SimNode, forgotten: set[tuple[str, bytes]]) -> set[bytes]:
+        """Of what an acquirer has forgotten to have let go, that of which no home node has heard."""
+        name = acquirer.plan.merchant
+        sides = [lane_checks.Side(checks.Books(node), PARTITIONS) for node in self.partners]
+        heard = {(side.own_id, one) for side in sides for one in lane_checks.heard_of(side, name)}
+        return {exchange_id for _, exchange_id in forgotten - heard}
+
     def spends(self) -> Iterator[lane_checks.Spend]:
         """What both sides have lost, one after the other, nobody can bring back.
 
@@ -251,7 +265,7 @@ class Restored(Bazaar):
         unaware = {node.plan.merchant for node in self.partners if node.unaware}
         for one in super().spends():
             forgotten = not one.goods and one.acquirer_id in unaware
-            if one.exchange_id not in self.lost and not forgotten:
+            if self.lost.isdisjoint((one.exchange_id, one.reference)) and not forgotten:
                 yield one
 
     def _asked(self, all_books: dict[str, checks.Books]) -> list[str]:

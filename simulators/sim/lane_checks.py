@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from msgspec import Struct
 
-from node.coalition.acquirer_facts import AcquirerExchange
+from node.coalition.acquirer_facts import AcquirerExchange, give_back_id
 from node.coalition.envelopes import Message
 from node.coalition.exchange import ENDED, AcquirerState, HomeState
 from node.coalition.home_facts import HomeExchange
@@ -184,14 +184,37 @@ def _records(values: Iterable[bytes]) -> dict[bytes, bytes]:
     return {body.hash: body.core.exchange_id for body in bodies if isinstance(body, Posted)}
 
 
+def let_go(side: Side) -> set[tuple[str, bytes]]:
+    """(home, exchange) of what this node's tills had it let go, as far as its disks know."""
+    known = {(one.partner_id, one.exchange_id): one.state for one in side.acquirer_exchanges()}
+    return {
+        (home, exchange_id)
+        for (home, exchange_id), state in known.items()
+        if state is AcquirerState.CANCELLING or (home, give_back_id(exchange_id)) in known
+    }
+
+
+def heard_of(side: Side, acquirer: str) -> set[bytes]:
+    """The exchanges of which this home node knows that the acquirer has let them go."""
+    known = {one.exchange_id: one for one in side.home_exchanges() if one.partner_id == acquirer}
+    return {
+        exchange_id
+        for exchange_id, one in known.items()
+        if one.cancel is not None or one.state is HomeState.VOIDED or give_back_id(exchange_id) in known
+    }
+
+
 class Spend(Struct, frozen=True):
-    """A spend abroad: where its exchange is, and whether the till has handed goods over for `units`."""
+    """A spend abroad: where its exchange is, and whether the till has handed goods over for `units`;
+    `reference` is the name of the request that captured it.
+    """
 
     acquirer_id: str
     home_id: str
     exchange_id: bytes
     units: int
     goods: bool
+    reference: bytes = b""
 
 
 def goods(sides: Sequence[Side], spends: Iterable[Spend]) -> list[str]:

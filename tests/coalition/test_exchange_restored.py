@@ -185,6 +185,39 @@ def test_a_reversal_that_a_second_restore_has_forgotten_comes_back_beside_the_re
     assert world.saffron.given_back == [(ONE, 250)]
 
 
+def posted_and_lost(world: World) -> Saffron:
+    """A spend that was captured, of which saffron has not heard; the backup of that moment."""
+    world.say(world.saffron.spend(ONE, 300))
+    world.settle()
+    world.say(world.saffron.capture(ONE, 300))
+    world.deliver(world.network.pop(0))
+    world.network.clear()
+    assert world.nile.exchanges[ONE].state is HomeState.POSTED
+    return copy.deepcopy(world.saffron)
+
+
+def test_a_reversal_that_the_home_node_has_heard_of_is_not_lost_with_a_disk(world: World) -> None:
+    backup = posted_and_lost(world)
+    world.say(world.saffron.cancel(ONE))
+    world.deliver(world.network.pop(0))
+    world.network.clear()
+    restore(world, backup)
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.DONE
+    assert world.saffron.given_back == [(ONE, 300)]
+
+
+def test_a_record_alone_gives_nothing_back(world: World) -> None:
+    backup = posted_and_lost(world)
+    restore(world, backup)
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.DONE
+    assert world.saffron.given_back == []
+    world.assert_agreed()
+
+
 def test_a_cancel_that_the_home_node_has_signed_itself_gives_nothing_back(world: World) -> None:
     backup, capture = captured_since_a_backup(world)
     restore(world, backup)
