@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from node.actors.acquirer_books import AcquirerBooks
@@ -42,13 +43,17 @@ class AcquirerOpening:
     def ask(self, opening: Opening) -> Answer | None:
         """Says HELLO_REQUEST to each of the partners for the lanes that are not open; repeats HEAD_ACK
         where the home node has said that it holds more.
+
+        A lane that is set aside is not opened, and nobody waits for it. But what the home node holds on it is
+        not known here, so a partner with one is not caught up with after a restore.
         """
         for partner_id in LANE_WISH.decode(opening.command.body).partner_ids:
             partner = self._books.lanes.partner(opening.partition.number, partner_id, opening.work)
             entry = self._abroad.directory.partner(partner_id)
-            unheard = [lane for lane in range(entry.partitions if entry else 0) if lane not in partner.heard]
+            shut = [lane for lane in range(entry.partitions if entry else 0) if lane not in partner.heard]
+            unheard = [lane for lane in map(partial(self._lane, partner), shut) if not lane.disputed]
             if unheard:
-                heads = tuple(self._lane(partner, lane).head for lane in unheard)
+                heads = tuple(lane.head for lane in unheard)
                 draft = Draft(
                     MessageType.HELLO_REQUEST, LANE_UNKNOWN, 0, b"", HelloRequest(heads, self._nonce)
                 )
@@ -60,6 +65,7 @@ class AcquirerOpening:
                 opening.turn.acks[opening.partition.number, partner_id, lane] = None
             if not behind:
                 opening.ready.append(partner_id)
+            if not behind and not shut:
                 self._abroad.marks.caught_up(opening.partition.number, partner_id, opening.work)
         return None
 

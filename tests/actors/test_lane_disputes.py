@@ -13,7 +13,8 @@ from node.coalition.messages import Hello, LaneHead, MessageType, Posted
 from node.proto.vafa.coalition.v1 import coalition_service_pb2 as pb
 from node.rpc.coalition import CoalitionService
 from node.storage.coalition_keys import Role, parse_lane_record
-from node.storage.keyspace import Kind
+from node.storage.keyspace import Kind, PartitionMeta, partition_meta_key
+from node.storage.store import Batch
 from node.wire import coalition_store as store
 from node.wire.coalition import EnvelopeSealer, carried_bytes
 from node.wire.coalition_bodies import ENCODER
@@ -161,3 +162,25 @@ async def test_a_dispute_over_several_epochs_is_shown_and_proves_no_fork(bazaar:
     await bazaar.saffron.exchanging.received(NILE, carried_bytes(other))
     found = await dispute(bazaar.saffron, lane)
     assert (found.why, found.fork_proof) == ("forked", ())
+
+
+@pytest.mark.parametrize("disputed", [False, True])
+async def test_a_lane_that_is_set_aside_holds_no_other_up_but_a_restored_node_has_not_caught_up_beside_it(
+    bazaar: Bazaar, disputed: bool
+) -> None:
+    saffron = bazaar.saffron
+    _, forged = await below_the_head(bazaar, "")
+    if disputed:
+        await saffron.exchanging.received(NILE, carried_bytes(forged))
+    key = partition_meta_key(saffron.partners, PartitionMeta.RESTORED)
+    batch = Batch()
+    batch.put(key, store.RESTORED.encode(store.Restored(saffron.now_ms, generation=1)))
+    saffron.stores[saffron.partners % 2].write(batch)
+    saffron.stores[saffron.partners % 2].sync()
+    saffron.restart()
+    assert (await saffron.asks_for_hello()).ready == ()
+    await bazaar.pump()
+    assert (await saffron.asks_for_hello()).ready == (NILE,)
+    mark = saffron.stores[saffron.partners % 2].get(key)
+    assert mark is not None
+    assert store.RESTORED.decode(mark).shown == (() if disputed else (NILE,))

@@ -29,6 +29,7 @@ FOUND = {
     "half of a message was a whole one without what travelled beside it": Task("hostile", 608_303),
     "a record in no window came after the honest one of its number": Task("hostile", 609_295),
     "a reversal that an acquirer had lost in a second restore was not shown to it": Task("restored", 607_122),
+    "a reversal of which nobody else had heard was asked of a disk put back": Task("restored", 801_186),
     "an attack was heard in bad weather after it was made again": Task("hostile", 500_105),
 }
 """Seeds that have found something, mended since."""
