@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from rocksdict import (
+    BlockBasedIndexType,
     BlockBasedOptions,
     Cache,
     Checkpoint,
@@ -117,8 +118,14 @@ def _native_options(options: RocksOptions) -> Options:
     table.set_block_cache(Cache(options.block_cache_bytes))
     table.set_block_size(BLOCK_BYTES)
     table.set_bloom_filter(BLOOM_BITS_PER_KEY, False)
+    # Index and filter in small parts: one block each comes near the size of a shard of the cache, they drive
+    # one another out of it, and nearly every look-up reads a megabyte.
+    table.set_index_type(BlockBasedIndexType.two_level_index_search())
+    table.set_partition_filters(True)
+    table.set_metadata_block_size(BLOCK_BYTES)
     table.set_cache_index_and_filter_blocks(True)
     table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+    table.set_pin_top_level_index_and_filter(True)
     table.set_format_version(TABLE_FORMAT)
     native.set_block_based_table_factory(table)
     return native
@@ -166,7 +173,10 @@ class RocksStore:
 
     def _open_native(self, options: RocksOptions) -> Rdict:
         try:
-            return Rdict(str(self.path), _native_options(options))
+            # Named twice: of a store that exists rocksdict takes what is not named of a column family from a
+            # file beside it, which tells neither the cache of blocks nor the filter.
+            native = _native_options(options)
+            return Rdict(str(self.path), native, {"default": native})
         except Exception as error:
             raise _explain(error, self.path, "opening") from error
 
