@@ -1,8 +1,9 @@
 """The router: from one command to the shard that hosts its partition, with natural batching.
 
 A shard has one batch in flight, or two where enough waits for a second. Whatever arrives meanwhile queues
-and is the next batch, so batches grow exactly as fast as the shard is slow, and a lone command waits for
-nobody: there is no timer. A full queue refuses at once; it never drops what it took.
+and is the next batch, so batches grow as fast as the shard is slow. Where the last one had many, the next
+waits a moment for as many; a lone command waits for nobody. A full queue refuses at once; it never drops
+what it took.
 """
 
 from __future__ import annotations
@@ -24,6 +25,12 @@ IN_FLIGHT = 2
 SECOND_BATCH = 256
 """Commands that make a second batch worth its way; a full batch always is. A call to a shard costs both
 processes as much as several accruals, so that on busy cores two small batches do less than one.
+"""
+
+GATHER_SECONDS = 0.002
+MANY, GATHERED = 8, 64
+"""How long the next batch waits to have as many commands as the last, or this many. Where many tills call at
+once, the gateway has the others half read, and a batch costs both processes as much as several commands.
 """
 
 OVERLOAD_RETRY_MS = 200
@@ -79,6 +86,8 @@ class Lane:
         self._batch_limit = batch_limit
         self._second_batch = min(SECOND_BATCH, batch_limit)
         self._in_flight = 0
+        self._last = 1  # commands of the last batch
+        self._gathering: asyncio.TimerHandle | None = None
         self._delayed = 0  # batches that wait, in their order, for the shard to come back
         self._reviving = asyncio.Lock()
         self._open = asyncio.Event()
@@ -101,30 +110,49 @@ class Lane:
             waiting.answer(place, refused(_overloaded(self.number)))
             return
         self._queue.append((command, waiting, place))
-        if self._in_flight < IN_FLIGHT and self._worth_sending(beside=self._in_flight > 0):
+        self._consider()
+
+    def _consider(self) -> None:
+        """Sends what waits where that is a batch by now, or soon where it is not yet one."""
+        waits = len(self._queue)
+        if self._in_flight:
+            if self._in_flight < IN_FLIGHT and self._worth_sending(beside=True):
+                self._send_on()
+        elif waits >= GATHERED or self._last < MANY:
             self._send_on()
+        elif waits and self._gathering is None and self._open.is_set():
+            self._gathering = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._send_on)
 
     def _worth_sending(self, *, beside: bool) -> bool:
-        """Whether what waits is the next batch now; `beside` another under way it must be worth it."""
+        """Whether what waits may be a batch; `beside` another under way it must be worth it."""
         return self._open.is_set() and len(self._queue) >= (self._second_batch if beside else 1)
 
     def _send_on(self) -> None:
+        if self._gathering is not None:
+            self._gathering.cancel()
+            self._gathering = None
+        if not self._worth_sending(beside=self._in_flight > 0):
+            return
         self._in_flight += 1
         task = asyncio.get_running_loop().create_task(self._run())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
     async def _run(self) -> None:
-        """Sends batches until the queue is empty or the lane held; beside another, only what is worth it."""
+        """One batch, to its answers. What waits is taken only here, so that all of one turn are in it; beside
+        another, that one may have taken it.
+        """
         try:
-            while self._worth_sending(beside=self._in_flight > 1):
-                size = min(len(self._queue), self._batch_limit)
-                batch = [self._queue.popleft() for _ in range(size)]
-                self.largest_batch = max(self.largest_batch, size)
-                for (_, waiting, place), answer in zip(batch, await self._send(batch), strict=True):
-                    waiting.answer(place, answer)
+            if not self._worth_sending(beside=self._in_flight > 1):
+                return
+            size = self._last = min(len(self._queue), self._batch_limit)
+            batch = [self._queue.popleft() for _ in range(size)]
+            self.largest_batch = max(self.largest_batch, size)
+            for (_, waiting, place), answer in zip(batch, await self._send(batch), strict=True):
+                waiting.answer(place, answer)
         finally:
             self._in_flight -= 1
+            self._consider()
 
     async def _send(self, batch: Sequence[_Queued]) -> Sequence[Answer]:
         """One batch to the shard. A shard that died is asked again once it is back: ids make that safe.
@@ -173,12 +201,12 @@ class Lane:
     def release(self) -> None:
         """Sends on after a hold."""
         self._open.set()
-        if self._queue:
-            self._send_on()
+        self._consider()
 
     async def idle(self) -> None:
-        """Returns once everything that was queued has been answered."""
-        while self._running:
+        """Returns once everything that was queued has been answered, or is held."""
+        while self._running or (self._queue and self._open.is_set()):
+            self._send_on()
             await asyncio.wait(set(self._running))
 
 

@@ -132,6 +132,57 @@ async def test_no_batch_is_larger_than_its_bound() -> None:
     assert max(map(len, shard.batches)) == 4
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The moment for which a batch waits is an hour."""
+    monkeypatch.setattr(module, "GATHER_SECONDS", 3_600.0)
+
+
+async def turns() -> None:
+    """Lets everybody do what can be done now."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_after_a_batch_of_many_the_next_is_sent_once_it_has_enough() -> None:
+    shard = Shard()
+    router = route(shard, batch_limit=100)
+    await asyncio.gather(*await ask_all(router, module.MANY))
+    tasks = await ask_all(router, module.GATHERED - 1)
+    await turns()
+    assert list(map(len, shard.batches)) == [module.MANY]
+    tasks += await ask_all(router, 1)
+    await asyncio.gather(*tasks)
+    assert list(map(len, shard.batches)) == [module.MANY, module.GATHERED]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_after_a_batch_of_few_nobody_waits() -> None:
+    shard = Shard()
+    router = route(shard)
+    await asyncio.gather(*await ask_all(router, module.MANY - 1))
+    assert names([await router.ask(command("a"))]) == ["a"]
+
+
+@pytest.mark.usefixtures("patient")
+async def test_who_waits_for_a_batch_to_grow_is_answered_before_the_node_stops() -> None:
+    shard = Shard()
+    router = route(shard)
+    await asyncio.gather(*await ask_all(router, module.MANY))
+    tasks = await ask_all(router, 1)
+    await turns()
+    assert not tasks[0].done()
+    await router.drain()
+    assert names(await asyncio.gather(*tasks)) == ["0"]
+
+
+async def test_nobody_waits_longer_than_a_moment() -> None:
+    router = route(Shard())
+    await asyncio.gather(*await ask_all(router, module.MANY))
+    assert names([await asyncio.wait_for(router.ask(command("a")), 10)]) == ["a"]
+
+
 async def test_a_full_queue_refuses_at_once_and_answers_what_it_took() -> None:
     shard = Shard()
     shard.turn.clear()
