@@ -65,7 +65,7 @@ class AcquirerOpening:
                 opening.turn.acks[opening.partition.number, partner_id, lane] = None
             if not behind:
                 opening.ready.append(partner_id)
-            if not behind and not shut:
+            if entry is not None and partner.is_caught_up(entry.partitions):
                 self._abroad.marks.caught_up(opening.partition.number, partner_id, opening.work)
         return None
 

@@ -82,11 +82,16 @@ class FirstSteps:
                 claims[at] = Claim(refusal=answer)
         return claims
 
-    async def release(self, ask: Ask, command: Command) -> None:
-        """Lets go of the fresh claim of a purchase that was refused."""
-        at = self._claimed_at(ask, command)
+    async def release(self, ask: Ask, command: Command, *, for_good: bool = False) -> None:
+        """Lets go of the claim of a purchase that was refused, `for_good` because it had been reversed.
+
+        Also where the last shard that was asked hosts the receipt: it was claimed for one before, on the way
+        to a pool.
+        """
+        at = self._receipt_at(ask, command)
         if at is not None:
-            await self._router.ask(self._receipt_step(Op.RELEASE_RECEIPT, at, ask, command))
+            releasing = self._receipt_step(Op.RELEASE_RECEIPT, at, ask, command, for_good=for_good)
+            await self._router.ask(releasing)
 
     def _of(self, ask: Ask, command: Command) -> Command | None:
         if ask.op is Op.RETURN:
@@ -108,23 +113,31 @@ class FirstSteps:
         partition = anonymous_partition(command.scope, ask.route.request_id, self._router.partitions)
         return None if partition == command.partition else partition
 
-    def _claimed_at(self, ask: Ask, command: Command) -> tuple[int, bytes] | None:
-        """(partition, digest) of a purchase's receipt where another shard than the purchase's hosts it."""
-        router = self._router
-        if len(router.lanes) == 1 or ask.op is not Op.ACCRUE or not ask.route.receipt[1]:
+    def _receipt_at(self, ask: Ask, command: Command) -> tuple[int, bytes] | None:
+        """(partition, digest) of a purchase's receipt, if it has one and there is more than one shard."""
+        if len(self._router.lanes) == 1 or ask.op is not Op.ACCRUE or not ask.route.receipt[1]:
             return None
         store_id, number = ask.route.receipt
         digest = receipt_digest(store_id or command.store_id, number)
-        partition = partition_of(digest, router.partitions)
+        return partition_of(digest, self._router.partitions), digest
+
+    def _claimed_at(self, ask: Ask, command: Command) -> tuple[int, bytes] | None:
+        """The same where another shard than the purchase's hosts it."""
+        router, at = self._router, self._receipt_at(ask, command)
+        if at is None:
+            return None
+        partition, digest = at
         return (
             None if router.shard_of(partition) == router.shard_of(command.partition) else (partition, digest)
         )
 
-    def _receipt_step(self, op: Op, at: tuple[int, bytes], ask: Ask, command: Command) -> Command:
+    def _receipt_step(
+        self, op: Op, at: tuple[int, bytes], ask: Ask, command: Command, *, for_good: bool = False
+    ) -> Command:
         partition, digest = at
         body_hash = self._digests.digest(body_hash_of(command.read))
         way = ask.route
-        wish = ReceiptWish(digest, command.scope, way.request_id, way.occurred_ms, body_hash=body_hash)
+        wish = ReceiptWish(digest, command.scope, way.request_id, way.occurred_ms, for_good, body_hash)
         return step(op, partition, body=encode(wish))
 
 

@@ -288,8 +288,10 @@ class Counter:
             return answer
         if answer.refusal.reason is Reason.TRANSACTION_NOT_FOUND and ask.op is Op.GET_TRANSACTION:
             return await self._found_anywhere(command) or answer
-        # What may have been done after all keeps what it claimed.
-        if claim.fresh and answer.refusal.reason is not Reason.OUTCOME_UNKNOWN:
+        if answer.refusal.reason is Reason.REQUEST_REVERSED:
+            await self._first.release(ask, command, for_good=True)
+        elif claim.fresh and is_final(answer.refusal):
+            # What may have been done after all, or be done by a copy of it, keeps what it claimed.
             await self._first.release(ask, command)
         if ask.op is Op.CLAIM_PURCHASE and is_final(answer.refusal):
             await release_sale(self.router, ask, command)

@@ -133,8 +133,6 @@ class Desk:
         body_hash = self.digests.digest(parsed.body_hash)
         if record is not None:
             return _known(record, body_hash)
-        if command.known_only:
-            return refused(reversed_before())
         now = partition.now_ms(clock_ms)
         problem = self._time_problem(parsed.occurred_ms, now)
         if now is None or (problem is not None and op not in _LASTING):
@@ -174,6 +172,8 @@ class Desk:
 
     def decide(self, case: Case, account: Account) -> Decision:
         """The ledger's decision on a case."""
+        if case.command.known_only:
+            return reversed_before()
         if case.op in _WAITS and self.spending_waits(case.partition.number):
             return _waits_for_partners()
         unproved = self.judge_card(self, case, account)

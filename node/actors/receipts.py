@@ -67,4 +67,6 @@ def released(held: ReceiptClaim, claim: ReceiptClaim, *, for_good: bool) -> Rece
     """
     if not held.same_request(claim):
         return held
-    return replace(held, let_go=True) if for_good else held.forgotten()
+    if for_good or held.let_go:  # that it was reversed is not forgotten
+        return replace(held, let_go=True)
+    return held.forgotten()

@@ -2,8 +2,8 @@
 
 A shard has one batch in flight, or two where enough waits for a second. Whatever arrives meanwhile queues
 and is the next batch, so batches grow as fast as the shard is slow. Where the last one had many, the next
-waits a moment for as many; a lone command waits for nobody. A full queue refuses at once; it never drops
-what it took.
+waits a moment for more; a lone command waits for nobody. A full queue refuses at once; it never drops what
+it took.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ processes as much as several accruals, so that on busy cores two small batches d
 
 GATHER_SECONDS = 0.002
 MANY, GATHERED = 8, 64
-"""How long the next batch waits to have as many commands as the last, or this many. Where many tills call at
-once, the gateway has the others half read, and a batch costs both processes as much as several commands.
+"""After a batch of so MANY commands the next waits so long for more, or until so many have GATHERED. Where
+many tills call at once the gateway has others half read, and a batch costs both processes as much as several
+commands.
 """
 
 OVERLOAD_RETRY_MS = 200
@@ -85,6 +86,7 @@ class Lane:
         self._queue_limit = queue_limit
         self._batch_limit = batch_limit
         self._second_batch = min(SECOND_BATCH, batch_limit)
+        self._gathered = min(GATHERED, batch_limit)
         self._in_flight = 0
         self._last = 1  # commands of the last batch
         self._gathering: asyncio.TimerHandle | None = None
@@ -118,7 +120,7 @@ class Lane:
         if self._in_flight:
             if self._in_flight < IN_FLIGHT and self._worth_sending(beside=True):
                 self._send_on()
-        elif waits >= GATHERED or self._last < MANY:
+        elif waits >= self._gathered or self._last < MANY:
             self._send_on()
         elif waits and self._gathering is None and self._open.is_set():
             self._gathering = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._send_on)
@@ -206,7 +208,8 @@ class Lane:
     async def idle(self) -> None:
         """Returns once everything that was queued has been answered, or is held."""
         while self._running or (self._queue and self._open.is_set()):
-            self._send_on()
+            if not self._in_flight:
+                self._send_on()
             await asyncio.wait(set(self._running))
 
 

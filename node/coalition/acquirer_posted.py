@@ -195,7 +195,7 @@ def _done(
     usage = facts.usage if before.ended or known is None else uncounted(facts.usage, before)
     reference = request.body.reference if isinstance(request.body, Capture) else b""
     let_go = bool(reference) and facts.is_known(reference)
-    let_go = let_go or _was_let_go({core.exchange_id, reference}, evidence, facts)
+    let_go = let_go or _was_let_go({core.exchange_id, reference}, request, evidence, facts)
     undone = Effect.RETURN_ALL in row.effects or let_go
     exchange = replace(
         ended(before, row, facts),
@@ -221,10 +221,18 @@ def _done(
     )
 
 
-def _was_let_go(names: Collection[bytes], evidence: Sequence[Message], facts: AcquirerFacts) -> bool:
-    """Whether this node has itself signed the CANCEL of an exchange of one of these names."""
+def _was_let_go(
+    names: Collection[bytes], request: Message, evidence: Sequence[Message], facts: AcquirerFacts
+) -> bool:
+    """Whether this node has itself signed the CANCEL of an exchange of one of these names.
+
+    One of before the request is of another history, which a restore has ended: what it let go was asked anew.
+    """
     return any(
-        one.header.type is MessageType.CANCEL and one.header.exchange_id in names and _is_ours(one, facts)
+        one.header.type is MessageType.CANCEL
+        and one.header.exchange_id in names
+        and one.header.issue_time_ms >= request.header.issue_time_ms
+        and _is_ours(one, facts)
         for one in evidence
     )
 

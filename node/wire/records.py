@@ -135,7 +135,7 @@ class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
 
     def is_past(self, other: ReceiptClaim) -> bool:
         """Whether the other request had the receipt before this one, and was reversed."""
-        return other.digest in self.gone
+        return not {other.digest, msgspec.structs.replace(other, body=b"").digest}.isdisjoint(self.gone)
 
     def passed_to(self, other: ReceiptClaim) -> ReceiptClaim:
         """The claim of the request that has the receipt next; who was reversed before is remembered."""
@@ -149,7 +149,7 @@ class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
     @property
     def digest(self) -> bytes:
         """By which a request that was reversed is known again."""
-        return hashlib.sha256(f"{self.scope}\x00{self.request_id}\x00".encode() + self.body).digest()[:8]
+        return hashlib.sha256(f"{self.scope}\x00{self.request_id}".encode() + self.body).digest()[:8]
 
 
 MAX_GONE = 64

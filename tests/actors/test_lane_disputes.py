@@ -184,3 +184,31 @@ async def test_a_lane_that_is_set_aside_holds_no_other_up_but_a_restored_node_ha
     mark = saffron.stores[saffron.partners % 2].get(key)
     assert mark is not None
     assert store.RESTORED.decode(mark).shown == (() if disputed else (NILE,))
+
+
+async def test_a_lane_that_was_behind_when_it_was_set_aside_has_not_been_caught_up_with(
+    bazaar: Bazaar,
+) -> None:
+    saffron = bazaar.saffron
+    lane, forged = await below_the_head(bazaar, "")
+    at = saffron.partners % 2
+    key = partition_meta_key(saffron.partners, PartitionMeta.RESTORED)
+    batch = Batch()
+    batch.put(key, store.RESTORED.encode(store.Restored(saffron.now_ms, generation=1)))
+    saffron.stores[at].write(batch)
+    saffron.stores[at].sync()
+    saffron.restart()
+    await saffron.asks_for_hello()
+    await bazaar.pump()
+    shard: Any = saffron.shards[at]
+    partner = shard._abroad._acquirer.lanes.partner(saffron.partners, NILE, None)
+    known = partner.lanes[lane]
+    partner.lanes[lane] = replace(
+        known, home_number=known.number + 1
+    )  # the home node has said that it has more
+    await saffron.exchanging.received(NILE, carried_bytes(forged))
+    assert (await dispute(saffron, lane)).why == "forked"
+    assert (await saffron.asks_for_hello()).ready == (NILE,)
+    mark = saffron.stores[at].get(key)
+    assert mark is not None
+    assert store.RESTORED.decode(mark).shown == ()

@@ -177,6 +177,31 @@ async def test_who_waits_for_a_batch_to_grow_is_answered_before_the_node_stops()
     assert names(await asyncio.gather(*tasks)) == ["0"]
 
 
+@pytest.mark.usefixtures("patient")
+async def test_a_full_batch_waits_for_nobody() -> None:
+    shard = Shard()
+    router = route(shard, batch_limit=module.MANY)
+    for _ in range(2):
+        await asyncio.wait_for(asyncio.gather(*await ask_all(router, module.MANY)), 10)
+    assert list(map(len, shard.batches)) == [module.MANY] * 2
+
+
+async def test_a_node_that_stops_has_no_third_batch_under_way() -> None:
+    shard = Shard()
+    shard.turn.clear()
+    router, tasks = route(shard, batch_limit=10), []
+    for count in (10, 10, 10):
+        tasks += await ask_all(router, count)
+        await turns()
+    draining = asyncio.create_task(router.drain())
+    await turns()
+    assert len(shard.batches) == module.IN_FLIGHT
+    shard.turn.set()
+    await draining
+    assert list(map(len, shard.batches)) == [10, 10, 10]
+    await asyncio.gather(*tasks)
+
+
 async def test_nobody_waits_longer_than_a_moment() -> None:
     router = route(Shard())
     await asyncio.gather(*await ask_all(router, module.MANY))

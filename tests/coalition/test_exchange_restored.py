@@ -218,6 +218,33 @@ def test_a_record_alone_gives_nothing_back(world: World) -> None:
     world.assert_agreed()
 
 
+def test_a_cancel_of_a_history_that_a_restore_has_ended_gives_nothing_back(world: World) -> None:
+    asked = world.saffron.spend(ONE, 300)
+    backup = copy.deepcopy(world.saffron)
+    world.say(asked)
+    world.deliver(world.network.pop(0))
+    world.network.clear()
+    late = world.saffron.cancel(ONE)  # it is held up on its way
+    world.pass_time(1_000)
+    restore(world, backup)
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    world.say(asked)
+    world.settle()
+    backup = copy.deepcopy(world.saffron)
+    world.say(world.saffron.capture(ONE, 300))
+    world.settle()
+    assert ONE in world.saffron.goods
+    world.say(late)
+    world.settle()
+    assert world.nile.exchanges[ONE].cancel is not None
+    restore(world, backup)
+    world.say(world.nile.asked(world.saffron.life))
+    world.settle()
+    assert world.saffron.state(ONE) is AcquirerState.DONE
+    assert world.saffron.given_back == []
+
+
 def test_a_cancel_that_the_home_node_has_signed_itself_gives_nothing_back(world: World) -> None:
     backup, capture = captured_since_a_backup(world)
     restore(world, backup)
