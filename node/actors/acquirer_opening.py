@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from node.actors.acquirer_books import AcquirerBooks
@@ -50,8 +49,8 @@ class AcquirerOpening:
         for partner_id in LANE_WISH.decode(opening.command.body).partner_ids:
             partner = self._books.lanes.partner(opening.partition.number, partner_id, opening.work)
             entry = self._abroad.directory.partner(partner_id)
-            shut = [lane for lane in range(entry.partitions if entry else 0) if lane not in partner.heard]
-            unheard = [lane for lane in map(partial(self._lane, partner), shut) if not lane.disputed]
+            numbers = [lane for lane in range(entry.partitions if entry else 0) if lane not in partner.heard]
+            unheard = [lane for lane in (self._lane(partner, at) for at in numbers) if not lane.disputed]
             if unheard:
                 heads = tuple(lane.head for lane in unheard)
                 draft = Draft(

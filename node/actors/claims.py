@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from msgspec import Struct
 from msgspec.structs import replace
 
-from node.actors.receipts import receipt_digest
+from node.actors.receipts import place_of
 from node.actors.resolver import Found
 from node.actors.router import Router
 from node.actors.steps import step
@@ -118,18 +118,14 @@ class FirstSteps:
         if len(self._router.lanes) == 1 or ask.op is not Op.ACCRUE or not ask.route.receipt[1]:
             return None
         store_id, number = ask.route.receipt
-        digest = receipt_digest(store_id or command.store_id, number)
-        return partition_of(digest, self._router.partitions), digest
+        return place_of(store_id or command.store_id, number, self._router.partitions)
 
     def _claimed_at(self, ask: Ask, command: Command) -> tuple[int, bytes] | None:
         """The same where another shard than the purchase's hosts it."""
         router, at = self._router, self._receipt_at(ask, command)
         if at is None:
             return None
-        partition, digest = at
-        return (
-            None if router.shard_of(partition) == router.shard_of(command.partition) else (partition, digest)
-        )
+        return None if router.shard_of(at[0]) == router.shard_of(command.partition) else at
 
     def _receipt_step(
         self, op: Op, at: tuple[int, bytes], ask: Ask, command: Command, *, for_good: bool = False

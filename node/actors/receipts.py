@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from node.actors.desk import reversed_before
 from node.ledger.refusals import Reason, Refused, refuse
+from node.storage.keyspace import partition_of
 from node.wire.records import ReceiptClaim
 
 if TYPE_CHECKING:
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 _BODY_BYTES = 8
 
 
-def receipt_digest(store_id: str, receipt_number: str) -> bytes:
-    """What a store's receipt is claimed under."""
+def place_of(store_id: str, receipt_number: str, partitions: int) -> tuple[int, bytes]:
+    """(partition, digest): where a store's receipt is claimed, and under what."""
     store = store_id.encode()
-    return hashlib.sha256(len(store).to_bytes(2, "big") + store + receipt_number.encode()).digest()[:16]
+    whole = hashlib.sha256(len(store).to_bytes(2, "big") + store + receipt_number.encode()).digest()
+    return partition_of(whole[:16], partitions), whole[:16]
 
 
 def claim_of(scope: str, request_id: str, body_hash: bytes, at_ms: int = 0) -> ReceiptClaim:

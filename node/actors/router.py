@@ -117,10 +117,7 @@ class Lane:
     def _consider(self) -> None:
         """Sends what waits where that is a batch by now, or soon where it is not yet one."""
         waits = len(self._queue)
-        if self._in_flight:
-            if self._in_flight < IN_FLIGHT and self._worth_sending(beside=True):
-                self._send_on()
-        elif waits >= self._gathered or self._last < MANY:
+        if self._in_flight or waits >= self._gathered or self._last < MANY:
             self._send_on()
         elif waits and self._gathering is None and self._open.is_set():
             self._gathering = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._send_on)
@@ -133,7 +130,7 @@ class Lane:
         if self._gathering is not None:
             self._gathering.cancel()
             self._gathering = None
-        if not self._worth_sending(beside=self._in_flight > 0):
+        if self._in_flight >= IN_FLIGHT or not self._worth_sending(beside=self._in_flight > 0):
             return
         self._in_flight += 1
         task = asyncio.get_running_loop().create_task(self._run())
@@ -208,8 +205,7 @@ class Lane:
     async def idle(self) -> None:
         """Returns once everything that was queued has been answered, or is held."""
         while self._running or (self._queue and self._open.is_set()):
-            if not self._in_flight:
-                self._send_on()
+            self._send_on()
             await asyncio.wait(set(self._running))
 
 

@@ -48,8 +48,8 @@ def claim_receipt(desk: Desk, case: Case, purchase: Purchase) -> Refused | None:
     """
     if not purchase.receipt_number:
         return None
-    digest = receipts.receipt_digest(purchase.store_id, purchase.receipt_number)
-    partition = keyspace.partition_of(digest, desk.settings.partitions)
+    store_id, number = purchase.store_id, purchase.receipt_number
+    partition, digest = receipts.place_of(store_id, number, desk.settings.partitions)
     if partition not in desk.hosted:
         return None
     key = keyspace.receipt_key(partition, digest)
@@ -179,8 +179,8 @@ def _free_receipt(desk: Desk, case: Case, original: Entry, body_hash: bytes) -> 
     purchase = purchase_of(original)
     if purchase is None or not purchase.receipt_number:
         return
-    digest = receipts.receipt_digest(purchase.store_id, purchase.receipt_number)
-    partition = keyspace.partition_of(digest, desk.settings.partitions)
+    store_id, number = purchase.store_id, purchase.receipt_number
+    partition, digest = receipts.place_of(store_id, number, desk.settings.partitions)
     if partition in desk.hosted:
         key = keyspace.receipt_key(partition, digest)
         data = case.work.get(key)

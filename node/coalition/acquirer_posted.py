@@ -194,9 +194,11 @@ def _done(
     row = row_of(before.state, AcquirerEvent.POSTED)
     usage = facts.usage if before.ended or known is None else uncounted(facts.usage, before)
     reference = request.body.reference if isinstance(request.body, Capture) else b""
-    let_go = bool(reference) and facts.is_known(reference)
-    let_go = let_go or _was_let_go({core.exchange_id, reference}, request, evidence, facts)
-    undone = Effect.RETURN_ALL in row.effects or let_go
+    undone = (
+        Effect.RETURN_ALL in row.effects
+        or (bool(reference) and facts.is_known(reference))
+        or _was_let_go({core.exchange_id, reference}, request, evidence, facts)
+    )
     exchange = replace(
         ended(before, row, facts),
         kind=before.kind or _restored(core, request, facts).kind,

@@ -16,10 +16,10 @@ RECEIPTS = 12
 """Enough that with three shards some claims lie on their purchase's shard and some on another."""
 
 
-def purchase(actors: Actors, receipt: str) -> earning_pb2.AccrueRequest:
+def purchase(actors: Actors, receipt: str, currency: str = "USD") -> earning_pb2.AccrueRequest:
     request = actors.stamped(earning_pb2.AccrueRequest(identifier=card(1)))
     request.purchase.receipt_number = receipt
-    request.purchase.total.currency, request.purchase.total.minor = "USD", 1_000
+    request.purchase.total.currency, request.purchase.total.minor = currency, 1_000
     return request
 
 
@@ -40,6 +40,12 @@ async def test_a_reversed_purchase_that_comes_once_more_does_not_take_its_receip
         third = await actors.at_till(Op.ACCRUE, purchase(actors, f"R{number}"))
         assert reason_of(third) is Reason.DUPLICATE_RECEIPT
     assert await actors.points(card(1)) == 10 * RECEIPTS
+
+
+async def members(actors: Actors) -> None:
+    """Enough that some lie on the shard of a receipt and some on others."""
+    for number in range(1, 6):
+        await actors.enrol(card(number))
 
 
 async def reverses(actors: Actors, one: earning_pb2.AccrueRequest) -> None:
@@ -68,8 +74,7 @@ async def test_none_of_several_purchases_that_were_reversed_takes_the_receipt_ag
 async def test_a_reversed_request_that_names_another_member_posts_no_receipt_that_is_taken(
     actors: Actors,
 ) -> None:
-    for number in range(1, 6):
-        await actors.enrol(card(number))
+    await members(actors)
     for number in range(RECEIPTS):
         first = purchase(actors, f"R{number}")
         body_of(await actors.at_till(Op.ACCRUE, first))
@@ -85,8 +90,7 @@ async def test_a_reversed_request_that_names_another_member_posts_no_receipt_tha
 async def test_an_id_that_is_used_again_for_another_member_posts_no_receipt_that_is_taken(
     actors: Actors,
 ) -> None:
-    for number in range(1, 6):
-        await actors.enrol(card(number))
+    await members(actors)
     for number in range(RECEIPTS):
         first = purchase(actors, f"R{number}")
         body_of(await actors.at_till(Op.ACCRUE, first))
@@ -99,8 +103,7 @@ async def test_an_id_that_is_used_again_for_another_member_posts_no_receipt_that
 async def test_a_receipt_that_a_reversed_request_left_is_posted_once_under_its_id_for_another_member(
     actors: Actors,
 ) -> None:
-    for number in range(1, 6):
-        await actors.enrol(card(number))
+    await members(actors)
     posted = 0
     for number in range(RECEIPTS):
         first = purchase(actors, f"R{number}")

@@ -8,30 +8,15 @@ from node.actors.claims import Claim
 from node.actors.counter import ask_of
 from node.actors.receipts import claim_of, released, taken
 from node.ledger.refusals import Reason, Refused
-from node.proto.vafa.common.v1.identifier_pb2 import Identifier
-from node.proto.vafa.pos.v1 import earning_pb2, undo_pb2
+from node.proto.vafa.pos.v1 import earning_pb2
 from node.wire.commands import AnswerKind, Command, Op, refused
 from node.wire.records import ReceiptClaim
 from tests.actors.harness import TILL, Actors, body_of, card, reason_of
 from tests.actors.test_pools import POOL, joins
+from tests.actors.test_receipt_claims import purchase, reverses
 
 RECEIPTS = 24
 """Enough that some claims lie on each of three shards."""
-
-
-def purchase(
-    actors: Actors, receipt: str, who: Identifier | None = None, currency: str = "USD"
-) -> earning_pb2.AccrueRequest:
-    request = actors.stamped(earning_pb2.AccrueRequest(identifier=who or card(1)))
-    request.purchase.receipt_number = receipt
-    request.purchase.total.currency, request.purchase.total.minor = currency, 1_000
-    return request
-
-
-async def reverses(actors: Actors, one: earning_pb2.AccrueRequest) -> None:
-    reversal = undo_pb2.ReverseRequest(identifier=card(1), original_request_id=one.request_id)
-    body_of(await actors.at_till(Op.REVERSE, actors.stamped(reversal)))
-    await actors.deliver()
 
 
 async def in_a_pool() -> Actors:
