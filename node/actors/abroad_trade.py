@@ -29,7 +29,7 @@ from node.wire.coalition_records import ExchangeWish, Outcome, WishRecord
 from node.wire.commands import Answer, Op, encode, refused
 
 if TYPE_CHECKING:
-    from node.actors.counter import Origin
+    from node.actors.asks import Origin
     from node.wire.routes import Route
 
 SPEND_SECONDS = 8.0

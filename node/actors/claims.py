@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from node.actors.receipts import place_of
+from node.actors.asks import Ask
+from node.actors.receipts import let_go_of, place_of
 from node.actors.resolver import Found
 from node.actors.router import Router
 from node.actors.steps import step
@@ -24,13 +25,14 @@ from node.identity.digests import RequestDigests
 from node.ledger.commands import ClaimPurchase
 from node.ledger.refusals import Reason, Refused
 from node.storage.keyspace import partition_of
-from node.wire.commands import Answer, Command, Op, Placing, ReceiptWish, encode, refused
+from node.wire.commands import Answer, Command, Op, Placing, ReceiptWish, RequestLook, encode, refused
 from node.wire.parse import is_request_id, transaction_ref
+from node.wire.records import ReceiptClaim
 from node.wire.requests import body_hash_of, read
 from node.wire.steps import TakeSale, release_of, taking_id
 
-if TYPE_CHECKING:
-    from node.actors.counter import Ask
+_CLAIM = msgspec.msgpack.Decoder(ReceiptClaim)
+_UNDONE = msgspec.msgpack.Decoder(bool)
 
 
 class Claim(Struct, frozen=True):
@@ -65,6 +67,21 @@ class FirstSteps:
             return self._placed_at(ask, command) is not None
         return self._claimed_at(ask, command) is not None
 
+    def rounds(self, asked: Sequence[tuple[Ask, Command]]) -> list[slice]:
+        """Many requests cut where a receipt comes again: it is claimed only when what has it is done, for a
+        reversal in between may have freed it.
+        """
+        starts, seen = [0], set[tuple[str, str]]()
+        for at, (ask, command) in enumerate(asked):
+            if self._may_claim(ask):
+                store_id, number = ask.route.receipt
+                receipt = (store_id or command.store_id, number)
+                if receipt in seen:
+                    starts.append(at)
+                    seen.clear()
+                seen.add(receipt)
+        return [slice(start, end) for start, end in zip(starts, [*starts[1:], len(asked)], strict=True)]
+
     async def take(self, asked: Sequence[tuple[Ask, Command]]) -> list[Claim]:
         """Claims the receipts that lie on other shards than their purchases; notes where returns are done."""
         claims = [NOTHING_TO_CLAIM] * len(asked)
@@ -74,6 +91,8 @@ class FirstSteps:
             return claims
         answers = await self._router.ask_many([one for _, one in wanted])
         for (at, one), answer in zip(wanted, answers, strict=True):
+            if await self.freed(*asked[at], answer):
+                answer = await self._router.ask(one)
             if answer.refusal is None:
                 claims[at] = Claim(fresh=bool(answer.body))
             elif one.op is Op.CLAIM_RECEIPT and answer.refusal.reason is Reason.REQUEST_REVERSED:
@@ -81,6 +100,31 @@ class FirstSteps:
             else:
                 claims[at] = Claim(refusal=answer)
         return claims
+
+    async def freed(self, ask: Ask, command: Command, answer: Answer) -> bool:
+        """Whether the receipt for which a purchase was refused has become free: whoever had it was reversed.
+
+        A reversal frees the receipt of what it undoes a moment later, through the outbox. One that came
+        before its purchase knows of no receipt, which a gateway may have claimed for that before it ended.
+        """
+        if answer.refusal is None or answer.refusal.reason is not Reason.DUPLICATE_RECEIPT:
+            return False
+        at = self._receipt_at(ask, command)
+        if at is None:  # on a shard that hosts everything a claim never outlives its purchase
+            return False
+        partition, digest = at
+        found = await self._router.ask(step(Op.LOOK_RECEIPT, partition, body=digest))
+        if found.refusal is not None or not found.body:
+            return found.refusal is None
+        held = _CLAIM.decode(found.body)
+        if not 0 <= held.placed < self._router.partitions:
+            return held.let_go
+        look = RequestLook(held.scope, held.request_id)
+        undone = await self._router.ask(step(Op.LOOK_REQUEST, held.placed, body=encode(look)))
+        if undone.refusal is not None or not _UNDONE.decode(undone.body):
+            return held.let_go
+        wish = encode(let_go_of(held, digest))
+        return (await self._router.ask(step(Op.RELEASE_RECEIPT, partition, body=wish))).refusal is None
 
     async def release(self, ask: Ask, command: Command, *, for_good: bool = False) -> None:
         """Lets go of the claim of a purchase that was refused, `for_good` because it had been reversed.
@@ -113,9 +157,13 @@ class FirstSteps:
         partition = anonymous_partition(command.scope, ask.route.request_id, self._router.partitions)
         return None if partition == command.partition else partition
 
+    def _may_claim(self, ask: Ask) -> bool:
+        """Whether it is a purchase with a receipt, which may lie on another shard."""
+        return len(self._router.lanes) > 1 and ask.op is Op.ACCRUE and bool(ask.route.receipt[1])
+
     def _receipt_at(self, ask: Ask, command: Command) -> tuple[int, bytes] | None:
         """(partition, digest) of a purchase's receipt, if it has one and there is more than one shard."""
-        if len(self._router.lanes) == 1 or ask.op is not Op.ACCRUE or not ask.route.receipt[1]:
+        if not self._may_claim(ask):
             return None
         store_id, number = ask.route.receipt
         return place_of(store_id or command.store_id, number, self._router.partitions)
@@ -133,7 +181,9 @@ class FirstSteps:
         partition, digest = at
         body_hash = self._digests.digest(body_hash_of(command.read))
         way = ask.route
-        wish = ReceiptWish(digest, command.scope, way.request_id, way.occurred_ms, for_good, body_hash)
+        wish = ReceiptWish(
+            digest, command.scope, way.request_id, way.occurred_ms, for_good, body_hash, command.partition
+        )
         return step(op, partition, body=encode(wish))
 
 

@@ -7,12 +7,12 @@ sees to it that a request whose card was re-linked, or whose account joined a po
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from node.actors.asks import Ask, Origin, Terminals, origin_of
 from node.actors.claims import (
     NOTHING_TO_CLAIM,
     Claim,
@@ -28,11 +28,9 @@ from node.identity.digests import RequestDigests
 from node.ledger.refusals import Reason, Refused, refuse
 from node.storage.keyspace import ID_BYTES, partition_of
 from node.wire import requests
-from node.wire.card_words import tapped
 from node.wire.commands import Answer, AnswerKind, Command, Op, refused
 from node.wire.parse import transaction_ref
 from node.wire.refusals import is_final
-from node.wire.routes import Route, route_of
 
 if TYPE_CHECKING:
     from node.actors.abroad_trade import Member
@@ -40,55 +38,6 @@ if TYPE_CHECKING:
 
 MAX_HOPS = 3
 """Where a request may be sent on: a card that was re-linked, an account that joined a pool."""
-
-Terminals = Callable[[str], frozenset[str]]
-"""The terminals (store/terminal) that a gateway of that id may act for."""
-
-
-class Origin(Struct, frozen=True, gc=False):
-    """Who asks: the scope of the request's id, the store, and the author for the journal."""
-
-    scope: str
-    store_id: str
-    author: str
-
-
-class Ask(Struct, frozen=True, gc=False):
-    """One request of a caller's: what, its way, and either its bytes or, of a till's change, the message."""
-
-    op: Op
-    route: Route
-    body: bytes
-    extra: bytes = b""
-    message: Any = None
-
-
-def ask_of(op: Op, message: Any, body: bytes = b"") -> Ask | Refused:
-    """A till's request, from the message that it is; a refusal is handed on. Changes need no `body`."""
-    way = message if isinstance(message, Refused) else route_of(op, message)
-    if isinstance(way, Refused):
-        return way
-    extra = tapped(op, way.tap) if way.tap else b""
-    return Ask(op, way, b"", extra, message) if requests.is_read_by_gateway(op) else Ask(op, way, body, extra)
-
-
-def origin_of(caller: Caller, terminal_id: str, terminals: Terminals) -> Origin | Refused:
-    """On whose behalf a caller asks: a till for itself, a gateway for a terminal on its list."""
-    if caller.role is Role.TILL:
-        own = f"{caller.store}/{caller.id}"
-        if terminal_id in ("", caller.id, own):
-            return Origin(own, caller.store, own)
-    elif caller.role is Role.GATEWAY:
-        if terminal_id in terminals(caller.id):
-            return Origin(terminal_id, terminal_id.split("/", 1)[0], terminal_id)
-    elif not terminal_id:
-        author = f"{caller.role.value}:{caller.id}"
-        return Origin(author, "", author)
-    return refuse(
-        Reason.TERMINAL_NOT_ALLOWED,
-        "The caller may not act for this terminal. Nothing was done.",
-        terminal_id=terminal_id,
-    )
 
 
 class Counter:
@@ -158,18 +107,29 @@ class Counter:
                 answers[at] = command
             else:
                 sent.append((at, ask, command))
-        claims = await self._first.take([(ask, command) for _, ask, command in sent])
-        going = [(item, claim) for item, claim in zip(sent, claims, strict=True) if claim.refusal is None]
-        for (at, _, _), claim in zip(sent, claims, strict=True):
-            answers[at] = claim.refusal
-        given = await self.router.ask_many([claim.on(command) for (_, _, command), claim in going])
-        for ((at, ask, command), claim), answer in zip(going, given, strict=True):
-            if answer.kind != AnswerKind.DONE:
-                answer = await self._second(caller, ask, command, answer, claim)
-            answers[at] = answer
+        asked = [(ask, command) for _, ask, command in sent]
+        for part in self._first.rounds(asked):
+            given = await self._ask_round(caller, asked[part])
+            for (at, _, _), answer in zip(sent[part], given, strict=True):
+                answers[at] = answer
         for at, answering in abroad:
             answers[at] = await answering
         return answers  # type: ignore[return-value]  # every place is filled by now
+
+    async def _ask_round(self, caller: Caller, asked: Sequence[tuple[Ask, Command]]) -> list[Answer]:
+        """Requests of which no two want one receipt, to their answers."""
+        claims = await self._first.take(asked)
+        going = [
+            claim.on(command) for (_, command), claim in zip(asked, claims, strict=True) if not claim.refusal
+        ]
+        given = iter(await self.router.ask_many(going))
+        answers = []
+        for (ask, command), claim in zip(asked, claims, strict=True):
+            answer = claim.refusal or next(given)
+            if answer.kind != AnswerKind.DONE and not claim.refusal:
+                answer = await self._second(caller, ask, command, answer, claim)
+            answers.append(answer)
+        return answers
 
     def _quick(self, caller: Caller, ask: Ask, trace_id: str) -> Command | Answer | None:
         """The command where the cache knows the account; None where the index must be asked."""
@@ -314,6 +274,8 @@ class Counter:
             return _at_account(command, account_id, self.router.partitions, word)
         if answer.kind == AnswerKind.ELSEWHERE:
             return replace(command, partition=answer.body[0])
+        if answer.refusal is not None:
+            return command if await self._first.freed(ask, command, answer) else None
         if answer.kind != AnswerKind.MOVED or ask.op is Op.CLAIM_PURCHASE:
             return None
         self.resolver.forget(command.digest)

@@ -20,7 +20,18 @@ from node.storage.keyspace import Kind
 from node.storage.store import StoreError
 from node.wire import records
 from node.wire.coalition_records import SaleFound
-from node.wire.commands import Answer, Command, LinkWish, Op, Placing, ReceiptWish, done, encode, refused
+from node.wire.commands import (
+    Answer,
+    Command,
+    LinkWish,
+    Op,
+    Placing,
+    ReceiptWish,
+    RequestLook,
+    done,
+    encode,
+    refused,
+)
 from node.wire.records import IndexEntry, Ownership, RequestRecord
 from node.wire.steps import ClaimsAsked, ClaimsFound
 
@@ -29,6 +40,7 @@ log = structlog.get_logger()
 _WISH = msgspec.msgpack.Decoder(LinkWish)
 _RECEIPT = msgspec.msgpack.Decoder(ReceiptWish)
 _PLACING = msgspec.msgpack.Decoder(Placing)
+_REQUEST = msgspec.msgpack.Decoder(RequestLook)
 _ASKED = msgspec.msgpack.Decoder(ClaimsAsked)
 _SEQUENCE = msgspec.msgpack.Decoder(int)
 
@@ -113,16 +125,18 @@ def _end(command: Command, work: Work) -> Answer:
 
 
 def _claim_receipt(command: Command, work: Work) -> Answer:
+    """The answer has a byte where the receipt was not this request's before."""
     wish = _RECEIPT.decode(command.body)
     key = keyspace.receipt_key(command.partition, wish.digest)
     data = work.get(key)
-    claim = receipts.taken(None if data is None else records.RECEIPT.decode(data), receipts.wished(wish))
+    held = None if data is None else records.RECEIPT.decode(data)
+    claim = receipts.taken(held, receipts.wished(wish))
     if isinstance(claim, Refused):
         return refused(claim)
     if claim is None:
         return done(b"")
     work.put(key, records.RECEIPT.encode(claim))
-    return done(b"\x01")
+    return done(b"" if held is not None and held.same_request(claim) else b"\x01")
 
 
 def _place_request(command: Command, work: Work) -> Answer:
@@ -152,6 +166,22 @@ def _release_receipt(command: Command, work: Work) -> Answer:
         else:
             work.put(key, records.RECEIPT.encode(left))
     return done(b"")
+
+
+def _look_receipt(command: Command, work: Work) -> Answer:
+    """The claim as it is stored, without its version; nothing where nobody has the receipt."""
+    data = work.get(keyspace.receipt_key(command.partition, command.body))
+    return done(b"" if data is None else encode(records.RECEIPT.decode(data)))
+
+
+def _look_request(command: Command, work: Work) -> Answer:
+    """Whether a request was reversed, before it arrived or after; what is not known here may still come."""
+    wish = _REQUEST.decode(command.body)
+    record = work.request(command.partition, wish.scope, wish.request_id)
+    undone = record is not None and (
+        record.reversed_unseen or work.amendment(command.partition, record.sequence).reversed_ms > 0
+    )
+    return done(encode(undone))
 
 
 def _list_claims(command: Command, work: Work) -> Answer:
@@ -208,5 +238,7 @@ _STEPS = {
     Op.DROP_OUTBOX: _drop_outbox,
     Op.RELEASE_QUARANTINED: _release_quarantined,
     Op.LOOK_SALE: _look_sale,
+    Op.LOOK_RECEIPT: _look_receipt,
+    Op.LOOK_REQUEST: _look_request,
 }
 STEPS = frozenset(_STEPS)

@@ -12,7 +12,8 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from msgspec.structs import replace
 
-from node.actors.counter import MAX_HOPS, Ask, Counter, Origin, Terminals, origin_of
+from node.actors.asks import Ask, Origin, Terminals, origin_of
+from node.actors.counter import MAX_HOPS, Counter
 from node.actors.linking import Linking, is_passing
 from node.actors.resolver import Found, nobody
 from node.identity.caller import Caller

@@ -53,7 +53,8 @@ def claim_receipt(desk: Desk, case: Case, purchase: Purchase) -> Refused | None:
     if partition not in desk.hosted:
         return None
     key = keyspace.receipt_key(partition, digest)
-    claim = receipts.claim_of(case.command.scope, case.request_id, case.body_hash, case.now_ms)
+    placed = case.partition.number
+    claim = receipts.claim_of(case.command.scope, case.request_id, case.body_hash, case.now_ms, placed)
     data = case.work.get(key)
     taken = receipts.taken(None if data is None else records.RECEIPT.decode(data), claim)
     if isinstance(taken, Refused):

@@ -27,7 +27,7 @@ from node.wire.commands import Answer, Op, refused
 from node.wire.routes import opened
 
 if TYPE_CHECKING:
-    from node.actors.counter import Ask, Origin
+    from node.actors.asks import Ask, Origin
 
 _DO: dict[Op, Callable[[Trade, Errand], Awaitable[Answer]]] = {
     Op.ACCRUE: earning.accrue,

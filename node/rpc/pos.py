@@ -13,7 +13,8 @@ from typing import Any
 import grpc
 from google.protobuf.message import DecodeError
 
-from node.actors.counter import Ask, Counter, ask_of
+from node.actors.asks import Ask, ask_of
+from node.actors.counter import Counter
 from node.identity.caller import Caller
 from node.ledger.refusals import Reason, Refused, refuse
 from node.proto.vafa.pos.v1 import operation_pb2

@@ -77,6 +77,10 @@ class Op(IntEnum):
 
     LOOK_SALE = 86
     """An anonymous sale and what came back of it; the body is its sequence."""
+    LOOK_RECEIPT = 87
+    """Who has a receipt; the body is its digest, the answer a ReceiptClaim, or nothing."""
+    LOOK_REQUEST = 88
+    """Whether a request was reversed, as the account's own partition knows; the body is a RequestLook."""
 
     # What only the outbox names: work of the gateway's between several partitions.
     AGREE_LINKS = 90
@@ -212,7 +216,7 @@ class Placing(Struct, frozen=True, array_like=True):
 
 class ReceiptWish(Struct, frozen=True, array_like=True):
     """A receipt to claim for a request, or to release; `for_good` where the request was reversed. `body_hash`
-    is of the request's body, keyed.
+    is of the request's body, keyed; `placed` is the partition that the request goes to.
     """
 
     digest: bytes
@@ -221,6 +225,14 @@ class ReceiptWish(Struct, frozen=True, array_like=True):
     at_ms: int = 0
     for_good: bool = False
     body_hash: bytes = b""
+    placed: int = -1
+
+
+class RequestLook(Struct, frozen=True, array_like=True):
+    """A request of a terminal's, to be looked for in one partition."""
+
+    scope: str
+    request_id: str
 
 
 encode = msgspec.msgpack.Encoder().encode

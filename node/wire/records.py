@@ -115,7 +115,8 @@ class IndexEntry(Struct, frozen=True, array_like=True):
 
 class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
     """Which request posted a store's receipt, and when the claim was made. `body` is the begin of what is
-    kept of that request's body; empty in claims that are older than this field.
+    kept of that request's body; empty in claims that are older than this field. `placed` is the partition
+    that the request was sent to, where it is known what became of it; -1 in claims older than this field.
 
     `let_go`: that request was reversed, or came to nothing. A request that was reversed never has the receipt
     again, should it come once more; any other may. `gone` are digests of those that were before this one.
@@ -127,6 +128,7 @@ class ReceiptClaim(Struct, frozen=True, array_like=True, gc=False):
     let_go: bool = False
     gone: tuple[bytes, ...] = ()
     body: bytes = b""
+    placed: int = -1
 
     def same_request(self, other: ReceiptClaim) -> bool:
         """Whether both claims are of one request."""

@@ -14,8 +14,9 @@ import msgspec
 from msgspec import Struct
 
 from node import telemetry
+from node.actors.asks import ask_of
 from node.actors.coalition_spec import CoalitionSpec, encode_spec
-from node.actors.counter import Counter, ask_of
+from node.actors.counter import Counter
 from node.actors.delivery import Delivery
 from node.actors.erasing import Erasing
 from node.actors.host import ShardSpec

@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import msgspec
 from google.protobuf.message import Message
 
-from node.actors.counter import Ask, Counter, ask_of
+from node.actors.asks import Ask, ask_of
+from node.actors.counter import Counter
 from node.actors.delivery import Delivery
 from node.actors.linking import Linking
 from node.actors.member_counter import MemberCounter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from node.actors.counter import ask_of
+from node.actors.asks import ask_of
 from node.ledger.refusals import Reason, Refused
 from node.proto.vafa.common.v1.identifier_pb2 import (
     IDENTIFIER_KIND_CARD_TAP,

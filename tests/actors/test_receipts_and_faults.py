@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 
+from node.actors.asks import ask_of
 from node.actors.claims import Claim
-from node.actors.counter import ask_of
 from node.actors.receipts import claim_of, released, taken
 from node.ledger.refusals import Reason, Refused
 from node.proto.vafa.pos.v1 import earning_pb2
