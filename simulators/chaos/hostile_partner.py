@@ -31,6 +31,8 @@ TRIES = 30
 PAUSE_SECONDS = 2.0
 HEARD_SECONDS = 1.5
 """From an attack until it must have been counted, in good weather."""
+FOR_THE_MOMENT = (ExchangeReason.LANE_NOT_READY, ExchangeReason.OVERLOADED)
+"""Refusals that say nothing of what was refused: it may be sent again."""
 MAX_SEEN = 4_000
 REPLAYED = 0.1
 """The share of what the merchant's node says that comes again, much later."""
@@ -239,6 +241,7 @@ class Thief:
         first: int | None = None
         for _ in range(TRIES):
             before = self._sprung.pop(victim, None)
+            busy = self._put_off(victim)
             # Whoever is down or cut off hears nothing, and to a wrong clock all is stale: that is no attack.
             if before is None and self.world.network.passes(self.own_id, victim) and self._tells_time(victim):
                 counted = self.counted(victim, attack.reason)
@@ -252,6 +255,8 @@ class Thief:
             if first is not None and self.counted(victim, attack.reason) > first:
                 deed.refused = self.counted(victim, attack.reason) - first
                 break
+            if before is not None and self._put_off(victim) > busy:
+                deed.made -= 1  # perhaps this was put off, too: the victim has not judged it
             await asyncio.sleep(PAUSE_SECONDS)
         self.hooks.clear()
         return deed
@@ -259,6 +264,11 @@ class Thief:
     def counted(self, victim: str, reason: ExchangeReason) -> int:
         """Messages of the merchant's that a victim has refused for a reason, in all its lives."""
         return self._node(victim).refused(self.own_id)[reason.name]
+
+    def _put_off(self, victim: str) -> int:
+        """Messages of the merchant's that a victim has refused for the moment, whatever they say."""
+        refused = self._node(victim).refused(self.own_id)
+        return sum(refused[reason.name] for reason in FOR_THE_MOMENT)
 
     def _tells_time(self, victim: str) -> bool:
         """Whether a victim's clock is right."""
