@@ -31,6 +31,8 @@ FOUND = {
     "a reversal that an acquirer had lost in a second restore was not shown to it": Task("restored", 607_122),
     "a reversal of which nobody else had heard was asked of a disk put back": Task("restored", 801_186),
     "an attack was heard in bad weather after it was made again": Task("hostile", 500_105),
+    "an attack was put off each time since the lane was not ready": Task("hostile", 2_000_587),
+    "an attack was put off each time since the victim was overloaded": Task("hostile", 2_002_159),
 }
 """Seeds that have found something, mended since."""
 
