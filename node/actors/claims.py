@@ -27,11 +27,10 @@ from node.ledger.refusals import Reason, Refused
 from node.storage.keyspace import partition_of
 from node.wire.commands import Answer, Command, Op, Placing, ReceiptWish, RequestLook, encode, refused
 from node.wire.parse import is_request_id, transaction_ref
-from node.wire.records import ReceiptClaim
+from node.wire.records import RECEIPT
 from node.wire.requests import body_hash_of, read
 from node.wire.steps import TakeSale, release_of, taking_id
 
-_CLAIM = msgspec.msgpack.Decoder(ReceiptClaim)
 _UNDONE = msgspec.msgpack.Decoder(bool)
 
 
@@ -116,7 +115,7 @@ class FirstSteps:
         found = await self._router.ask(step(Op.LOOK_RECEIPT, partition, body=digest))
         if found.refusal is not None or not found.body:
             return found.refusal is None
-        held = _CLAIM.decode(found.body)
+        held = RECEIPT.decode(found.body)
         if not 0 <= held.placed < self._router.partitions:
             return held.let_go
         look = RequestLook(held.scope, held.request_id)

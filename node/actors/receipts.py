@@ -54,7 +54,7 @@ def taken(held: ReceiptClaim | None, claim: ReceiptClaim) -> ReceiptClaim | Refu
     if held.is_past(claim) or (own and held.let_go):
         return reversed_before()
     if own:
-        return None if claim.placed in (held.placed, -1) else replace(held, placed=claim.placed)
+        return None if claim.placed == held.placed else replace(held, placed=claim.placed)
     if not held.let_go:
         return refuse(
             Reason.DUPLICATE_RECEIPT,

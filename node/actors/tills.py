@@ -18,7 +18,7 @@ from node.programme.evaluate import UnknownActivity
 from node.storage import keyspace
 from node.wire import records
 from node.wire.balances import purchase_of
-from node.wire.commands import Op, ReceiptWish, encode
+from node.wire.commands import Op, encode
 from node.wire.parse import transaction_ref
 from node.wire.records import Dispatch, RequestRecord
 from node.wire.steps import STEP_SCOPE, TAKEN_SALE, release_of
@@ -182,17 +182,17 @@ def _free_receipt(desk: Desk, case: Case, original: Entry, body_hash: bytes) -> 
         return
     store_id, number = purchase.store_id, purchase.receipt_number
     partition, digest = receipts.place_of(store_id, number, desk.settings.partitions)
+    claim = receipts.claim_of(original.terminal, original.request_id, body_hash)
     if partition in desk.hosted:
         key = keyspace.receipt_key(partition, digest)
         data = case.work.get(key)
         if data is not None:
-            claim = receipts.claim_of(original.terminal, original.request_id, body_hash)
             left = receipts.released(records.RECEIPT.decode(data), claim, for_good=True)
             assert left is not None, "what was reversed is remembered"
             case.puts.append((key, records.RECEIPT.encode(left)))
     else:
-        wish = ReceiptWish(digest, original.terminal, original.request_id, for_good=True, body_hash=body_hash)
-        send_later(case, Dispatch(Op.RELEASE_RECEIPT, partition, b"", encode(wish), case.now_ms))
+        wish = encode(receipts.let_go_of(claim, digest))
+        send_later(case, Dispatch(Op.RELEASE_RECEIPT, partition, b"", wish, case.now_ms))
 
 
 def take_sale(desk: Desk, case: Case, account: Account) -> Decision:

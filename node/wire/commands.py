@@ -78,7 +78,7 @@ class Op(IntEnum):
     LOOK_SALE = 86
     """An anonymous sale and what came back of it; the body is its sequence."""
     LOOK_RECEIPT = 87
-    """Who has a receipt; the body is its digest, the answer a ReceiptClaim, or nothing."""
+    """Who has a receipt; the body is its digest, the answer its claim as it is stored, or nothing."""
     LOOK_REQUEST = 88
     """Whether a request was reversed, as the account's own partition knows; the body is a RequestLook."""
 
